@@ -1,0 +1,213 @@
+"""What the operator and the model server agree on: names, ports, paths, exit codes, settings.
+
+Standard library only: the operator imports this module (and nothing else of this package) to
+render pods, so a name that changes here changes on both sides at once.  The settings are frozen
+values with `to_env` for the one who renders and `from_env` for the one who is started;
+``from_env(to_env(s)) == s`` for every valid ``s``.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from enum import IntEnum, StrEnum
+from typing import Any, ClassVar, Self
+
+REST_PORT = 8080
+METRICS_PORT = 8082
+
+LIVE_PATH = "/v2/health/live"
+READY_PATH = "/v2/health/ready"
+METRICS_PATH = "/metrics"
+
+SERVER_MODULE = "modelwright_server"
+FETCH_MODULE = "modelwright_server.fetch"
+VERIFY_FLAG = "--verify"
+
+ENV_MODEL_NAME = "MODELWRIGHT_MODEL_NAME"
+ENV_MODEL_VERSION = "MODELWRIGHT_MODEL_VERSION"
+ENV_DEPLOYMENT = "MODELWRIGHT_DEPLOYMENT"
+ENV_NAMESPACE = "MODELWRIGHT_NAMESPACE"
+ENV_THREADS = "MODELWRIGHT_THREADS"
+ENV_MODEL_DIR = "MODELWRIGHT_MODEL_DIR"
+ENV_DRAIN_SECONDS = "MODELWRIGHT_DRAIN_SECONDS"
+ENV_HOST = "MODELWRIGHT_HOST"
+ENV_REST_PORT = "MODELWRIGHT_REST_PORT"
+ENV_METRICS_PORT = "MODELWRIGHT_METRICS_PORT"
+ENV_MAX_BODY_BYTES = "MODELWRIGHT_MAX_BODY_BYTES"
+ENV_MAX_ROWS = "MODELWRIGHT_MAX_ROWS"
+ENV_ARTIFACT_URI = "MODELWRIGHT_ARTIFACT_URI"
+ENV_ARTIFACT_DIGEST = "MODELWRIGHT_ARTIFACT_DIGEST"
+ENV_STORES_DIR = "MODELWRIGHT_STORES_DIR"
+ENV_MAX_ARTIFACT_BYTES = "MODELWRIGHT_MAX_ARTIFACT_BYTES"
+ENV_VERIFY_MEMORY_BYTES = "MODELWRIGHT_VERIFY_MEMORY_BYTES"
+ENV_TERMINATION_LOG = "MODELWRIGHT_TERMINATION_LOG"
+
+DEFAULT_MODEL_DIR = "/model"
+DEFAULT_STORES_DIR = "/stores"
+DEFAULT_TERMINATION_LOG = "/dev/termination-log"
+MAX_TERMINATION_BYTES = 1536
+
+METRIC_REQUESTS = "modelwright_server_requests_total"
+METRIC_DURATION = "modelwright_server_request_duration_seconds"
+METRIC_IN_FLIGHT = "modelwright_server_requests_in_flight"
+METRIC_ROWS = "modelwright_server_rows_total"
+METRIC_CONNECTIONS = "modelwright_server_connections"
+METRIC_READY = "modelwright_server_ready"
+METRIC_MODEL_INFO = "modelwright_server_model_info"
+
+_MIB = 1 << 20
+
+
+class ExitCode(IntEnum):
+    """How a container ends: the operator retries 1 and never 2."""
+
+    DONE = 0
+    RETRY = 1
+    PERMANENT = 2
+
+
+class Reason(StrEnum):
+    """The reasons a fetch, a verification or a server puts in its termination message."""
+
+    ARTIFACT_NOT_FOUND = "ArtifactNotFound"
+    ARTIFACT_INVALID = "ArtifactInvalid"
+    DIGEST_MISMATCH = "DigestMismatch"
+    MODEL_REJECTED = "ModelRejected"
+    STORAGE_UNAVAILABLE = "StorageUnavailable"
+
+
+class SettingsError(ValueError):
+    """An environment variable is missing or has a value that cannot be used; the text names it."""
+
+
+def _text(value: str) -> str:
+    if not value:
+        raise ValueError("must not be empty")
+    return value
+
+
+def _optional_text(value: str) -> str:
+    return value
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers in [low, high]; ASCII digits only."""
+
+    def parse(value: str) -> int:
+        if not (value.isascii() and value.isdigit() and len(value) <= len(str(high))):
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        number = int(value)
+        if not low <= number <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return number
+
+    return parse
+
+
+def _env(name: str, parse: Callable[[str], Any], default: Any = MISSING) -> Any:  # noqa: ANN401 - a dataclass field
+    """Declare a settings field read from the environment variable ``name``."""
+    return field(default=default, metadata={"env": name, "parse": parse})
+
+
+class _Settings:
+    """Settings that go through environment variables, one variable for each field."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def to_env(self) -> dict[str, str]:
+        """Return the variables that make `from_env` give this value again.
+
+        Values equal to the default are left out, so that a new setting does not change the
+        pods that already run.
+
+        Raises:
+            SettingsError: a value would be refused by `from_env`.
+        """
+        env = {
+            item.metadata["env"]: str(getattr(self, item.name))
+            for item in fields(self)
+            if item.default is MISSING or getattr(self, item.name) != item.default
+        }
+        self.from_env(env)
+        return env
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Self:
+        """Read the settings from ``env``; other variables are ignored.
+
+        Raises:
+            SettingsError: names every variable that is missing or wrong, and what it must be.
+        """
+        values: dict[str, Any] = {}
+        wrong: list[str] = []
+        for item in fields(cls):
+            name = item.metadata["env"]
+            if name not in env:
+                if item.default is MISSING:
+                    wrong.append(f"{name} is not set")
+                continue
+            try:
+                values[item.name] = item.metadata["parse"](env[name])
+            except ValueError as error:
+                wrong.append(f"{name}={env[name]!r} {error}")
+        if wrong:
+            raise SettingsError("; ".join(wrong))
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings(_Settings):
+    """Settings of the server container: ``python -m modelwright_server``.
+
+    Attributes:
+        model_name: the model's name in Open Inference Protocol paths and answers.
+        model_version: the version's label there (the ModelVersion's name).
+        deployment: name of the Deployment served for, a metrics label.
+        namespace: its namespace, a metrics label.
+        threads: intra-op threads of the inference session.
+        model_dir: folder with ``model.onnx`` and ``schema.json``, already verified by fetch.
+        drain_seconds: how long the listener stays open after SIGTERM, at least.
+        host: address to listen on.
+        rest_port: port of the REST listener, 0 for any free one.
+        metrics_port: port of the metrics listener, 0 for any free one.
+        max_body_bytes: largest request body that is read.
+        max_rows: most rows in one request.
+        termination_log: where the last message goes.
+    """
+
+    model_name: str = _env(ENV_MODEL_NAME, _text)
+    model_version: str = _env(ENV_MODEL_VERSION, _text)
+    deployment: str = _env(ENV_DEPLOYMENT, _optional_text, "")
+    namespace: str = _env(ENV_NAMESPACE, _optional_text, "")
+    threads: int = _env(ENV_THREADS, _whole(1, 256), 1)
+    model_dir: str = _env(ENV_MODEL_DIR, _text, DEFAULT_MODEL_DIR)
+    drain_seconds: int = _env(ENV_DRAIN_SECONDS, _whole(0, 600), 5)
+    host: str = _env(ENV_HOST, _text, "0.0.0.0")  # noqa: S104 - a pod's server listens to its Service
+    rest_port: int = _env(ENV_REST_PORT, _whole(0, 65535), REST_PORT)
+    metrics_port: int = _env(ENV_METRICS_PORT, _whole(0, 65535), METRICS_PORT)
+    max_body_bytes: int = _env(ENV_MAX_BODY_BYTES, _whole(1024, 1024 * _MIB), 16 * _MIB)
+    max_rows: int = _env(ENV_MAX_ROWS, _whole(1, 10_000_000), 100_000)
+    termination_log: str = _env(ENV_TERMINATION_LOG, _text, DEFAULT_TERMINATION_LOG)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchSettings(_Settings):
+    """Settings of the fetch container and the verification Job: ``python -m modelwright_server.fetch``.
+
+    Attributes:
+        artifact_uri: the artifact's folder, ``pvc://claim/path``.
+        artifact_digest: ``sha256:<64 hex>`` of its ``manifest.json``.
+        stores_dir: folder under which each claim is mounted by its name.
+        model_dir: folder the artifact is copied to.
+        max_artifact_bytes: largest artifact that is copied.
+        verify_memory_bytes: memory the model may take while it is verified; 0 takes three
+            quarters of the container's limit, or 2 GiB where there is none.
+        termination_log: where the last message goes.
+    """
+
+    artifact_uri: str = _env(ENV_ARTIFACT_URI, _text)
+    artifact_digest: str = _env(ENV_ARTIFACT_DIGEST, _text)
+    stores_dir: str = _env(ENV_STORES_DIR, _text, DEFAULT_STORES_DIR)
+    model_dir: str = _env(ENV_MODEL_DIR, _text, DEFAULT_MODEL_DIR)
+    max_artifact_bytes: int = _env(ENV_MAX_ARTIFACT_BYTES, _whole(1, 1 << 40), 2048 * _MIB)
+    verify_memory_bytes: int = _env(ENV_VERIFY_MEMORY_BYTES, _whole(0, 1 << 40), 0)
+    termination_log: str = _env(ENV_TERMINATION_LOG, _text, DEFAULT_TERMINATION_LOG)
