@@ -1,0 +1,1 @@
+"""The stages of a training Job: fetch, train, evaluate, publish."""
