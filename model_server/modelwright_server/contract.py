@@ -81,7 +81,8 @@ class SettingsError(ValueError):
 
 def _text(value: str) -> str:
     if not value:
-        raise ValueError("must not be empty")
+        message = "must not be empty"
+        raise ValueError(message)
     return value
 
 
@@ -93,12 +94,11 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
     """Return a parser of whole numbers in [low, high]; ASCII digits only."""
 
     def parse(value: str) -> int:
-        if not (value.isascii() and value.isdigit() and len(value) <= len(str(high))):
-            raise ValueError(f"must be a whole number from {low} to {high}")
-        number = int(value)
-        if not low <= number <= high:
-            raise ValueError(f"must be a whole number from {low} to {high}")
-        return number
+        digits = value.isascii() and value.isdigit() and len(value) <= len(str(high))
+        if not digits or not low <= int(value) <= high:
+            message = f"must be a whole number from {low} to {high}"
+            raise ValueError(message)
+        return int(value)
 
     return parse
 
