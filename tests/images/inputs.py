@@ -1,0 +1,88 @@
+"""What each image is made of, and the tag that follows from it: equal inputs, equal tag, nothing to build."""
+
+import hashlib
+import json
+import platform
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SOURCES = ("operator/modelwright_operator", "operator/modelwright_training", "model_server/modelwright_server")
+WHEEL_TABLES = ("build-system", "project")
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image: its short name, its Dockerfile and the extra whose dependencies it carries."""
+
+    name: str
+    dockerfile: str
+    extra: str
+
+    @property
+    def repository(self) -> str:
+        """Name without tag. The host `localhost` can never be mistaken for a registry's."""
+        return f"localhost/modelwright/{self.name}"
+
+
+IMAGES = (
+    Image("operator", "operator/Dockerfile", "operator"),
+    Image("serving", "model_server/Dockerfile", "server"),
+    Image("training", "operator/training.Dockerfile", "training"),
+)
+
+
+def locked(lock: dict[str, Any], extra: str) -> list[Any]:
+    """Return name, version and hashes of everything that `extra` pulls in, for every Python and platform."""
+    packages: dict[str, list[dict[str, Any]]] = {}
+    for package in lock["package"]:
+        packages.setdefault(package["name"], []).append(package)
+    seen: set[tuple[str, str]] = set()
+    left = [("modelwright", extra)]
+    while left:
+        name, wanted = left.pop()
+        if (name, wanted) in seen:
+            continue
+        seen.add((name, wanted))
+        for package in packages[name]:
+            needs = package.get("optional-dependencies", {}).get(wanted, []) if wanted else []
+            for need in [*package.get("dependencies", []), *needs]:
+                left += [(need["name"], chosen) for chosen in ["", *need.get("extra", [])]]
+    names = {name for name, _ in seen} - {"modelwright"}
+    return [
+        [name, package["version"], sorted(file["hash"] for file in _files(package))]
+        for name in sorted(names)
+        for package in packages[name]
+    ]
+
+
+def _files(package: dict[str, Any]) -> Iterator[dict[str, str]]:
+    yield from package.get("wheels", [])
+    if "sdist" in package:
+        yield package["sdist"]
+
+
+def tag(image: Image, base_id: str, root: Path = REPOSITORY) -> str:
+    """Return the tag: 12 hex digits over the Dockerfile, the sources, the locked dependencies and the base."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    lock = tomllib.loads((root / "uv.lock").read_text(encoding="utf-8"))
+    settings = {table: project[table] for table in WHEEL_TABLES} | {"hatch": project["tool"]["hatch"]}
+    digest = hashlib.sha256()
+    digest.update(json.dumps([base_id, platform.machine(), settings, locked(lock, image.extra)]).encode())
+    for path in [image.dockerfile, ".dockerignore", "README.md", "LICENSE", *_sources(root)]:
+        content = (root / path).read_bytes()
+        digest.update(f"\n{path} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()[:12]
+
+
+def _sources(root: Path) -> list[str]:
+    return sorted(
+        path.relative_to(root).as_posix()
+        for folder in SOURCES
+        for path in (root / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    )
