@@ -1,0 +1,202 @@
+"""The ONNX model: the only module that imports onnxruntime.
+
+A loaded model has been checked against its schema and has answered one row and several, so a model
+that cannot serve never becomes ready.
+"""
+
+import importlib
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from modelwright_server import artifact, schema
+from modelwright_server.schema import Datatype, Schema, TensorSpec
+
+# Telemetry looks names up on the network and its own switch does not stop that, only this before
+# the import does.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+onnxruntime: Any = importlib.import_module("onnxruntime")
+
+_DATATYPES = {
+    "tensor(float)": Datatype.FP32,
+    "tensor(double)": Datatype.FP64,
+    "tensor(int32)": Datatype.INT32,
+    "tensor(int64)": Datatype.INT64,
+    "tensor(bool)": Datatype.BOOL,
+    "tensor(string)": Datatype.BYTES,
+}
+DTYPES: dict[Datatype, npt.DTypeLike] = {
+    Datatype.FP32: np.float32,
+    Datatype.FP64: np.float64,
+    Datatype.INT32: np.int32,
+    Datatype.INT64: np.int64,
+    Datatype.BOOL: np.bool_,
+    Datatype.BYTES: np.object_,
+}
+
+Array = npt.NDArray[Any]
+_WARM_ROWS = 64
+_WARM_RUNS = 3
+
+
+class ModelError(Exception):
+    """The model does not load, does not run, or is not what its schema says; the text says which."""
+
+    def __init__(self, *, problem: str) -> None:
+        super().__init__(problem)
+
+
+class InferenceError(Exception):
+    """The model failed on a request that its schema allows."""
+
+
+class _Argument(Protocol):
+    """One input or output as onnxruntime describes it."""
+
+    name: str
+    type: str
+    shape: Sequence[int | str | None]
+
+
+class _Session(Protocol):
+    """The part of ``onnxruntime.InferenceSession`` used here."""
+
+    def get_inputs(self) -> list[_Argument]: ...
+
+    def get_outputs(self) -> list[_Argument]: ...
+
+    def run(self, outputs: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a call of the model takes, measured while warming up.
+
+    Attributes:
+        call: seconds of a call with one row.
+        row: seconds each further row adds.
+    """
+
+    call: float
+    row: float
+
+    def of(self, rows: int) -> float:
+        """Return the expected seconds of a call with that many rows."""
+        return self.call + self.row * (rows - 1)
+
+
+class Model:
+    """A loaded model that has answered."""
+
+    def __init__(self, signature: Schema, session: _Session) -> None:
+        self.schema = signature
+        self._session = session
+        self.cost = _warm_up(self)
+
+    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        """Return the named outputs for ``feeds``, one array for each input, all with equally many rows.
+
+        Raises:
+            InferenceError: the runtime failed.
+        """
+        try:
+            return self._session.run(outputs, feeds)
+        except Exception as error:  # the runtime's own errors have no common base
+            raise InferenceError(_first_line(error)) from error
+
+
+def load(folder: Path, *, threads: int) -> Model:
+    """Load ``model.onnx`` and ``schema.json`` from ``folder``, check one against the other, warm up.
+
+    Raises:
+        ModelError: the model does not load, does not fit its schema, or cannot answer.
+        artifact.ArtifactInvalidError: ``schema.json`` is wrong.
+    """
+    try:
+        signature = schema.parse((folder / artifact.SCHEMA).read_bytes())
+    except OSError as error:
+        raise ModelError(problem=f"{artifact.SCHEMA}: {error}") from error
+    options: Any = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # failures come back as exceptions
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = onnxruntime.InferenceSession(
+            str(folder / artifact.MODEL), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # the runtime's own errors have no common base
+        raise ModelError(problem=f"onnxruntime cannot load the model: {_first_line(error)}") from error
+    _check(signature.inputs, session.get_inputs(), "input")
+    _check(signature.outputs, session.get_outputs(), "output")
+    return Model(signature, cast("_Session", session))
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+
+
+def _check(specs: Sequence[TensorSpec], arguments: Sequence[_Argument], kind: str) -> None:
+    """Check the schema's tensors against the graph's; outputs the schema leaves out are not served."""
+    found = {argument.name: argument for argument in arguments}
+    stated = {spec.name for spec in specs}
+    if missing := stated - set(found):
+        raise ModelError(problem=f"schema.json names the {kind} {min(missing)!r}, the model has {sorted(found)}")
+    if kind == "input" and (unstated := set(found) - stated):
+        raise ModelError(problem=f"the model needs the input {min(unstated)!r}, schema.json does not name it")
+    for spec in specs:
+        argument = found[spec.name]
+        model, stated_as = f"{argument.type} {list(argument.shape)}", f"{spec.datatype} {list(spec.shape)}"
+        if _DATATYPES.get(argument.type) is not spec.datatype or not _fits(spec.shape, argument.shape):
+            raise ModelError(problem=f"{kind} {spec.name!r} is {model} in the model but {stated_as} in schema.json")
+
+
+def _fits(shape: tuple[int, ...], found: Sequence[int | str | None]) -> bool:
+    """Tell whether a graph's shape, with names or None for open sizes, allows the schema's."""
+    if not found:
+        return True  # the graph does not say: warming up tells
+    if len(found) != len(shape) or isinstance(found[0], int):
+        return False
+    return all(size == stated for size, stated in zip(found[1:], shape[1:], strict=True) if isinstance(size, int))
+
+
+def _synthetic(spec: TensorSpec, rows: int) -> Array:
+    """Return zeros, falses or empty texts in the shape of an input."""
+    shape = (rows, *spec.shape[1:])
+    if spec.datatype is Datatype.BYTES:
+        return np.full(shape, "", dtype=np.object_)
+    return np.zeros(shape, dtype=DTYPES[spec.datatype])
+
+
+def _warm_up(model: Model) -> Cost:
+    """Let the model answer one row and several; return what that took.
+
+    Raises:
+        ModelError: it failed, or its answers do not have the shape the schema states.
+    """
+    return Cost(call := _timed(model, 1), max(0.0, (_timed(model, _WARM_ROWS) - call) / (_WARM_ROWS - 1)))
+
+
+def _timed(model: Model, rows: int) -> float:
+    """Return the least seconds a call with ``rows`` rows takes, after one that does not count."""
+    feeds = {spec.name: _synthetic(spec, rows) for spec in model.schema.inputs}
+    names = [spec.name for spec in model.schema.outputs]
+    seconds: list[float] = []
+    for _ in range(_WARM_RUNS + 1):
+        start = time.perf_counter()
+        try:
+            answers = model.run(feeds, names)
+        except InferenceError as error:
+            raise ModelError(problem=f"the model cannot answer {rows} rows of zeros: {error}") from error
+        seconds.append(time.perf_counter() - start)
+        for spec, answer in zip(model.schema.outputs, answers, strict=True):
+            shape, wanted = getattr(answer, "shape", None), (rows, *spec.shape[1:])
+            if shape != wanted:
+                raise ModelError(problem=f"output {spec.name!r} has shape {shape} for {rows} rows, not {wanted}")
+    return min(seconds[1:])

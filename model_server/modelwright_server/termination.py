@@ -1,0 +1,45 @@
+"""The last message of a container: one small JSON object the operator reads from the pod's status.
+
+The kubelet shares 12 KiB among all containers of a pod and cuts what is longer, which would leave
+broken JSON: the size is checked here, before writing.  Standard library only.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from modelwright_server.contract import MAX_TERMINATION_BYTES, Reason
+
+MAX_MESSAGE_BYTES = 600
+
+
+def failure(stage: str, reason: Reason, message: str) -> dict[str, object]:
+    """Return the message of a failure; a long text is cut, at a character's border."""
+    data = message.encode("utf-8", "replace")
+    text = data[: MAX_MESSAGE_BYTES - 3].decode("utf-8", "ignore") + "…" if len(data) > MAX_MESSAGE_BYTES else message
+    return {"stage": stage, "reason": reason.value, "message": text}
+
+
+def write(path: str, message: Mapping[str, object], *, optional: str | None = None) -> None:
+    """Write ``message`` to ``path``, without its key ``optional`` where it would be too long.
+
+    A container outside Kubernetes has no such file to write: that is said on stderr and is no error.
+
+    Raises:
+        ValueError: the message is too long even so.
+    """
+    data = _encode(message)
+    if len(data) > MAX_TERMINATION_BYTES and optional is not None:
+        data = _encode({key: value for key, value in message.items() if key != optional})
+    if len(data) > MAX_TERMINATION_BYTES:
+        text = f"termination message has {len(data)} bytes, the limit is {MAX_TERMINATION_BYTES}"
+        raise ValueError(text)
+    try:
+        Path(path).write_bytes(data)
+    except OSError as error:
+        sys.stderr.write(f"cannot write the termination message to {path}: {error}\n")
+
+
+def _encode(message: Mapping[str, object]) -> bytes:
+    return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
