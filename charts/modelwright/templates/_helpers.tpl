@@ -1,0 +1,82 @@
+{{- define "modelwright.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "modelwright.fullname" -}}
+{{- $name := include "modelwright.name" . }}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
+{{- else if contains $name .Release.Name }}
+{{- .Release.Name | trunc 52 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "modelwright.serviceAccountName" -}}
+{{- default (include "modelwright.fullname" .) .Values.serviceAccount.name }}
+{{- end }}
+
+{{- define "modelwright.leaseName" -}}
+{{- include "modelwright.fullname" . }}-leader
+{{- end }}
+
+{{- define "modelwright.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "modelwright.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: operator
+{{- end }}
+
+{{- define "modelwright.labels" -}}
+{{ include "modelwright.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- /* The full reference of one of the images: (list . "serving") */ -}}
+{{- define "modelwright.image" -}}
+{{- $root := index . 0 }}
+{{- $image := index $root.Values.images (index . 1) }}
+{{- if $image.digest }}
+{{- printf "%s@%s" $image.repository $image.digest }}
+{{- else }}
+{{- printf "%s:%s" $image.repository (default $root.Chart.AppVersion $image.tag) }}
+{{- end }}
+{{- end }}
+
+{{- /* What the operator may do in a namespace it looks after. No Secrets, no exec, no wildcard. */ -}}
+{{- define "modelwright.operatorRules" -}}
+- apiGroups: [modelwright.dev]
+  resources: [trainingjobs, modelversions, modeldeployments]
+  verbs: [get, list, watch]
+# A ModelVersion is made from a finished job by server-side apply, which asks for both verbs.
+- apiGroups: [modelwright.dev]
+  resources: [modelversions]
+  verbs: [create, patch]
+- apiGroups: [modelwright.dev]
+  resources: [trainingjobs/status, modelversions/status, modeldeployments/status]
+  verbs: [get, patch]
+# Asked for by owner references that block deletion, where a cluster enforces permissions for them.
+- apiGroups: [modelwright.dev]
+  resources: [trainingjobs/finalizers, modelversions/finalizers, modeldeployments/finalizers]
+  verbs: [update]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch]
+- apiGroups: ["", events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}
