@@ -1,0 +1,1 @@
+"""The operator: reconciles TrainingJobs, ModelVersions and Deployments into Jobs and serving pods."""

@@ -1,0 +1,188 @@
+"""`python -m modelwright_operator`: everything is wired here, once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import sys
+
+import kopf
+import structlog
+import uvloop
+
+from modelwright_operator import handlers
+from modelwright_operator import settings as configuration
+from modelwright_operator.cluster import health, kube
+from modelwright_operator.cluster.execute import Executor
+from modelwright_operator.cluster.inbox import Inbox
+from modelwright_operator.cluster.leader import Leader
+from modelwright_operator.cluster.reconcile import Reconciler
+from modelwright_operator.cluster.store import Owner, Store
+from modelwright_operator.cluster.telemetry import Telemetry
+from modelwright_operator.cluster.workqueue import WorkQueue
+from modelwright_operator.errors import OperatorError, SettingsError
+
+log = structlog.get_logger("modelwright_operator")
+
+_STUCK_SECONDS = 300.0
+_MISSED_RESYNCS = 3
+
+
+def configure_logging(settings: configuration.Settings) -> None:
+    """Send structured lines to stderr, kopf's and the libraries' among them."""
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer() if settings.log_format == "json" else structlog.dev.ConsoleRenderer()
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                renderer,
+            ],
+        )
+    )
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("kopf").setLevel(max(level, logging.WARNING))
+
+
+class Operator:
+    """One operator process."""
+
+    def __init__(self, settings: configuration.Settings, port: kube.Kube) -> None:
+        self._settings = settings
+        self._port = port
+        self._telemetry = Telemetry()
+        self._store = Store()
+        self._queue: WorkQueue[Owner] = WorkQueue()
+        self._inbox = Inbox(settings, port, self._store, self._queue)
+        self._leader = Leader(settings, port)
+        executor = Executor(port, self._store, settings.identity)
+        self._reconciler = Reconciler(settings, self._store, self._queue, executor, self._telemetry)
+        self._telemetry.leader.set_function(lambda: float(self._leader.leading))
+        self._telemetry.observe(
+            "modelwright_operator_queue_depth", "Objects waiting to be reconciled.", lambda: float(len(self._queue))
+        )
+        self._telemetry.observe(
+            "modelwright_operator_queue_oldest_seconds",
+            "Age of the oldest object waiting or in work, in seconds.",
+            lambda: self._queue.oldest_seconds,
+        )
+        self._telemetry.observe(
+            "modelwright_operator_last_resync_age_seconds",
+            "Time since everything was last listed, in seconds.",
+            lambda: self._inbox.resync_age_seconds,
+        )
+
+    def _live(self) -> str | None:
+        if self._queue.oldest_seconds > _STUCK_SECONDS:
+            return f"the queue is stuck: its oldest key is {self._queue.oldest_seconds:.0f} s old"
+        if self._inbox.resync_age_seconds > self._settings.resync_seconds * _MISSED_RESYNCS + 60:
+            return f"the last full list is {self._inbox.resync_age_seconds:.0f} s old"
+        return None
+
+    def _ready(self) -> str | None:
+        if self._leader.leading and not self._inbox.synced:
+            return "not synced yet"
+        return self._live()
+
+    async def run(self) -> int:
+        """Run until told to stop; return the exit code."""
+        runners = await health.serve(self._settings, self._telemetry, self._live, self._ready)
+        try:
+            await self._leader.acquire()
+            return await self._lead()
+        finally:
+            await self._leader.release()
+            self._queue.close()
+            for runner in runners:
+                await runner.cleanup()
+            await self._port.close()
+
+    async def _lead(self) -> int:
+        await self._first_sync()
+        stop = asyncio.Event()
+        watching = asyncio.create_task(
+            kopf.operator(
+                registry=handlers.registry(self._inbox),
+                settings=handlers.settings(),
+                clusterwide=not self._settings.watch_namespaces,
+                namespaces=self._settings.watch_namespaces,
+                standalone=True,
+                stop_flag=stop,
+            ),
+            name="watching",
+        )
+        tasks = {
+            watching,
+            asyncio.create_task(self._resync(), name="resync"),
+            asyncio.create_task(self._leader.keep(), name="leadership"),
+            *(asyncio.create_task(self._reconciler.work(), name=f"worker-{i}") for i in range(self._settings.workers)),
+        }
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        stop.set()
+        code = 0
+        for task in ended:
+            error = task.exception() if not task.cancelled() else None
+            if error is not None or task is not watching:
+                log.error("ended", task=task.get_name(), error=str(error) if error else "leadership lost")
+                code = 1
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return code
+
+    async def _first_sync(self) -> None:
+        while True:
+            try:
+                await self._inbox.resync()
+            except OperatorError as error:
+                log.warning("not synced yet; is the chart's RBAC and are its CRDs installed?", error=str(error))
+                await asyncio.sleep(2.0)
+            else:
+                return
+
+    async def _resync(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.resync_seconds * random.uniform(0.9, 1.1))  # noqa: S311  # jitter
+            try:
+                await self._inbox.resync()
+            except OperatorError as error:
+                log.warning("resync failed; tried again at the next turn", error=str(error))
+
+
+async def _run(settings: configuration.Settings) -> int:
+    return await Operator(settings, await kube.connect(settings)).run()
+
+
+def main() -> int:
+    """Run the operator with the settings of the environment."""
+    try:
+        settings = configuration.from_environment(os.environ)
+    except SettingsError as error:
+        sys.stderr.write(f"modelwright-operator: {error}\n")
+        return 2
+    configure_logging(settings)
+    log.info("starting", settings=str(settings))
+    return uvloop.run(_run(settings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

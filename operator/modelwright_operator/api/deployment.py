@@ -1,0 +1,86 @@
+"""Deployment: serves a version of a model and replaces it by the next one without a failed request."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from modelwright_operator.api.meta import (
+    Digest,
+    Model,
+    ModelName,
+    ObjectName,
+    Observed,
+    Pod,
+    Resource,
+    Resources,
+    Short,
+    Status,
+    Text,
+    rules,
+)
+
+
+class ModelReference(Model):
+    """Which version to serve: one by name, or a model's newest."""
+
+    model_config = {
+        "json_schema_extra": rules(
+            ("has(self.version) != has(self.name)", "give either spec.model.version, or spec.model.name with follow"),
+            ("has(self.name) == has(self.follow)", "spec.model.name and spec.model.follow go together"),
+        )
+    }
+
+    version: ObjectName | None = Field(default=None, description="Name of the ModelVersion to serve.")
+    name: ModelName | None = Field(default=None, description="Model whose versions are followed.")
+    follow: Literal["Latest"] | None = Field(
+        default=None, description="Latest: serve the newest verified version, and each newer one once it is ready."
+    )
+
+
+class Server(Model):
+    """The model server's container."""
+
+    resources: Resources | None = Field(default=None, description="Compute of the server.")
+    threads: Annotated[int, Field(ge=1, le=64)] = Field(default=1, description="Threads of one inference.")
+
+
+class DeploymentSpec(Model):
+    """What to serve and how."""
+
+    model: ModelReference = Field(description="Which version to serve.")
+    replicas: Annotated[int, Field(ge=0, le=1000)] = Field(default=1, description="Number of serving pods.")
+    server: Server = Field(default_factory=Server, description="The model server's container.")
+    pod: Pod | None = Field(default=None, description="Settings of the pods.")
+    progress_deadline_seconds: Annotated[int, Field(ge=10, le=86400)] = Field(
+        default=600, description="Seconds after which a version that is not ready is reported as stalled."
+    )
+
+
+class Revision(Observed):
+    """What one set of pods runs."""
+
+    revision: Short = Field(description="Hash of everything the pods run.")
+    version: Short = Field(description="Name of the ModelVersion.")
+    model: Short = Field(description="Name of the model, as it stands in request paths.")
+    digest: Digest = Field(description="Digest of the model.")
+
+
+class DeploymentStatus(Status):
+    """What is served."""
+
+    url: Text | None = Field(default=None, description="Base URL of the Open Inference Protocol, inside the cluster.")
+    replicas: int = Field(default=0, description="Number of serving pods of the stable track.")
+    ready_replicas: int = Field(default=0, description="How many of them are ready.")
+    selector: Text | None = Field(default=None, description="Label selector of the stable track's pods, for autoscalers.")
+    stable: Revision | None = Field(default=None, description="What answers requests.")
+    canary: Revision | None = Field(default=None, description="What is being brought up to replace it.")
+    previous: Revision | None = Field(default=None, description="What answered before.")
+
+
+class Deployment(Resource):
+    """Serves a version of a model."""
+
+    spec: DeploymentSpec
+    status: DeploymentStatus = Field(default_factory=DeploymentStatus)

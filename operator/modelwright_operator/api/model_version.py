@@ -1,0 +1,128 @@
+"""ModelVersion: one immutable, digest-pinned model; made by a TrainingJob or applied from git to import one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from modelwright_operator.api.meta import (
+    Digest,
+    Model,
+    ModelName,
+    Observed,
+    Resource,
+    Short,
+    Status,
+    StorageUri,
+    Text,
+    immutable,
+)
+from modelwright_operator.api.training_job import Source
+
+
+class Artifact(Model):
+    """Where the model lies, and what it must be."""
+
+    uri: StorageUri = Field(description="Directory of the artifact: pvc://CLAIM/PATH in this namespace.")
+    digest: Digest = Field(description="sha256 of the artifact's manifest.json, which lists every file's own digest.")
+
+
+class Tensor(Model):
+    """One input or output, in terms of the Open Inference Protocol."""
+
+    name: Short = Field(description="Name of the tensor.")
+    datatype: Annotated[str, StringConstraints(max_length=16, pattern="^[A-Z0-9]+$")] = Field(
+        description="Datatype of the Open Inference Protocol, for example FP32 or BYTES."
+    )
+    shape: list[int] = Field(max_length=4, description="Shape; -1 stands for the number of rows.")
+    columns: list[Annotated[str, StringConstraints(max_length=128)]] | None = Field(
+        default=None, max_length=1000, description="Names of the columns of a matrix, in order."
+    )
+
+
+class Schema(Model):
+    """Inputs and outputs of the model."""
+
+    inputs: list[Tensor] = Field(max_length=1000, description="What the model takes.")
+    outputs: list[Tensor] = Field(max_length=16, description="What the model answers.")
+    task: Literal["Classification", "Regression"] | None = Field(default=None, description="What the model does.")
+
+
+class VersionMetric(Model):
+    """A figure measured when the model was made."""
+
+    name: Short = Field(description="Name of the metric.")
+    value: float = Field(description="Its value.")
+    dataset: Short = Field(default="holdout", description="Rows it was measured on.")
+
+
+class JobReference(Model):
+    """A TrainingJob of this namespace."""
+
+    name: Short = Field(description="Its name.")
+    uid: Short = Field(description="Its uid.")
+
+
+class DataReference(Model):
+    """Data the model was made from."""
+
+    name: Short = Field(description="Name of the data set in the job.")
+    uri: Text = Field(description="Where it was read from.")
+    digest: Digest = Field(description="sha256 of what was read.")
+    rows: int | None = Field(default=None, description="Number of rows read.")
+
+
+class Provenance(Model):
+    """How the model came to be."""
+
+    training_job: JobReference | None = Field(default=None, description="The TrainingJob that made it.")
+    source: Source | None = Field(default=None, description="The code the run belonged to.")
+    data: list[DataReference] | None = Field(default=None, max_length=20, description="Data it was made from.")
+    image: Text | None = Field(default=None, description="Image of the training stages.")
+    parameters_digest: Digest | None = Field(
+        default=None, description="Digest of trainer, columns, evaluation, task, target and seed."
+    )
+    seed: int | None = Field(default=None, description="Seed of the run.")
+
+
+class ModelVersionSpec(Model):
+    """What the version is."""
+
+    model: ModelName = Field(description="Name of the model this is a version of.")
+    artifact: Artifact = Field(description="Where the model lies, and its digest.")
+    schema_: Schema | None = Field(
+        default=None, alias="schema", description="Inputs and outputs; absent on import: found by the verification."
+    )
+    metrics: list[VersionMetric] | None = Field(
+        default=None, max_length=64, description="Figures measured when the model was made."
+    )
+    provenance: Provenance | None = Field(default=None, description="How the model came to be.")
+
+
+ModelVersionSpec.model_config["json_schema_extra"] = immutable(
+    ModelVersionSpec, advice="a ModelVersion never changes; create another one"
+)
+
+
+class Verification(Observed):
+    """How the artifact was checked against its digest."""
+
+    job: Short | None = Field(default=None, description="The batch Job that checks, or checked, the artifact.")
+    attempt: Short | None = Field(default=None, description="Names the attempt: the annotation modelwright.dev/retry starts another.")
+
+
+class ModelVersionStatus(Status):
+    """What is known of the version."""
+
+    verification: Verification | None = Field(default=None, description="How the artifact was checked.")
+    schema_: Schema | None = Field(default=None, alias="schema", description="Inputs and outputs found in the artifact.")
+    size_bytes: int | None = Field(default=None, description="Size of the artifact in bytes.")
+    used_by: list[Short] = Field(default_factory=list, max_length=50, description="Deployments that use this version (50 at most).")
+
+
+class ModelVersion(Resource):
+    """One immutable, digest-pinned model."""
+
+    spec: ModelVersionSpec
+    status: ModelVersionStatus = Field(default_factory=ModelVersionStatus)

@@ -1,0 +1,1 @@
+"""Every byte of I/O, and the clock."""

@@ -1,0 +1,153 @@
+"""A Plan carried out, in one fixed order: confirm, children, deletions, status, events.
+
+A crash in between repeats a step under the same name and cannot skip one. Answers to writes go into the store at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from modelwright_operator import naming
+from modelwright_operator.cluster.gather import now
+from modelwright_operator.decide.conditions import rfc3339
+from modelwright_operator.decide.observed import Child
+from modelwright_operator.errors import Conflict, NotFound, NotOurs, OperatorError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from modelwright_operator import api
+    from modelwright_operator.cluster.kube import Kube
+    from modelwright_operator.cluster.store import Store
+    from modelwright_operator.plan.outcome import Apply, Confirm, Delete, Event, Plan
+
+log = structlog.get_logger(__name__)
+
+_PLURALS = {identity: plural for plural, identity in naming.RESOURCES.items()}
+
+
+def plural_of(raw: Mapping[str, Any]) -> str:
+    """Return the plural of an object's resource."""
+    return _PLURALS[raw["apiVersion"], raw["kind"]]
+
+
+class Executor:
+    """Carries plans out."""
+
+    def __init__(self, kube: Kube, store: Store, identity: str) -> None:
+        self._kube = kube
+        self._store = store
+        self._identity = identity
+
+    async def execute(self, resource: api.Resource, kind: str, plan: Plan) -> None:
+        """Write everything a plan holds.
+
+        Raises:
+            Conflict: the world moved; nothing irreversible was done on a wrong belief. Gather and decide again.
+            Refused: the API server will not take a child.
+            ClusterUnavailable: try again later.
+        """
+        for confirm in plan.confirm:
+            await self._confirm(resource.metadata.namespace, confirm)
+        for apply in plan.apply:
+            await self._apply(resource, apply)
+        for delete in plan.delete:
+            await self._delete(delete)
+        if plan.status is not None:
+            metadata = {
+                "name": resource.metadata.name,
+                "namespace": resource.metadata.namespace,
+                "resourceVersion": resource.metadata.resource_version,
+            }
+            plural = naming.PLURALS[kind]
+            try:
+                self._store.put(plural, await self._kube.apply_status(plural, metadata, plan.status))
+            except NotFound:
+                self._store.remove(plural, resource.metadata.namespace, resource.metadata.name, resource.metadata.uid)
+                return
+            for event in plan.events:
+                await self._event(resource, kind, event)
+
+    async def refresh(self, plural: str, namespace: str, name: str) -> Mapping[str, Any] | None:
+        """Read one object live into the store; None: it is gone."""
+        try:
+            live = await self._kube.get(plural, namespace, name)
+        except NotFound:
+            self._store.remove(plural, namespace, name)
+            return None
+        self._store.put(plural, live)
+        return live
+
+    async def _confirm(self, namespace: str, confirm: Confirm) -> None:
+        live = await self.refresh(confirm.resource, namespace, confirm.name)
+        version = live["metadata"]["resourceVersion"] if live is not None else None
+        if version != confirm.resource_version:
+            message = f"{confirm.resource}/{confirm.name} moved from {confirm.resource_version} to {version}"
+            raise Conflict(message)
+
+    async def _apply(self, resource: api.Resource, apply: Apply) -> None:
+        plural = plural_of(apply.manifest)
+        namespace = apply.manifest["metadata"]["namespace"]
+        if apply.observed is not None:
+            metadata = {**apply.manifest["metadata"], "uid": apply.observed.uid}
+            try:
+                answer = await self._kube.apply(plural, {**apply.manifest, "metadata": metadata}, force=True)
+            except Conflict:
+                await self.refresh(plural, namespace, apply.name)
+                raise
+            self._store.put(plural, answer)
+            return
+        live = await self.refresh(plural, namespace, apply.name)
+        if live is not None:
+            owned = apply.manifest["metadata"].get("ownerReferences")
+            if owned and Child(live).controller_uid != resource.metadata.uid:
+                self._store.remove(plural, namespace, apply.name)
+                message = (
+                    f"{apply.kind} {apply.name} exists in namespace {namespace} and is not controlled by this object: "
+                    "delete or rename it, or choose another name"
+                )
+                raise NotOurs(apply.kind, apply.name, 409, message)
+            message = f"{apply.kind} {apply.name} was there already"
+            raise Conflict(message)
+        self._store.put(plural, await self._kube.apply(plural, apply.manifest, force=False))
+
+    async def _delete(self, delete: Delete) -> None:
+        child = delete.child
+        plural = plural_of(child.raw)
+        namespace = str(child.metadata["namespace"])
+        try:
+            await self._kube.delete(plural, namespace, child.name, child.uid)
+        except NotFound:
+            self._store.remove(plural, namespace, child.name, child.uid)
+            return
+        await self.refresh(plural, namespace, child.name)
+
+    async def _event(self, resource: api.Resource, kind: str, event: Event) -> None:
+        time = now()
+        digest = hashlib.sha256(f"{resource.metadata.uid}{event.reason}{event.message}{time}".encode()).hexdigest()[:16]
+        body = {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"name": f"{resource.metadata.name}.{digest}", "namespace": resource.metadata.namespace},
+            "type": event.type,
+            "reason": event.reason,
+            "note": event.message,
+            "action": "Reconcile",
+            "eventTime": rfc3339(time).replace("Z", ".000000Z"),
+            "reportingController": f"{naming.GROUP}/operator",
+            "reportingInstance": self._identity[:128],
+            "regarding": {
+                "apiVersion": naming.API_VERSION,
+                "kind": kind,
+                "name": resource.metadata.name,
+                "namespace": resource.metadata.namespace,
+                "uid": resource.metadata.uid,
+            },
+        }
+        try:
+            await self._kube.create_event(resource.metadata.namespace, body)
+        except OperatorError as error:  # an event is a courtesy: losing one must not repeat the work it tells of
+            log.debug("event not sent", error=str(error))

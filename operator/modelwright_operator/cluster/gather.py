@@ -1,0 +1,101 @@
+"""From a key to a frozen Snapshot, read from the store alone; the clock is read here and nowhere below."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from modelwright_operator import api, naming
+from modelwright_operator.cluster.store import Owner, Raw, Store
+from modelwright_operator.decide.observed import Child, Job, Pod, Workload
+from modelwright_operator.decide.snapshot import (
+    AnySnapshot,
+    DeploymentSnapshot,
+    ModelVersionSnapshot,
+    TrainingJobSnapshot,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from modelwright_operator.settings import Settings
+
+
+def now() -> datetime:
+    """Return the time, to the second, as the API server stores it."""
+    return datetime.now(UTC).replace(microsecond=0)  # noqa: TID251  # the one place that looks at the clock
+
+
+def _versions(raws: Iterable[Raw]) -> tuple[api.ModelVersion, ...]:
+    return tuple(api.ModelVersion.model_validate(raw) for raw in raws)
+
+
+def _named_versions(store: Store, deployment: api.Deployment) -> tuple[Raw, ...]:
+    """Return the versions that a Deployment names, follows or serves."""
+    namespace = deployment.metadata.namespace
+    reference, status = deployment.spec.model, deployment.status
+    names = {revision.version for revision in (status.stable, status.canary) if revision is not None}
+    if reference.version is not None:
+        names.add(reference.version)
+    found = {name: store.get(naming.MODEL_VERSIONS, namespace, name) for name in names}
+    if reference.name is not None:
+        found |= {raw["metadata"]["name"]: raw for raw in store.versions_of(namespace, reference.name)}
+    return tuple(raw for _, raw in sorted(found.items()) if raw is not None)
+
+
+def users_of(store: Store, namespace: str, version: str) -> tuple[str, ...]:
+    """Return the names of the Deployments that serve a version, bring it up or name it."""
+    users: list[str] = []
+    for raw in store.all(naming.DEPLOYMENTS, namespace):
+        status: dict[str, Any] = raw.get("status") or {}
+        named = {
+            (raw["spec"].get("model") or {}).get("version"),
+            *((status.get(track) or {}).get("version") for track in ("stable", "canary")),
+        }
+        if version in named and not raw["metadata"].get("deletionTimestamp"):
+            users.append(str(raw["metadata"]["name"]))
+    return tuple(sorted(users))
+
+
+def gather(store: Store, settings: Settings, owner: Owner) -> AnySnapshot | None:
+    """Return what a decision about this object is made on; None: it is gone.
+
+    Raises:
+        pydantic.ValidationError: the object is not as its schema says; a newer version may have written it.
+    """
+    raw = store.get(naming.PLURALS[owner.kind], owner.namespace, owner.name)
+    if raw is None:
+        return None
+    time = now()
+    uid = raw["metadata"].get("uid")
+
+    def own(resource: str) -> tuple[Raw, ...]:
+        return store.owned(resource, owner)
+
+    def controlled(children: Iterable[Child]) -> tuple[Child, ...]:
+        return tuple(child for child in children if child.controller_uid == uid)
+
+    jobs = tuple(job for job in map(Job, own(naming.JOBS)) if job.controller_uid == uid)
+    pods = tuple(map(Pod, own(naming.PODS)))
+    if owner.kind == naming.TRAINING_JOB:
+        job = api.TrainingJob.model_validate(raw)
+        versions = _versions(store.versions_of(owner.namespace, job.spec.model))
+        return TrainingJobSnapshot(time, settings, (), job, jobs, pods, versions)
+    if owner.kind == naming.MODEL_VERSION:
+        version = api.ModelVersion.model_validate(raw)
+        maker = version.spec.provenance.training_job if version.spec.provenance else None
+        made_by = store.get(naming.TRAINING_JOBS, owner.namespace, maker.name) if maker else None
+        training_job = api.TrainingJob.model_validate(made_by) if made_by is not None else None
+        users = users_of(store, owner.namespace, owner.name)
+        return ModelVersionSnapshot(time, settings, (), version, jobs, pods, training_job, users)
+    deployment = api.Deployment.model_validate(raw)
+    return DeploymentSnapshot(
+        time,
+        settings,
+        (),
+        deployment,
+        _versions(_named_versions(store, deployment)),
+        tuple(item for item in map(Workload, own(naming.WORKLOADS)) if item.controller_uid == uid),
+        controlled(Child(item) for resource in (naming.SERVICES, naming.DISRUPTION_BUDGETS) for item in own(resource)),
+        pods,
+    )

@@ -1,0 +1,96 @@
+"""What arrives from the API server: into the store, and the keys it concerns into the queue; nothing is decided here."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import structlog
+
+from modelwright_operator import naming
+from modelwright_operator.cluster.store import Name, Owner, Raw, Store, owner_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from modelwright_operator.cluster.kube import Kube
+    from modelwright_operator.cluster.workqueue import WorkQueue
+    from modelwright_operator.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_KINDS = {plural: kind for kind, plural in naming.PLURALS.items()}
+
+
+def _neighbours(store: Store, resource: str, raw: Raw) -> Iterator[Owner]:
+    """Yield the objects whose decisions read this one, beside its owner."""
+    namespace, name = raw["metadata"]["namespace"], raw["metadata"]["name"]
+    spec, status = raw.get("spec") or {}, raw.get("status") or {}
+    if resource == naming.TRAINING_JOBS and (version := status.get("modelVersion")):
+        yield Owner(naming.MODEL_VERSION, namespace, version)
+    if resource == naming.MODEL_VERSIONS:
+        maker = (spec.get("provenance") or {}).get("trainingJob") or {}
+        if "name" in maker:
+            yield Owner(naming.TRAINING_JOB, namespace, maker["name"])
+        for other in store.all(naming.DEPLOYMENTS, namespace):
+            model = other["spec"].get("model") or {}
+            if model.get("version") == name or model.get("name") == spec.get("model"):
+                yield Owner(naming.DEPLOYMENT, namespace, other["metadata"]["name"])
+    if resource == naming.DEPLOYMENTS:
+        named = {(spec.get("model") or {}).get("version")}
+        named |= {(status.get(track) or {}).get("version") for track in ("stable", "canary", "previous")}
+        for version in sorted(filter(None, named)):
+            yield Owner(naming.MODEL_VERSION, namespace, version)
+
+
+class Inbox:
+    """Takes in events and lists."""
+
+    def __init__(self, settings: Settings, kube: Kube, store: Store, queue: WorkQueue[Owner]) -> None:
+        self._kube = kube
+        self._store = store
+        self._queue = queue
+        self._namespaces: tuple[str | None, ...] = settings.watch_namespaces or (None,)
+        self._synced_at: float | None = None
+
+    @property
+    def synced(self) -> bool:
+        """Whether everything has been listed at least once."""
+        return self._synced_at is not None
+
+    @property
+    def resync_age_seconds(self) -> float:
+        """Time since everything was last listed, in seconds."""
+        return monotonic() - self._synced_at if self._synced_at is not None else 0.0
+
+    def event(self, resource: str, kind: str | None, raw: Raw) -> None:
+        """Take in one event; added, modified and listed are alike."""
+        if kind == "DELETED":
+            self._wake(resource, raw)
+            metadata = raw["metadata"]
+            self._store.remove(resource, metadata["namespace"], metadata["name"], metadata.get("uid"))
+        elif self._store.put(resource, raw):
+            self._wake(resource, raw)
+
+    def _wake(self, resource: str, raw: Raw, *, background: bool = False) -> None:
+        if resource in _KINDS:
+            owner = Owner(_KINDS[resource], raw["metadata"]["namespace"], raw["metadata"]["name"])
+            self._queue.add(owner, background=background)
+            for neighbour in _neighbours(self._store, resource, raw):
+                self._queue.add(neighbour, background=True)
+        elif (owned_by := owner_of(raw)) is not None and owned_by.kind in naming.PLURALS:
+            self._queue.add(owned_by, background=background)
+
+    async def resync(self) -> None:
+        """List everything anew: repairs what a watch missed, objects deleted meanwhile included."""
+        for resource in naming.RESOURCES:
+            selector = None if resource in _KINDS else naming.MANAGED_SELECTOR
+            for namespace in self._namespaces:
+                known = {name for name in self._store.names(resource) if namespace in {None, name.namespace}}
+                listed = [raw async for raw in self._kube.list(resource, namespace, selector)]
+                self._store.replace(resource, listed, namespace, known)
+        for resource, kind in _KINDS.items():
+            for name in self._store.names(resource):
+                self._queue.add(Owner(kind, *Name(*name)), background=True)
+        self._synced_at = monotonic()
+        log.info("resynced", **{resource: self._store.size(resource) for resource in naming.RESOURCES})

@@ -1,0 +1,194 @@
+"""The API server over the official client: raw objects in and out, our errors, a time limit on every request."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio import client, config
+from kubernetes.aio.client.exceptions import ApiException
+
+from modelwright_operator import naming
+from modelwright_operator.errors import ClusterUnavailable, Conflict, NotFound, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from modelwright_operator.settings import Settings
+
+Raw = dict[str, Any]
+
+_APPLY: Final = "application/apply-patch+yaml"
+_PAGE: Final = 500
+_NOT_FOUND: Final = 404
+_CONFLICT: Final = 409
+_UNPROCESSABLE: Final = 422
+_SERVER_ERROR: Final = 500
+_PERMANENT: Final = {400, 403, 405, 413, 415, _UNPROCESSABLE}
+_TYPED_PATCH: Final = "failed to create typed patch object"
+
+
+def path(resource: str, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
+    """Return the URL path of a resource.
+
+    >>> path("jobs", "team", "a"), path("pods", None), path("modelversions", "team", "v", "status")
+    ('/apis/batch/v1/namespaces/team/jobs/a', '/api/v1/pods', '/apis/modelwright.dev/v1alpha1/namespaces/team/modelversions/v/status')
+    """
+    api_version, _ = naming.RESOURCES[resource]
+    root = "/api/v1" if api_version == "v1" else f"/apis/{api_version}"
+    plural = f"namespaces/{namespace}/{resource}" if namespace else resource
+    return "/".join(part for part in (root, plural, name, subresource) if part)
+
+
+def _said(error: ApiException) -> Raw:
+    try:
+        body = json.loads(error.body) if error.body else {}
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _translate(error: ApiException, kind: str, name: str) -> Exception:
+    said = _said(error)
+    message = str(said.get("message") or error.reason or "no reason given")
+    status = int(error.status or 0)
+    if status == _NOT_FOUND:
+        return NotFound(message)
+    if status == _CONFLICT or (status == _UNPROCESSABLE and "uid" in message and "metadata.uid" in message):
+        return Conflict(message)
+    if status in _PERMANENT or (status == _SERVER_ERROR and _TYPED_PATCH in message):
+        return Refused(kind, name, status, message)
+    retry = str((error.headers or {}).get("Retry-After", ""))
+    return ClusterUnavailable(f"{status}: {message}", retry_after=float(retry) if retry.isdigit() else None)
+
+
+class Kube:
+    """The port to the API server.
+
+    Every method raises ClusterUnavailable, Conflict, NotFound or Refused, and nothing else.
+    """
+
+    def __init__(self, api: client.ApiClient, timeout_seconds: float) -> None:
+        self._api = api
+        self._timeout = timeout_seconds
+        self.requests = 0
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._api.close()  # type: ignore[no-untyped-call]  # the client types its models only
+
+    async def _call(
+        self,
+        method: str,
+        url: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,  # noqa: ANN401  # any JSON
+        content_type: str = "application/json",
+        subject: tuple[str, str] = ("", ""),
+    ) -> Raw:
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        target = f"{url}?{urlencode(query)}" if query else url
+        self.requests += 1
+        try:
+            request = await self._api.param_serialize(
+                method, target, header_params=headers, body=body, auth_settings=["BearerToken"]
+            )
+            response = await self._api.call_api(*request, _request_timeout=self._timeout)
+            data: bytes = await response.read()  # type: ignore[no-untyped-call]  # likewise
+        except ApiException as error:
+            raise _translate(error, *subject) from error
+        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
+            message = f"{method} {url}: {type(error).__name__}: {error}"
+            raise ClusterUnavailable(message) from error
+        status = int(response.status)
+        if status >= 400:  # noqa: PLR2004  # HTTP: everything from here on is an error
+            failure = ApiException(status=status, reason=response.reason)
+            failure.body = data.decode(errors="replace")
+            failure.headers = response.headers
+            raise _translate(failure, *subject)
+        parsed: Raw = json.loads(data)
+        return parsed
+
+    async def get(self, resource: str, namespace: str, name: str) -> Raw:
+        """Return an object."""
+        return await self._call("GET", path(resource, namespace, name))
+
+    async def list(self, resource: str, namespace: str | None, selector: str | None = None) -> AsyncIterator[Raw]:
+        """Yield all objects of a resource, page by page."""
+        api_version, kind = naming.RESOURCES[resource]
+        query = {"limit": str(_PAGE)}
+        if selector:
+            query["labelSelector"] = selector
+        while True:
+            page = await self._call("GET", path(resource, namespace), query=query)
+            for item in page["items"]:
+                yield {**item, "apiVersion": api_version, "kind": kind}
+            token = page["metadata"].get("continue")
+            if not token:
+                return
+            query["continue"] = token
+
+    async def apply(self, resource: str, manifest: Raw, *, force: bool) -> Raw:
+        """Apply a child on the server's side; `metadata.uid` in it makes sure that it still is the one observed."""
+        metadata = manifest["metadata"]
+        query = {"fieldManager": naming.FIELD_MANAGER, "force": "true" if force else "false"}
+        return await self._call(
+            "PATCH",
+            path(resource, metadata["namespace"], metadata["name"]),
+            query=query,
+            body=manifest,
+            content_type=_APPLY,
+            subject=(manifest["kind"], metadata["name"]),
+        )
+
+    async def apply_status(self, resource: str, metadata: Mapping[str, str], status: Mapping[str, Any]) -> Raw:
+        """Apply the whole status, on the resourceVersion that the decision was made on."""
+        api_version, kind = naming.RESOURCES[resource]
+        body = {"apiVersion": api_version, "kind": kind, "metadata": dict(metadata), "status": status}
+        return await self._call(
+            "PATCH",
+            path(resource, metadata["namespace"], metadata["name"], "status"),
+            query={"fieldManager": naming.FIELD_MANAGER, "force": "true"},
+            body=body,
+            content_type=_APPLY,
+            subject=(kind, metadata["name"]),
+        )
+
+    async def delete(self, resource: str, namespace: str, name: str, uid: str) -> None:
+        """Delete an object if it still is the one with that uid; its own children go with it."""
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Background",
+            "preconditions": {"uid": uid},
+        }
+        await self._call("DELETE", path(resource, namespace, name), body=body, subject=(naming.RESOURCES[resource][1], name))
+
+    async def create_event(self, namespace: str, event: Raw) -> None:
+        """Send an event for people."""
+        await self._call("POST", f"/apis/events.k8s.io/v1/namespaces/{namespace}/events", body=event)
+
+    async def get_lease(self, namespace: str, name: str) -> Raw:
+        """Return a Lease."""
+        return await self._call("GET", f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}")
+
+    async def put_lease(self, lease: Raw) -> Raw:
+        """Replace a Lease, on the resourceVersion it carries."""
+        metadata = lease["metadata"]
+        url = f"/apis/coordination.k8s.io/v1/namespaces/{metadata['namespace']}/leases/{metadata['name']}"
+        return await self._call("PUT", url, body=lease)
+
+
+async def connect(settings: Settings) -> Kube:
+    """Return the port to the API server of this pod, or outside a cluster of the kubeconfig's current context."""
+    configuration = client.Configuration()
+    try:
+        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # likewise
+    except config.ConfigException:
+        await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # likewise
+    configuration.connection_pool_maxsize = settings.workers * 2 + 8
+    return Kube(client.ApiClient(configuration), settings.request_timeout_seconds)

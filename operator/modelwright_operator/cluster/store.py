@@ -1,0 +1,156 @@
+"""What the API server holds, as far as it was seen: trimmed objects, found by name, by owner and by model.
+
+An object is only replaced by a later one of the same uid, so the answer to our own write, which comes before the
+watch tells of it, is not undone by an older event.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from modelwright_operator import naming
+
+Raw = Mapping[str, Any]
+
+_POD_STATUS: Final = ("phase", "reason", "message", "conditions", "initContainerStatuses", "containerStatuses")
+_LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+class Name(NamedTuple):
+    """Namespace and name."""
+
+    namespace: str
+    name: str
+
+
+class Owner(NamedTuple):
+    """One of our objects."""
+
+    kind: str
+    namespace: str
+    name: str
+
+
+def owner_of(raw: Raw) -> Owner | None:
+    """Return the object of ours that a child's labels name."""
+    labels: Mapping[str, str] = raw["metadata"].get("labels") or {}
+    kind, name = labels.get(naming.LABEL_OWNER_KIND), labels.get(naming.LABEL_OWNER_NAME)
+    return Owner(kind, raw["metadata"]["namespace"], name) if kind and name else None
+
+
+def trim(resource: str, raw: Raw) -> Raw:
+    """Drop what is never read and is most of the size."""
+    api_version, kind = naming.RESOURCES[resource]
+    metadata = {key: value for key, value in raw["metadata"].items() if key != "managedFields"}
+    if annotations := metadata.get("annotations"):
+        metadata["annotations"] = {key: value for key, value in annotations.items() if key != _LAST_APPLIED}
+    trimmed = {**raw, "apiVersion": api_version, "kind": kind, "metadata": metadata}
+    if resource == naming.PODS:
+        status = raw.get("status") or {}
+        trimmed.pop("spec", None)
+        trimmed["status"] = {key: status[key] for key in _POD_STATUS if key in status}
+    return trimmed
+
+
+def _older(new: Raw, old: Raw) -> bool:
+    """Tell whether `new` was read before `old`; resourceVersions of one object count up."""
+    if new["metadata"].get("uid") != old["metadata"].get("uid"):
+        return False
+    mine, theirs = str(new["metadata"].get("resourceVersion", "")), str(old["metadata"].get("resourceVersion", ""))
+    return mine.isdigit() and theirs.isdigit() and int(mine) < int(theirs)
+
+
+class Store:
+    """All that was seen; used from one event loop only."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, dict[Name, Raw]] = {resource: {} for resource in naming.RESOURCES}
+        self._owned: dict[str, dict[Owner, set[Name]]] = {resource: defaultdict(set) for resource in naming.RESOURCES}
+        self._models: dict[tuple[str, str], set[Name]] = defaultdict(set)
+
+    def put(self, resource: str, raw: Raw) -> bool:
+        """Take an object in; tell whether it was news."""
+        key = Name(raw["metadata"]["namespace"], raw["metadata"]["name"])
+        known = self._objects[resource].get(key)
+        if known is not None:
+            if _older(raw, known):
+                return False
+            self._unindex(resource, key, known)
+        trimmed = trim(resource, raw)
+        self._objects[resource][key] = trimmed
+        if (owner := owner_of(trimmed)) is not None:
+            self._owned[resource][owner].add(key)
+        if resource == naming.MODEL_VERSIONS:
+            self._models[key.namespace, str((trimmed.get("spec") or {}).get("model"))].add(key)
+        return True
+
+    def remove(self, resource: str, namespace: str, name: str, uid: str | None = None) -> None:
+        """Forget an object, unless another one has taken its name since."""
+        key = Name(namespace, name)
+        known = self._objects[resource].get(key)
+        if known is None or (uid and known["metadata"].get("uid") != uid):
+            return
+        self._unindex(resource, key, known)
+        del self._objects[resource][key]
+
+    def _unindex(self, resource: str, key: Name, known: Raw) -> None:
+        if (owner := owner_of(known)) is not None:
+            owned = self._owned[resource]
+            owned[owner].discard(key)
+            if not owned[owner]:
+                del owned[owner]
+        if resource == naming.MODEL_VERSIONS:
+            model = (key.namespace, str((known.get("spec") or {}).get("model")))
+            self._models[model].discard(key)
+            if not self._models[model]:
+                del self._models[model]
+
+    def get(self, resource: str, namespace: str, name: str) -> Raw | None:
+        """Return an object."""
+        return self._objects[resource].get(Name(namespace, name))
+
+    def names(self, resource: str) -> Iterator[Name]:
+        """Yield the names of all objects of a resource."""
+        return iter(tuple(self._objects[resource]))
+
+    def size(self, resource: str) -> int:
+        """Return the number of objects of a resource."""
+        return len(self._objects[resource])
+
+    def owned(self, resource: str, owner: Owner) -> tuple[Raw, ...]:
+        """Return the children that an object's labels name, by name."""
+        names = self._owned[resource].get(owner, ())
+        return tuple(self._objects[resource][name] for name in sorted(names))
+
+    def versions_of(self, namespace: str, model: str) -> tuple[Raw, ...]:
+        """Return the ModelVersions of a model, by name."""
+        names = self._models.get((namespace, model), ())
+        return tuple(self._objects[naming.MODEL_VERSIONS][name] for name in sorted(names))
+
+    def all(self, resource: str, namespace: str) -> Iterator[Raw]:
+        """Yield the objects of a resource in a namespace."""
+        return (raw for name, raw in tuple(self._objects[resource].items()) if name.namespace == namespace)
+
+    def replace(self, resource: str, listed: Iterable[Raw], namespace: str | None, known: set[Name]) -> set[Name]:
+        """Take in a list, and forget what was known before it began and is not in it; return the names concerned.
+
+        Args:
+            resource: plural of the resource.
+            listed: everything the API server holds of it.
+            namespace: the namespace that was listed; None: all.
+            known: names known when the list was begun; an object that came since is not a ghost.
+        """
+        changed: set[Name] = set()
+        seen: set[Name] = set()
+        for raw in listed:
+            name = Name(raw["metadata"]["namespace"], raw["metadata"]["name"])
+            seen.add(name)
+            if self.put(resource, raw):
+                changed.add(name)
+        for name in known - seen:
+            if namespace is None or name.namespace == namespace:
+                self.remove(resource, *name)
+                changed.add(name)
+        return changed

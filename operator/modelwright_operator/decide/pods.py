@@ -1,0 +1,122 @@
+"""What keeps a pod from doing its work, in a reason and words for people; shared by all kinds."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from modelwright_operator.reasons import Reason, reported
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from modelwright_operator.decide.observed import Container, Pod
+
+_PULL: Final = {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "RegistryUnavailable"}
+_CONFIG: Final = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+_CLAIM: Final = re.compile(r'persistentvolumeclaim "(?P<name>[^"]+)" (is being deleted|not found)')
+_LIMIT: Final = 700
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a pod does not get on.
+
+    Attributes:
+        lasting: only a human can mend it; the others may pass by themselves.
+    """
+
+    reason: Reason
+    message: str
+    lasting: bool
+
+
+def cut(text: str, limit: int = _LIMIT) -> str:
+    """Return the end of a text too long for a condition, which is where a log says what went wrong.
+
+    >>> cut("abcdef", 4)
+    '…def'
+    """
+    text = text.strip()
+    return text if len(text) <= limit else "…" + text[-(limit - 1) :]
+
+
+def _unscheduled(pod: Pod) -> Problem | None:
+    condition = pod.condition("PodScheduled")
+    if condition is None or condition.get("status") != "False":
+        return None
+    text = cut(str(condition.get("message", "")))
+    if claim := _CLAIM.search(text):
+        name = claim["name"]
+        return Problem(
+            Reason.VOLUME_CLAIM_NOT_FOUND,
+            f"PersistentVolumeClaim {name} does not exist in this namespace: create it, and the pod goes on by itself",
+            lasting=True,
+        )
+    if "volume node affinity conflict" in text:
+        return Problem(
+            Reason.STORAGE_NOT_SHARED,
+            f"the storage cannot be mounted where the pod may run; use a ReadWriteMany claim: {text}",
+            lasting=True,
+        )
+    return Problem(Reason.UNSCHEDULABLE, f"no node can run the pod: {text}", lasting=False)
+
+
+def _container(container: Container) -> Problem | None:
+    waiting = container.waiting_reason
+    if waiting in _PULL:
+        image = container.raw.get("image", "")
+        return Problem(
+            Reason.IMAGE_PULL_FAILED,
+            f"image {image} of container {container.name} cannot be pulled ({waiting}); check the image's name and "
+            f"spec.pod.imagePullSecrets. {cut(container.waiting_message, 300)}",
+            lasting=True,
+        )
+    if waiting in _CONFIG:
+        return Problem(
+            Reason.CONTAINER_CONFIG_INVALID,
+            f"container {container.name} cannot be created: {cut(container.waiting_message)}",
+            lasting=True,
+        )
+    ended = container.last_terminated
+    if ended is not None and ended.get("reason") == "OOMKilled":
+        return Problem(
+            Reason.OUT_OF_MEMORY,
+            f"container {container.name} was killed at its memory limit; raise it in the spec's resources",
+            lasting=True,
+        )
+    if waiting == "CrashLoopBackOff" and ended is not None:
+        return Problem(
+            Reason.CRASH_LOOPING,
+            f"container {container.name} keeps ending with exit code {ended.get('exitCode')}: {cut(str(ended.get('message', '')))}",
+            lasting=True,
+        )
+    return None
+
+
+def problem(pods: Sequence[Pod]) -> Problem | None:
+    """Return the worst of what keeps these pods from running: lasting problems before passing ones."""
+    found: list[Problem] = []
+    for pod in pods:
+        if pod.deleting:
+            continue
+        if pod.phase == "Failed" and not pod.containers:
+            text = cut(str(pod.status.get("message", pod.status.get("reason", ""))))
+            found.append(Problem(Reason.POD_REJECTED, f"the node refused pod {pod.name}: {text}", lasting=False))
+        candidates = (_unscheduled(pod), *(_container(container) for container in pod.containers))
+        found.extend(candidate for candidate in candidates if candidate is not None)
+    return min(found, key=lambda item: not item.lasting, default=None)
+
+
+def reported_failure(message: str) -> Problem | None:
+    """Return what a serving container's termination message says; None where it is no message of ours."""
+    try:
+        said = json.loads(message)
+    except ValueError:
+        return None
+    if not isinstance(said, dict) or "reason" not in said:
+        return None
+    reason = reported(str(said["reason"]), Reason.CRASH_LOOPING)
+    return Problem(reason, cut(str(said.get("message", ""))), lasting=True)

@@ -1,0 +1,77 @@
+"""What a decision is made on: one object, its children and neighbours, and the time, read once and frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from modelwright_operator import api
+    from modelwright_operator.decide.observed import Child, Job, Pod, Workload
+    from modelwright_operator.reasons import Reason
+    from modelwright_operator.settings import Settings
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A child that the API server would not take; found while carrying out an earlier plan of the same pass."""
+
+    kind: str
+    name: str
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What every kind's snapshot has."""
+
+    now: datetime
+    settings: Settings
+    refusals: tuple[Refusal, ...]
+
+
+@dataclass(frozen=True)
+class TrainingJobSnapshot(Snapshot):
+    """A TrainingJob and its Jobs, pods and the ModelVersions it may have made.
+
+    Attributes:
+        versions: versions whose provenance names this job by namespace and name, and the one of `status.modelVersion`.
+    """
+
+    job: api.TrainingJob
+    jobs: tuple[Job, ...]
+    pods: tuple[Pod, ...]
+    versions: tuple[api.ModelVersion, ...]
+
+
+@dataclass(frozen=True)
+class ModelVersionSnapshot(Snapshot):
+    """A ModelVersion, its verification Jobs, the TrainingJob that made it and the Deployments that use it."""
+
+    version: api.ModelVersion
+    jobs: tuple[Job, ...]
+    pods: tuple[Pod, ...]
+    training_job: api.TrainingJob | None
+    users: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DeploymentSnapshot(Snapshot):
+    """A Deployment, its workloads, Services and pods, and the versions it may serve.
+
+    Attributes:
+        versions: the versions it names or follows, and those its status names.
+        children: its Services and PodDisruptionBudgets.
+    """
+
+    deployment: api.Deployment
+    versions: tuple[api.ModelVersion, ...]
+    workloads: tuple[Workload, ...]
+    children: tuple[Child, ...]
+    pods: tuple[Pod, ...]
+
+
+AnySnapshot = TrainingJobSnapshot | ModelVersionSnapshot | DeploymentSnapshot

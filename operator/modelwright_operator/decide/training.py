@@ -1,0 +1,168 @@
+"""What has become of a training attempt: its Job and pods in, one outcome out.
+
+        ┌────────► Waiting ──┐
+    (start) ──► InProgress ──┼──► Trained            results of all stages
+                             ├──► Broken(retry)      nothing says that another attempt would end alike
+                             └──► Broken(final)      a stage said so, or the deadline passed
+
+A result is believed only from a pod that the attempt's own Job controls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from modelwright_operator.decide.observed import parse_time
+from modelwright_operator.decide.pods import Problem, cut, problem
+from modelwright_operator.reasons import Reason, reported
+from modelwright_training import contract
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from modelwright_operator.decide.observed import Container, Job, Pod
+
+STAGES: Final = tuple(contract.Stage)
+_FIRST_DELAY_SECONDS: Final = 10
+
+StageState = Literal["Waiting", "Running", "Succeeded", "Failed"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage as its container shows it."""
+
+    name: contract.Stage
+    state: StageState
+    exit_code: int | None = None
+    message: str | None = None
+    reason: Reason | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class InProgress:
+    """The attempt runs, or waits to; `problem` keeps it from running."""
+
+    stages: tuple[Stage, ...]
+    problem: Problem | None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Every stage ended well."""
+
+    stages: tuple[Stage, ...]
+    fetch: contract.FetchResult
+    evaluate: contract.EvaluateResult
+    publish: contract.PublishResult
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Broken:
+    """The attempt failed; `final` when another one would fail alike."""
+
+    stages: tuple[Stage, ...]
+    reason: Reason
+    message: str
+    final: bool
+    failed_at: datetime | None
+
+
+Outcome = InProgress | Trained | Broken
+
+
+def _failed_stage(name: contract.Stage, container: Container, ended_message: str, exit_code: int) -> tuple[Reason, str]:
+    parsed = contract.parse_message(ended_message, name)
+    if isinstance(parsed, contract.Failure):
+        return reported(parsed.reason, Reason.STAGE_FAILED), parsed.message
+    if (container.terminated or {}).get("reason") == "OOMKilled":
+        return Reason.OUT_OF_MEMORY, f"stage {name} was killed at its memory limit: raise spec.resources.limits.memory"
+    tail = cut(ended_message) or "it left no log"
+    return Reason.STAGE_FAILED, f"stage {name} ended with exit code {exit_code}: {tail}"
+
+
+def _stage(name: contract.Stage, pod: Pod | None) -> Stage:
+    container = pod.container(name) if pod is not None else None
+    if container is None:
+        return Stage(name, "Waiting")
+    ended = container.terminated
+    if ended is None:
+        state: StageState = "Running" if container.running else "Waiting"
+        return Stage(name, state, started_at=container.started_at)
+    code = int(ended.get("exitCode", -1))
+    finished = parse_time(ended.get("finishedAt"))
+    if code == 0:
+        return Stage(name, "Succeeded", 0, started_at=container.started_at, finished_at=finished)
+    reason, message = _failed_stage(name, container, str(ended.get("message", "")), code)
+    return Stage(name, "Failed", code, message, reason, container.started_at, finished)
+
+
+def _results(pod: Pod) -> dict[contract.Stage, contract.Result] | None:
+    results: dict[contract.Stage, contract.Result] = {}
+    for name in STAGES:
+        container = pod.container(name)
+        ended = container.terminated if container is not None else None
+        parsed = contract.parse_message(str((ended or {}).get("message", "")), name)
+        if parsed is None or isinstance(parsed, contract.Failure):
+            return None
+        results[name] = parsed
+    return results
+
+
+def _newest(pods: Sequence[Pod]) -> Pod | None:
+    return max(pods, key=lambda pod: (not pod.deleting, str(pod.metadata.get("creationTimestamp")), pod.name), default=None)
+
+
+def _trained(stages: tuple[Stage, ...], pod: Pod | None, finished_at: datetime | None) -> Outcome:
+    results = _results(pod) if pod is not None else None
+    match results:
+        case {
+            contract.Stage.FETCH: contract.FetchResult() as fetch,
+            contract.Stage.EVALUATE: contract.EvaluateResult() as evaluate,
+            contract.Stage.PUBLISH: contract.PublishResult() as publish,
+        }:
+            return Trained(stages, fetch, evaluate, publish, finished_at)
+        case _:
+            return Broken(
+                stages,
+                Reason.RESULT_MISSING,
+                "the Job ended well but its pod left no result that can be read",
+                final=False,
+                failed_at=finished_at,
+            )
+
+
+def outcome(job: Job, pods: Sequence[Pod]) -> Outcome:
+    """Return what has become of the attempt that `job` runs."""
+    own = [pod for pod in pods if pod.controller_uid == job.uid]
+    pod = _newest(own)
+    stages = tuple(_stage(name, pod) for name in STAGES)
+    if complete := (job.condition("Complete") if job.has("Complete") else None):
+        return _trained(stages, pod, parse_time(complete.get("lastTransitionTime")))
+    if not job.has("Failed"):
+        return InProgress(stages, problem(own))
+    failed = job.condition("Failed") or {}
+    failed_at = parse_time(failed.get("lastTransitionTime"))
+    if failed.get("reason") == "DeadlineExceeded":
+        message = "the attempt took longer than spec.activeDeadlineSeconds; create a TrainingJob with a longer one"
+        return Broken(stages, Reason.DEADLINE_EXCEEDED, message, final=True, failed_at=failed_at)
+    stage = next((stage for stage in stages if stage.state == "Failed"), None)
+    if stage is None:
+        text = cut(str(failed.get("message", "")), 300)
+        return Broken(stages, Reason.POD_LOST, f"the pod was lost before it ended: {text}", final=False, failed_at=failed_at)
+    final = stage.exit_code == contract.ExitCode.PERMANENT and stage.reason is not Reason.STAGE_FAILED
+    return Broken(stages, stage.reason or Reason.STAGE_FAILED, stage.message or "", final=final, failed_at=failed_at)
+
+
+def retry_delay_seconds(attempt: int) -> int:
+    """Return the pause after a failed attempt, in seconds: 10, 20, 40 … 320.
+
+    >>> [retry_delay_seconds(attempt) for attempt in (1, 2, 3, 10)]
+    [10, 20, 40, 320]
+    """
+    return int(_FIRST_DELAY_SECONDS * 2 ** min(attempt - 1, 5))

@@ -1,0 +1,72 @@
+"""Which version a Deployment should serve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from modelwright_operator.decide import conditions
+from modelwright_operator.reasons import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from modelwright_operator import api
+
+
+@dataclass(frozen=True)
+class NoVersion:
+    """There is nothing to serve (yet).
+
+    Attributes:
+        waiting: it may come by itself; otherwise only a human can mend it.
+    """
+
+    reason: Reason
+    message: str
+    waiting: bool
+
+
+def verified(version: api.ModelVersion) -> bool:
+    """Tell whether the artifact was found to be what the version says."""
+    return conditions.holds(version.status.conditions, conditions.VERIFIED)
+
+
+def _age(version: api.ModelVersion) -> tuple[str, str]:
+    created = version.metadata.creation_timestamp
+    return (conditions.rfc3339(created) if created else "", version.metadata.name)
+
+
+def _pinned(name: str, versions: Sequence[api.ModelVersion]) -> api.ModelVersion | NoVersion:
+    version = next((version for version in versions if version.metadata.name == name), None)
+    if version is None:
+        return NoVersion(
+            Reason.VERSION_NOT_FOUND,
+            f"spec.model.version: there is no ModelVersion {name} in this namespace; `kubectl get mv` lists them",
+            waiting=False,
+        )
+    if verified(version):
+        return version
+    if conditions.holds(version.status.conditions, conditions.STALLED):
+        why = conditions.find(version.status.conditions, conditions.STALLED)
+        message = f"ModelVersion {name} was not accepted ({why.reason if why else ''}): {why.message if why else ''}"
+        return NoVersion(Reason.VERSION_NOT_VERIFIED, message, waiting=False)
+    return NoVersion(Reason.VERSION_NOT_VERIFIED, f"waiting for ModelVersion {name} to be verified", waiting=True)
+
+
+def chosen(
+    reference: api.ModelReference, versions: Sequence[api.ModelVersion], stable: api.Revision | None
+) -> api.ModelVersion | NoVersion:
+    """Return the version the reference stands for: the one named, or the newest verified and none older than stable."""
+    if reference.version is not None:
+        return _pinned(reference.version, versions)
+    candidates = [version for version in versions if version.spec.model == reference.name and verified(version)]
+    serving = next((version for version in versions if stable and version.metadata.name == stable.version), None)
+    newest = max(candidates, key=_age, default=None)
+    if newest is None:
+        return NoVersion(
+            Reason.NO_VERSION, f"waiting for a verified ModelVersion of model {reference.name}; none exists yet", waiting=True
+        )
+    if serving is not None and serving.spec.model == reference.name and _age(newest) < _age(serving):
+        return serving
+    return newest

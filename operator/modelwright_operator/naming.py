@@ -1,0 +1,128 @@
+"""Every name the operator gives: API group, labels, annotations, child names, hashes.
+
+Names are deterministic, so that a crash between two writes repeats a step under the same name instead of doing it twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Final
+
+GROUP: Final = "modelwright.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+FIELD_MANAGER: Final = "modelwright"
+CATEGORY: Final = "mlops"
+
+TRAINING_JOB: Final = "TrainingJob"
+MODEL_VERSION: Final = "ModelVersion"
+DEPLOYMENT: Final = "Deployment"
+
+TRAINING_JOBS: Final = "trainingjobs"
+MODEL_VERSIONS: Final = "modelversions"
+DEPLOYMENTS: Final = "modeldeployments"
+JOBS: Final = "jobs"
+PODS: Final = "pods"
+WORKLOADS: Final = "deployments"
+SERVICES: Final = "services"
+DISRUPTION_BUDGETS: Final = "poddisruptionbudgets"
+
+PLURALS: Final = {TRAINING_JOB: TRAINING_JOBS, MODEL_VERSION: MODEL_VERSIONS, DEPLOYMENT: DEPLOYMENTS}
+RESOURCES: Final = {
+    TRAINING_JOBS: (API_VERSION, TRAINING_JOB),
+    MODEL_VERSIONS: (API_VERSION, MODEL_VERSION),
+    DEPLOYMENTS: (API_VERSION, DEPLOYMENT),
+    JOBS: ("batch/v1", "Job"),
+    PODS: ("v1", "Pod"),
+    WORKLOADS: ("apps/v1", "Deployment"),
+    SERVICES: ("v1", "Service"),
+    DISRUPTION_BUDGETS: ("policy/v1", "PodDisruptionBudget"),
+}
+"""Everything the operator watches: plural (unique among these) → API version and kind."""
+
+LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+LABEL_COMPONENT: Final = "app.kubernetes.io/component"
+LABEL_OWNER_KIND: Final = f"{GROUP}/kind"
+LABEL_OWNER_NAME: Final = f"{GROUP}/name"
+LABEL_REVISION: Final = f"{GROUP}/revision"
+LABEL_ATTEMPT: Final = f"{GROUP}/attempt"
+LABEL_MODEL: Final = f"{GROUP}/model"
+MANAGED_BY: Final = "modelwright"
+MANAGED_SELECTOR: Final = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
+
+ANNOTATION_APPLIED: Final = f"{GROUP}/applied-hash"
+"""Hash of the manifest as we last applied it: tells a removal from a default of the API server."""
+ANNOTATION_TEMPLATE: Final = f"{GROUP}/template"
+"""The pod template as first rendered: an upgraded operator repairs with it and never re-renders running pods."""
+ANNOTATION_RETRY: Final = f"{GROUP}/retry"
+"""Set by people, to any new value: verify a ModelVersion once more."""
+
+SERVER_CONTAINER: Final = "server"
+FETCH_CONTAINER: Final = "fetch"
+VERIFY_CONTAINER: Final = "verify"
+
+_SHORT: Final = 10
+
+
+def _canonical(value: Any) -> Any:
+    """Make equal what the API server stores equally: 1.0 and 1, and maps in any order."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {str(key): _canonical(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_canonical(item) for item in value]
+    return value
+
+
+def canonical_json(value: Any) -> str:
+    """Return the one JSON text of a value.
+
+    Raises:
+        ValueError: for NaN and infinities, which are not JSON.
+    """
+    return json.dumps(_canonical(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def unordered(value: Any) -> Any:
+    """Return the value with every list sorted, for hashes that should not tell one order from another."""
+    if isinstance(value, dict):
+        return {key: unordered(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return sorted((unordered(item) for item in value), key=canonical_json)
+    return value
+
+
+def full_hash(value: Any) -> str:
+    """Return `sha256:<64 hex>` of the value's canonical JSON."""
+    return "sha256:" + hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def short_hash(*parts: Any) -> str:
+    """Return 10 hex digits that name a child."""
+    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()[:_SHORT]
+
+
+def job_name(owner: str, uid: str, attempt: str) -> str:
+    """Return the name of the batch Job of one attempt (at most 57 characters: pods add to it)."""
+    return f"{owner[:46].rstrip('-')}-{short_hash(uid, attempt)}"
+
+
+def version_name(model: str, digest: str) -> str:
+    """Return the name of the ModelVersion of an artifact.
+
+    >>> version_name("churn", "sha256:9f2c41ab07aa")
+    'churn-9f2c41ab07'
+    """
+    return f"{model}-{digest.removeprefix('sha256:')[:_SHORT]}"
+
+
+def workload_name(deployment: str, revision: str) -> str:
+    """Return the name of the apps/v1 workload that runs one revision."""
+    return f"{deployment}-{revision}"
+
+
+def owner_labels(kind: str, name: str) -> dict[str, str]:
+    """Return the labels every child carries; owners are found by them, ownership itself is the owner's uid."""
+    return {LABEL_MANAGED_BY: MANAGED_BY, LABEL_OWNER_KIND: kind, LABEL_OWNER_NAME: name}

@@ -1,0 +1,176 @@
+"""ModelVersion: verified once, by the job that published it or by a Job of its own; then it says who uses it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from modelwright_operator import api, naming
+from modelwright_operator.api import model_version as schema
+from modelwright_operator.decide import conditions, pods
+from modelwright_operator.plan.outcome import Apply, Confirm, Plan, finish, refused, wanted
+from modelwright_operator.reasons import Reason, reported
+from modelwright_operator.render import verification
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from modelwright_operator.decide.conditions import Mark
+    from modelwright_operator.decide.observed import Job, Pod
+    from modelwright_operator.decide.snapshot import ModelVersionSnapshot
+
+_FIRST = "1"
+_USERS = 50
+
+_Verdict = tuple[tuple["Mark", ...], dict[str, Any], Plan]
+
+
+def plan(snapshot: ModelVersionSnapshot) -> Plan:
+    """Return what to write for a ModelVersion."""
+    version = snapshot.version
+    if version.metadata.deletion_timestamp is not None:
+        return Plan()
+    marks, values, writes = _verdict(snapshot)
+    users = sorted(snapshot.users)
+    marks = (*marks, _in_use(users))
+    return finish(version, marks, {**values, "usedBy": users[:_USERS]}, snapshot.now, writes)
+
+
+def _in_use(users: Sequence[str]) -> Mark:
+    if not users:
+        return conditions.false(conditions.IN_USE, Reason.NOT_IN_USE, "no Deployment serves this version")
+    shown = ", ".join(users[:5]) + (f" and {len(users) - 5} more" if len(users) > 5 else "")  # noqa: PLR2004  # five names fit
+    return conditions.true(conditions.IN_USE, Reason.IN_USE, f"served by {shown}")
+
+
+def _accepted(reason: str, message: str) -> tuple[Mark, ...]:
+    return (*conditions.ready(reason, message), conditions.true(conditions.VERIFIED, reason, message))
+
+
+def _rejected(reason: str, message: str) -> tuple[Mark, ...]:
+    return (*conditions.stalled(reason, message), conditions.false(conditions.VERIFIED, reason, message))
+
+
+def _pending(reason: Reason, message: str) -> tuple[Mark, ...]:
+    return (*conditions.reconciling(reason, message), conditions.unknown(conditions.VERIFIED, reason, message))
+
+
+def _attempt(version: api.ModelVersion) -> str:
+    return version.metadata.annotations.get(naming.ANNOTATION_RETRY, _FIRST)[:253]
+
+
+def _verdict(snapshot: ModelVersionSnapshot) -> _Verdict:
+    version = snapshot.version
+    status = version.status
+    values = status.model_dump(
+        mode="json", by_alias=True, exclude_none=True, exclude={"conditions", "observed_generation", "used_by"}
+    )
+    decided = conditions.find(status.conditions, conditions.VERIFIED)
+    attempt = _attempt(version)
+    tried = status.verification.attempt if status.verification else None
+    settled = decided is not None and decided.status != "Unknown"
+    if decided is not None and settled and (decided.status == "True" or tried == attempt):
+        make = _accepted if decided.status == "True" else _rejected
+        return make(decided.reason, decided.message), values, Plan(apply=_expire(snapshot))
+    if (made := _made_by_job(snapshot)) is not None:
+        marks, wait = made
+        return marks, values, Plan(requeue_after=30.0 if wait else None)
+    if (refusal := refused(snapshot.refusals)) is not None:
+        unknown = conditions.unknown(conditions.VERIFIED, snapshot.refusals[0].reason, snapshot.refusals[0].message)
+        return (*refusal, unknown), values, Plan(requeue_after=60.0)
+    return _verify(snapshot, attempt, values)
+
+
+def _made_by_job(snapshot: ModelVersionSnapshot) -> tuple[tuple[Mark, ...], bool] | None:
+    """Return the verdict where a TrainingJob answers for the artifact, or None where nobody does.
+
+    A job's status is written by the operator alone, and its digest came from the stage that published the artifact; a
+    provenance is written by whoever wrote the version, so it is only the pointer to that status.
+    """
+    version, job = snapshot.version, snapshot.training_job
+    maker = version.spec.provenance.training_job if version.spec.provenance else None
+    if maker is None or job is None or job.metadata.uid != maker.uid:
+        return None
+    artifact = job.status.artifact
+    if artifact is not None and job.status.model_version == version.metadata.name:
+        if (artifact.digest, artifact.uri) != (version.spec.artifact.digest, version.spec.artifact.uri):
+            return None
+        message = f"published and checked by TrainingJob {job.metadata.name}"
+        return _accepted(Reason.PUBLISHED_BY_TRAINING_JOB, message), False
+    ended = (conditions.COMPLETE, conditions.FAILED)
+    if any(conditions.holds(job.status.conditions, kind) for kind in ended):
+        return None
+    message = f"waiting for TrainingJob {job.metadata.name} to record what it published"
+    return _pending(Reason.AWAITING_TRAINING_JOB, message), True
+
+
+def _expire(snapshot: ModelVersionSnapshot) -> tuple[Apply, ...]:
+    attempt = snapshot.version.status.verification.attempt if snapshot.version.status.verification else None
+    manifests = [
+        verification.batch_job(snapshot.version, attempt or _FIRST, snapshot.settings, item, expire=True)
+        for item in snapshot.jobs
+        if item.finished and not item.deleting and item.name == _name(snapshot.version, attempt or _FIRST)
+    ]
+    return wanted(manifests, snapshot.jobs)
+
+
+def _name(version: api.ModelVersion, attempt: str) -> str:
+    return naming.job_name(version.metadata.name, version.metadata.uid, attempt)
+
+
+def _verify(snapshot: ModelVersionSnapshot, attempt: str, values: Mapping[str, Any]) -> _Verdict:
+    version = snapshot.version
+    name = _name(version, attempt)
+    job = next((item for item in snapshot.jobs if item.name == name and not item.deleting), None)
+    fresh: dict[str, Any] = {**values, "verification": {"job": name, "attempt": attempt}}
+    if job is None:
+        manifest = verification.batch_job(version, attempt, snapshot.settings)
+        confirm = Confirm(naming.MODEL_VERSIONS, version.metadata.name, version.metadata.resource_version)
+        marks = _pending(Reason.VERIFYING, "the artifact is being checked against its digest")
+        return marks, fresh, Plan(apply=(Apply(manifest),), confirm=(confirm,), requeue_after=30.0)
+    own = [pod for pod in snapshot.pods if pod.controller_uid == job.uid]
+    if job.finished:
+        return _result(job, own, fresh)
+    keep = Plan(apply=wanted([verification.batch_job(version, attempt, snapshot.settings, job)], snapshot.jobs), requeue_after=30.0)
+    if (trouble := pods.problem(own)) is not None and trouble.lasting:
+        marks = conditions.stalled(trouble.reason, trouble.message)
+        return (*marks, conditions.unknown(conditions.VERIFIED, trouble.reason, trouble.message)), fresh, keep
+    return _pending(Reason.VERIFYING, "the artifact is being checked against its digest"), fresh, keep
+
+
+def _message(own: Sequence[Pod]) -> dict[str, Any]:
+    """Return what the newest ended pod reported; pods run foreign models, so nothing of it is taken for granted."""
+    ended = [
+        (str(container.terminated.get("finishedAt", "")), str(container.terminated.get("message", "")))
+        for pod in own
+        if (container := pod.container(naming.VERIFY_CONTAINER)) is not None and container.terminated is not None
+    ]
+    if not ended:
+        return {}
+    try:
+        parsed = json.loads(max(ended)[1])
+    except ValueError:
+        return {"message": max(ended)[1]}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _result(job: Job, own: Sequence[Pod], values: dict[str, Any]) -> _Verdict:
+    said = _message(own)
+    retry = f"mend it, then: kubectl annotate mv NAME {naming.ANNOTATION_RETRY}=2 --overwrite"
+    if job.has("Complete"):
+        size = said.get("sizeBytes")
+        found: dict[str, Any] = {"sizeBytes": size} if isinstance(size, int) and size >= 0 else {}
+        try:
+            given = schema.Schema.model_validate({**said["schema"], **({"task": said["task"]} if "task" in said else {})})
+            found["schema"] = given.model_dump(mode="json", by_alias=True, exclude_none=True)
+        except (KeyError, TypeError, ValidationError):
+            pass  # too large for a message, or not to be believed: the artifact has it
+        return _accepted(Reason.VERIFIED, "the artifact is what its digest says, and the model runs"), {**values, **found}, Plan()
+    reason = reported(str(said.get("reason", "")), Reason.ARTIFACT_INVALID)
+    trouble = pods.problem(own)
+    if "reason" not in said and trouble is not None:
+        return _rejected(trouble.reason, f"{trouble.message}; {retry}"), values, Plan()
+    text = pods.cut(str(said.get("message", "the verification Job left no message; see its log")))
+    return _rejected(reason, f"{text}; {retry}"), values, Plan()

@@ -1,0 +1,184 @@
+"""The Plan, and how it is made of what is wanted and what is there.
+
+Fixpoint law: planning again from the world a plan produced makes no writes. So a plan holds only what differs: children
+are applied where they lack something wanted or were last applied from another manifest, the status where it changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from modelwright_operator import naming
+from modelwright_operator.decide import conditions
+from modelwright_operator.decide.observed import Child
+from modelwright_operator.render.common import contains
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from modelwright_operator import api
+    from modelwright_operator.decide.conditions import Mark
+    from modelwright_operator.decide.snapshot import Refusal
+    from modelwright_operator.render.common import Manifest
+
+
+@dataclass(frozen=True)
+class Apply:
+    """Create or change a child.
+
+    Attributes:
+        observed: the child as the decision saw it; None: it was absent.
+    """
+
+    manifest: Manifest
+    observed: Child | None = None
+
+    @property
+    def kind(self) -> str:
+        """Kubernetes kind of the child."""
+        return str(self.manifest["kind"])
+
+    @property
+    def name(self) -> str:
+        """Name of the child."""
+        return str(self.manifest["metadata"]["name"])
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Delete a child, if it still is the one that was seen."""
+
+    child: Child
+
+
+@dataclass(frozen=True)
+class Confirm:
+    """Read a child live before anything irreversible is done, and start over if it is not as the decision saw it.
+
+    Attributes:
+        resource: plural of the resource.
+        resource_version: what it was; None: it was absent.
+    """
+
+    resource: str
+    name: str
+    resource_version: str | None
+
+
+@dataclass(frozen=True)
+class Event:
+    """An event for people; sent only after the status that it tells of was written."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything to write, in the order in which it is written: children, deletions, status, events.
+
+    Attributes:
+        status: the whole status to apply; None: it is as it should be.
+        requeue_after: seconds until the object is looked at again without any event.
+    """
+
+    apply: tuple[Apply, ...] = ()
+    delete: tuple[Delete, ...] = ()
+    confirm: tuple[Confirm, ...] = ()
+    status: Mapping[str, Any] | None = None
+    events: tuple[Event, ...] = field(default=())
+    requeue_after: float | None = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether carrying it out writes anything."""
+        return bool(self.apply or self.delete or self.status is not None)
+
+
+def differs(manifest: Manifest, observed: Child) -> bool:
+    """Tell whether a child has to be applied: something wanted is missing, or something once wanted no longer is."""
+    applied = naming.ANNOTATION_APPLIED
+    return observed.annotations.get(applied) != manifest["metadata"]["annotations"][applied] or not contains(
+        observed.raw, {key: value for key, value in manifest.items() if key not in {"apiVersion", "kind"}}
+    )
+
+
+def wanted(manifests: Sequence[Manifest], observed: Sequence[Child]) -> tuple[Apply, ...]:
+    """Return what must be applied for the manifests to be there as rendered."""
+    present = {(child.kind, child.name): child for child in observed if not child.deleting}
+    applies: list[Apply] = []
+    for manifest in manifests:
+        child = present.get((manifest["kind"], manifest["metadata"]["name"]))
+        if child is None or differs(manifest, child):
+            applies.append(Apply(manifest, child))
+    return tuple(applies)
+
+
+def refused(refusals: Sequence[Refusal]) -> tuple[Mark, ...] | None:
+    """Return the marks for a child the API server would not take."""
+    if not refusals:
+        return None
+    return conditions.stalled(refusals[0].reason, "; ".join(refusal.message for refusal in refusals))
+
+
+def _prune(value: Any) -> Any:
+    """Drop what is absent: the API server stores neither nulls nor empty maps of ours."""
+    if isinstance(value, Mapping):
+        return {key: _prune(item) for key, item in value.items() if item is not None}
+    if isinstance(value, (list, tuple)):
+        return [_prune(item) for item in value]
+    return value
+
+
+def _events(observed: Sequence[api.Condition], marks: Sequence[Mark]) -> tuple[Event, ...]:
+    events: list[Event] = []
+    for mark in marks:
+        if mark.type == conditions.READY and any(other.type == conditions.STALLED for other in marks):
+            continue  # Stalled says it
+        if mark.type not in {conditions.READY, conditions.STALLED, conditions.SUSPENDED}:
+            continue
+        before = conditions.find(observed, mark.type)
+        if before is not None and (before.status, before.reason) == (mark.status, str(mark.reason)):
+            continue
+        warning = mark.type == conditions.STALLED
+        events.append(Event("Warning" if warning else "Normal", str(mark.reason), mark.message[:1000]))
+    return tuple(events)
+
+
+def finish(
+    resource: api.TrainingJob | api.ModelVersion | api.Deployment | api.Unreadable,
+    marks: Sequence[Mark],
+    values: Mapping[str, Any],
+    now: datetime,
+    plan: Plan,
+) -> Plan:
+    """Return the plan with the status it ends in: written whole, and only when it differs from what was observed."""
+    observed = resource.status
+    generation = resource.metadata.generation
+    status = _prune(
+        {
+            **values,
+            "observedGeneration": generation,
+            "conditions": conditions.merge(observed.conditions, marks, generation=generation, now=now),
+        }
+    )
+    current = observed.model_dump(mode="json", by_alias=True, exclude_none=True)
+    candidate = type(observed).model_validate(status).model_dump(mode="json", by_alias=True, exclude_none=True)
+    if naming.canonical_json(_sorted(current)) == naming.canonical_json(_sorted(candidate)):
+        return plan
+    return Plan(
+        apply=plan.apply,
+        delete=plan.delete,
+        confirm=plan.confirm,
+        status=status,
+        events=_events(observed.conditions, marks),
+        requeue_after=plan.requeue_after,
+    )
+
+
+def _sorted(status: dict[str, Any]) -> dict[str, Any]:
+    """Order the conditions, which the API server merges by type and returns in its own order."""
+    return {**status, "conditions": sorted(status["conditions"], key=lambda item: str(item["type"]))}

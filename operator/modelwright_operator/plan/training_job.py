@@ -1,0 +1,267 @@
+"""TrainingJob: one Job for each attempt, one ModelVersion at the end, and never a second training.
+
+What has been is read from the status before the children: a Job that its TTL or a person removed does not bring a
+finished run back. `status.attempt` says which attempt was started last; its Job's name follows from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, assert_never
+
+from pydantic import ValidationError
+
+from modelwright_operator import api, naming
+from modelwright_operator.api import training_job as schema
+from modelwright_operator.decide import conditions, training
+from modelwright_operator.decide.pods import cut
+from modelwright_operator.plan.outcome import Apply, Confirm, Plan, finish, refused, wanted
+from modelwright_operator.reasons import Reason
+from modelwright_operator.render import training as render
+from modelwright_operator.render.version import model_version_of, resolved
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from modelwright_operator.decide.conditions import Mark
+    from modelwright_operator.decide.observed import Job
+    from modelwright_operator.decide.snapshot import TrainingJobSnapshot
+
+_PROGRESS_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class _Move:
+    """The next status of the run, and what to do to the cluster."""
+
+    marks: tuple[Mark, ...]
+    values: Mapping[str, Any]
+    plan: Plan
+
+
+def plan(snapshot: TrainingJobSnapshot) -> Plan:
+    """Return what to write for a TrainingJob."""
+    job = snapshot.job
+    if job.metadata.deletion_timestamp is not None:
+        return Plan()
+    status = job.status
+    if conditions.holds(status.conditions, conditions.COMPLETE) or conditions.holds(status.conditions, conditions.FAILED):
+        move = _ended(snapshot)
+    elif marks := refused(snapshot.refusals):
+        move = _Move(marks, _values(status), Plan(requeue_after=60.0))
+    else:
+        move = _next(snapshot)
+    return finish(job, move.marks, move.values, snapshot.now, move.plan)
+
+
+def _values(status: api.TrainingJobStatus) -> dict[str, Any]:
+    return status.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"conditions", "observed_generation"})
+
+
+def _kept(status: api.TrainingJobStatus) -> tuple[Mark, ...]:
+    return tuple(
+        conditions.Mark(item.type, item.status, item.reason, item.message) for item in status.conditions
+    )
+
+
+def _job(snapshot: TrainingJobSnapshot, attempt: int) -> Job | None:
+    name = naming.job_name(snapshot.job.metadata.name, snapshot.job.metadata.uid, str(attempt))
+    return next((item for item in snapshot.jobs if item.name == name and not item.deleting), None)
+
+
+def _ended(snapshot: TrainingJobSnapshot) -> _Move:
+    """Leave the result as it is, and let Kubernetes remove the Jobs."""
+    return _Move(_kept(snapshot.job.status), _values(snapshot.job.status), Plan(apply=_expire(snapshot, snapshot.jobs)))
+
+
+def _expire(snapshot: TrainingJobSnapshot, jobs: Sequence[Job]) -> tuple[Apply, ...]:
+    manifests = [
+        render.batch_job(snapshot.job, int(item.labels.get(naming.LABEL_ATTEMPT, "0")), snapshot.settings, item, expire=True)
+        for item in jobs
+        if item.finished and not item.deleting
+    ]
+    return wanted(manifests, jobs)
+
+
+def _next(snapshot: TrainingJobSnapshot) -> _Move:
+    job = snapshot.job
+    attempt = job.status.attempt
+    current = _job(snapshot, attempt) if attempt else _job(snapshot, 1)
+    attempt = max(attempt, 1)
+    if current is not None and current.finished:
+        return _judge(snapshot, attempt, current)
+    if job.spec.suspend:
+        return _suspend(snapshot, attempt, current)
+    if current is not None:
+        return _run(snapshot, attempt, current)
+    if job.status.attempt:
+        return _deleted(snapshot, attempt)
+    return _start(snapshot, attempt, _values(job.status))
+
+
+def _start(snapshot: TrainingJobSnapshot, attempt: int, values: Mapping[str, Any]) -> _Move:
+    job = snapshot.job
+    manifest = render.batch_job(job, attempt, snapshot.settings)
+    name = str(manifest["metadata"]["name"])
+    started = values.get("startedAt") or conditions.rfc3339(snapshot.now)
+    marks = conditions.reconciling(Reason.PENDING, f"attempt {attempt} of {job.spec.retry_limit + 1} was started")
+    fresh = {**values, "attempt": attempt, "job": name, "startedAt": started, "stage": None, "stages": []}
+    previous = [item for item in snapshot.jobs if item.name != name]
+    return _Move(
+        marks,
+        fresh,
+        Plan(
+            apply=(*_expire(snapshot, previous), Apply(manifest)),
+            confirm=(
+                Confirm(naming.TRAINING_JOBS, job.metadata.name, job.metadata.resource_version),
+                Confirm(naming.JOBS, name, None),
+            ),
+            requeue_after=_PROGRESS_SECONDS,
+        ),
+    )
+
+
+def _suspend(snapshot: TrainingJobSnapshot, attempt: int, current: Job | None) -> _Move:
+    """Hold the pods back; `Ready` and `Reconciling` are absent, so that nobody waits for a template."""
+    message = "spec.suspend is true: set it to false to run this job"
+    marks = (conditions.true(conditions.SUSPENDED, Reason.SUSPENDED, message),)
+    if current is None:
+        return _Move(marks, _values(snapshot.job.status), Plan())
+    manifests = [render.batch_job(snapshot.job, attempt, snapshot.settings, current)]
+    return _Move(marks, _values(snapshot.job.status), Plan(apply=wanted(manifests, snapshot.jobs)))
+
+
+def _stages(stages: Sequence[training.Stage]) -> dict[str, Any]:
+    failed = next((stage for stage in stages if stage.state == "Failed"), None)
+    active = failed or next((stage for stage in stages if stage.state != "Succeeded"), stages[-1])
+    return {
+        "stage": active.name.value,
+        "stages": [
+            {
+                "name": stage.name.value,
+                "state": stage.state,
+                "exitCode": stage.exit_code,
+                "message": stage.message[:2048] if stage.message else None,
+                "startedAt": conditions.rfc3339(stage.started_at) if stage.started_at else None,
+                "finishedAt": conditions.rfc3339(stage.finished_at) if stage.finished_at else None,
+            }
+            for stage in stages
+        ],
+    }
+
+
+def _recorded(snapshot: TrainingJobSnapshot, attempt: int, current: Job) -> dict[str, Any]:
+    values = _values(snapshot.job.status)
+    started = values.get("startedAt") or conditions.rfc3339(snapshot.now)
+    return {**values, "attempt": attempt, "job": current.name, "startedAt": started}
+
+
+def _run(snapshot: TrainingJobSnapshot, attempt: int, current: Job) -> _Move:
+    job = snapshot.job
+    seen = training.outcome(current, snapshot.pods)
+    values = {**_recorded(snapshot, attempt, current), **_stages(seen.stages)}
+    manifests = [render.batch_job(job, attempt, snapshot.settings, current)]
+    keep = Plan(apply=wanted(manifests, snapshot.jobs), requeue_after=_PROGRESS_SECONDS)
+    trouble = seen.problem if isinstance(seen, training.InProgress) else None
+    of = f"attempt {attempt} of {job.spec.retry_limit + 1}"
+    if trouble is not None:
+        shape = conditions.stalled if trouble.lasting else conditions.reconciling
+        return _Move(shape(trouble.reason, trouble.message), values, keep)
+    if all(stage.state == "Waiting" for stage in seen.stages):
+        return _Move(conditions.reconciling(Reason.PENDING, f"{of}: waiting for its pod to start"), values, keep)
+    return _Move(conditions.reconciling(Reason.RUNNING, f"{of}: stage {values['stage']}"), values, keep)
+
+
+def _judge(snapshot: TrainingJobSnapshot, attempt: int, current: Job) -> _Move:
+    seen = training.outcome(current, snapshot.pods)
+    values = {**_recorded(snapshot, attempt, current), **_stages(seen.stages)}
+    match seen:
+        case training.Trained():
+            return _complete(snapshot, seen, values)
+        case training.Broken():
+            return _broken(snapshot, attempt, seen, values)
+        case training.InProgress():  # a finished Job is never in progress; the next event tells more
+            return _Move(conditions.reconciling(Reason.RUNNING, "the attempt is ending"), values, Plan(requeue_after=5.0))
+        case _:
+            assert_never(seen)
+
+
+def _deleted(snapshot: TrainingJobSnapshot, attempt: int) -> _Move:
+    broken = training.Broken(
+        stages=(),
+        reason=Reason.JOB_DELETED,
+        message="the attempt's Job was deleted before it ended; suspend a TrainingJob to stop it",
+        final=False,
+        failed_at=None,
+    )
+    return _broken(snapshot, attempt, broken, _values(snapshot.job.status))
+
+
+def _broken(
+    snapshot: TrainingJobSnapshot, attempt: int, broken: training.Broken, values: Mapping[str, Any]
+) -> _Move:
+    job = snapshot.job
+    if broken.final or attempt > job.spec.retry_limit:
+        advice = "" if broken.final else f" (all {attempt} attempts failed)"
+        message = f"{broken.message}{advice}"
+        marks = (
+            *conditions.stalled(broken.reason, message),
+            conditions.true(conditions.FAILED, broken.reason, message),
+        )
+        return _Move(marks, {**values, "finishedAt": conditions.rfc3339(snapshot.now)}, Plan())
+    if job.spec.suspend:
+        return _suspend(snapshot, attempt, None)
+    due = training.retry_delay_seconds(attempt)
+    waited = (snapshot.now - broken.failed_at).total_seconds() if broken.failed_at else float(due)
+    if waited >= due:
+        return _start(snapshot, attempt + 1, values)
+    message = f"attempt {attempt} of {job.spec.retry_limit + 1} failed and is tried again: {broken.reason}: {cut(broken.message)}"
+    return _Move(conditions.reconciling(Reason.RETRYING, message), values, Plan(requeue_after=max(due - waited, 1.0)))
+
+
+def _image(snapshot: TrainingJobSnapshot, attempt: int) -> str | None:
+    """Return the image the attempt ran with, which an operator upgraded meanwhile would not know."""
+    job = _job(snapshot, attempt)
+    spec: Mapping[str, Any] = job.spec.get("template", {}).get("spec", {}) if job is not None else {}
+    containers = spec.get("containers") or ()
+    return str(containers[0]["image"]) if containers else None
+
+
+def _complete(snapshot: TrainingJobSnapshot, trained: training.Trained, values: Mapping[str, Any]) -> _Move:
+    job = snapshot.job
+    image = _image(snapshot, int(values["attempt"]))
+    try:
+        manifest = model_version_of(job, trained, image)
+    except ValidationError as error:
+        broken = training.Broken(
+            trained.stages, Reason.RESULT_MISSING, f"the pod's result cannot be a ModelVersion: {error}", final=True, failed_at=None
+        )
+        return _broken(snapshot, int(values["attempt"]), broken, values)
+    name = str(manifest["metadata"]["name"])
+    version = next((item for item in snapshot.versions if item.metadata.name == name), None)
+    results = {
+        **values,
+        "task": trained.evaluate.task.value,
+        "metrics": [{"name": metric.name, "value": metric.value, "dataset": "holdout"} for metric in trained.evaluate.metrics],
+        "resolved": resolved(job, trained.fetch, image).model_dump(mode="json", by_alias=True, exclude_none=True),
+        "artifact": schema.PublishedArtifact(
+            uri=trained.publish.uri, digest=trained.publish.digest, size_bytes=trained.publish.size_bytes
+        ).model_dump(mode="json", by_alias=True),
+        "finishedAt": conditions.rfc3339(snapshot.now),
+    }
+    if version is None:
+        made = _succeeded(results, name, Reason.SUCCEEDED, f"made ModelVersion {name}")
+        return replace(made, plan=Plan(apply=(Apply(manifest),)))
+    if version.spec.artifact.digest != trained.publish.digest or version.spec.model != job.spec.model:
+        message = f"ModelVersion {name} exists with another digest: delete or rename it; then this job goes on by itself"
+        return _Move(conditions.stalled(Reason.NAME_CONFLICT, message), values, Plan(requeue_after=60.0))
+    maker = version.spec.provenance.training_job if version.spec.provenance else None
+    if maker is not None and maker.uid == job.metadata.uid:
+        return _succeeded(results, name, Reason.SUCCEEDED, f"made ModelVersion {name}")
+    message = f"the model equals ModelVersion {name}, which existed before: same data, parameters and seed"
+    return _succeeded({**results, "reproduced": True}, name, Reason.REPRODUCED, message)
+
+
+def _succeeded(values: Mapping[str, Any], name: str, reason: Reason, message: str) -> _Move:
+    marks = (*conditions.ready(reason, message), conditions.true(conditions.COMPLETE, reason, message))
+    return _Move(marks, {**values, "modelVersion": name}, Plan())

@@ -1,0 +1,80 @@
+"""The closed set of condition reasons; docs/reference/reasons.md has a line for each (a test holds them together)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a condition has its status."""
+
+    # every kind
+    INVALID_SPEC = "InvalidSpec"
+    NAME_CONFLICT = "NameConflict"
+    FORBIDDEN = "Forbidden"
+    CHILD_REJECTED = "ChildRejected"
+    PROGRESSING = "Progressing"
+
+    # what keeps a pod from running
+    PENDING = "Pending"
+    UNSCHEDULABLE = "Unschedulable"
+    VOLUME_CLAIM_NOT_FOUND = "VolumeClaimNotFound"
+    STORAGE_NOT_SHARED = "StorageNotShared"
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    CONTAINER_CONFIG_INVALID = "ContainerConfigInvalid"
+    CRASH_LOOPING = "CrashLooping"
+    OUT_OF_MEMORY = "OutOfMemory"
+    POD_REJECTED = "PodRejected"
+
+    # TrainingJob
+    SUSPENDED = "Suspended"
+    RUNNING = "Running"
+    RETRYING = "Retrying"
+    SUCCEEDED = "Succeeded"
+    REPRODUCED = "Reproduced"
+    DATA_NOT_FOUND = "DataNotFound"
+    DATA_INVALID = "DataInvalid"
+    DATA_DIGEST_MISMATCH = "DataDigestMismatch"
+    TARGET_INVALID = "TargetInvalid"
+    ESTIMATOR_INVALID = "EstimatorInvalid"
+    TRAINING_FAILED = "TrainingFailed"
+    CONVERSION_FAILED = "ConversionFailed"
+    PARITY_FAILED = "ParityFailed"
+    STORAGE_UNAVAILABLE = "StorageUnavailable"
+    RESULT_TOO_LARGE = "ResultTooLarge"
+    RESULT_MISSING = "ResultMissing"
+    STAGE_FAILED = "StageFailed"
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    JOB_DELETED = "JobDeleted"
+    POD_LOST = "PodLost"
+
+    # ModelVersion
+    VERIFYING = "Verifying"
+    VERIFIED = "Verified"
+    PUBLISHED_BY_TRAINING_JOB = "PublishedByTrainingJob"
+    AWAITING_TRAINING_JOB = "AwaitingTrainingJob"
+    ARTIFACT_NOT_FOUND = "ArtifactNotFound"
+    ARTIFACT_INVALID = "ArtifactInvalid"
+    DIGEST_MISMATCH = "DigestMismatch"
+    MODEL_REJECTED = "ModelRejected"
+    IN_USE = "InUse"
+    NOT_IN_USE = "NotInUse"
+
+    # Deployment
+    VERSION_NOT_FOUND = "VersionNotFound"
+    VERSION_NOT_VERIFIED = "VersionNotVerified"
+    NO_VERSION = "NoVersion"
+    ROLLING_OUT = "RollingOut"
+    SCALING = "Scaling"
+    AVAILABLE = "Available"
+    UNAVAILABLE = "Unavailable"
+    SCALED_TO_ZERO = "ScaledToZero"
+    PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
+
+
+def reported(text: str, otherwise: Reason) -> Reason:
+    """Return the reason a pod reported, if it is one of ours: pods run foreign code and may write anything."""
+    try:
+        return Reason(text)
+    except ValueError:
+        return otherwise

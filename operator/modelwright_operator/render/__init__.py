@@ -1,0 +1,1 @@
+"""Pure rendering: typed Kubernetes models of the children, dumped once."""

@@ -1,0 +1,191 @@
+"""What all children share: metadata, restricted security, volumes, and the last step from typed model to manifest."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from kubernetes.aio.client import models as k8s
+
+from modelwright_operator import naming
+from modelwright_operator.render.quantities import canonical
+from modelwright_server import contract as serving
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pydantic import BaseModel
+
+    from modelwright_operator import api
+    from modelwright_operator.api import meta
+    from modelwright_operator.decide.observed import Child
+
+Manifest = dict[str, Any]
+
+USER_ID: Final = 65532
+_CLAIM: Final = re.compile(r"^pvc://(?P<claim>[^/]+)")
+
+
+def owner_reference(resource: api.Resource, kind: str) -> k8s.V1OwnerReference:
+    """Return the controller reference by which Kubernetes removes the child after its owner."""
+    return k8s.V1OwnerReference(
+        api_version=naming.API_VERSION,
+        kind=kind,
+        name=resource.metadata.name,
+        uid=resource.metadata.uid,
+        controller=True,
+        block_owner_deletion=False,
+    )
+
+
+def child_metadata(
+    resource: api.Resource, kind: str, name: str, labels: Mapping[str, str] | None = None
+) -> k8s.V1ObjectMeta:
+    """Return the metadata of a child: never the owner's own labels, by which GitOps tools would prune it."""
+    return k8s.V1ObjectMeta(
+        name=name,
+        namespace=resource.metadata.namespace,
+        labels={**naming.owner_labels(kind, resource.metadata.name), **(labels or {})},
+        owner_references=[owner_reference(resource, kind)],
+    )
+
+
+def pod_security() -> k8s.V1PodSecurityContext:
+    """Return the pod half of the restricted Pod Security Standard."""
+    return k8s.V1PodSecurityContext(
+        run_as_non_root=True,
+        run_as_user=USER_ID,
+        run_as_group=USER_ID,
+        fs_group=USER_ID,
+        fs_group_change_policy="OnRootMismatch",
+        seccomp_profile=k8s.V1SeccompProfile(type="RuntimeDefault"),
+    )
+
+
+def container_security() -> k8s.V1SecurityContext:
+    """Return the container half of the restricted Pod Security Standard."""
+    return k8s.V1SecurityContext(
+        allow_privilege_escalation=False,
+        read_only_root_filesystem=True,
+        capabilities=k8s.V1Capabilities(drop=["ALL"]),
+    )
+
+
+def _amounts(amounts: api.ResourceList | None) -> dict[str, str] | None:
+    if amounts is None:
+        return None
+    given = amounts.model_dump(exclude_none=True)
+    return {name: canonical(value) for name, value in given.items()} or None
+
+
+def resources(given: api.Resources | None, default: api.Resources) -> k8s.V1ResourceRequirements:
+    """Return a container's compute: what the user gave, else the default."""
+    chosen = given if given is not None and (given.requests or given.limits) else default
+    return k8s.V1ResourceRequirements(requests=_amounts(chosen.requests), limits=_amounts(chosen.limits))
+
+
+def variables(values: Mapping[str, str]) -> list[k8s.V1EnvVar]:
+    """Return environment variables in a fixed order; empty ones are left out, as the API server would drop them."""
+    return [k8s.V1EnvVar(name=name, value=values[name]) for name in sorted(values) if values[name]]
+
+
+def empty_dir(name: str, size_limit: str) -> k8s.V1Volume:
+    """Return a scratch volume with a size limit."""
+    return k8s.V1Volume(name=name, empty_dir=k8s.V1EmptyDirVolumeSource(size_limit=size_limit))
+
+
+def mount(name: str, path: str, *, read_only: bool = False) -> k8s.V1VolumeMount:
+    """Return a mount of a volume."""
+    return k8s.V1VolumeMount(name=name, mount_path=path, read_only=True if read_only else None)
+
+
+def claims(uris: Sequence[str]) -> tuple[str, ...]:
+    """Return the claims that pvc:// URIs name, each once, sorted.
+
+    >>> claims(["pvc://b/x", "sklearn://iris", "pvc://a/", "pvc://b/y"])
+    ('a', 'b')
+    """
+    return tuple(sorted({match["claim"] for uri in uris if (match := _CLAIM.match(uri))}))
+
+
+def claim_volumes(names: Sequence[str]) -> list[k8s.V1Volume]:
+    """Return the volumes of these claims, named `store-0`, `store-1` …: a claim's own name may be too long."""
+    return [
+        k8s.V1Volume(
+            name=f"store-{index}",
+            persistent_volume_claim=k8s.V1PersistentVolumeClaimVolumeSource(claim_name=name),
+        )
+        for index, name in enumerate(names)
+    ]
+
+
+def claim_mounts(all_claims: Sequence[str], wanted: Sequence[str], *, read_only: bool) -> list[k8s.V1VolumeMount]:
+    """Return the mounts of the wanted claims under the stores' directory."""
+    return [
+        mount(f"store-{index}", f"{serving.DEFAULT_STORES_DIR}/{name}", read_only=read_only)
+        for index, name in enumerate(all_claims)
+        if name in wanted
+    ]
+
+
+def tolerations(given: Sequence[meta.Toleration] | None) -> list[k8s.V1Toleration] | None:
+    """Return the tolerations as the pod takes them."""
+    if not given:
+        return None
+    return [k8s.V1Toleration(**toleration.model_dump(exclude_none=True)) for toleration in given]
+
+
+def pod_settings(pod: meta.Pod | None) -> dict[str, Any]:
+    """Return the keyword arguments of a pod spec that users may set."""
+    if pod is None:
+        return {}
+    secrets = [k8s.V1LocalObjectReference(name=secret.name) for secret in pod.image_pull_secrets or []]
+    return {
+        "node_selector": dict(pod.node_selector) if pod.node_selector else None,
+        "tolerations": tolerations(pod.tolerations),
+        "priority_class_name": pod.priority_class_name,
+        "image_pull_secrets": secrets or None,
+    }
+
+
+def manifest(model: BaseModel, api_version: str, kind: str, observed: Child | None = None) -> Manifest:
+    """Return the manifest to apply.
+
+    A pod template that was rendered before, perhaps by an older operator, is kept: upgrades never restart pods, and a
+    template edited by hand is put back to what it was.
+    """
+    body: Manifest = {
+        **model.model_dump(mode="json", by_alias=True, exclude_none=True),
+        "apiVersion": api_version,
+        "kind": kind,
+    }
+    annotations: dict[str, str] = body["metadata"].setdefault("annotations", {})
+    if "template" in body.get("spec", {}):
+        kept = observed.annotations.get(naming.ANNOTATION_TEMPLATE) if observed is not None else None
+        annotations[naming.ANNOTATION_TEMPLATE] = kept or naming.canonical_json(body["spec"]["template"])
+        if kept:
+            body["spec"]["template"] = json.loads(kept)
+    annotations[naming.ANNOTATION_APPLIED] = naming.short_hash(body)
+    return body
+
+
+def contains(observed: Any, wanted: Any) -> bool:
+    """Tell whether the observed value has everything that is wanted; the API server adds defaults around it.
+
+    Lists must have the same length: their elements are compared in order.
+
+    >>> contains({"a": 1, "b": [{"c": 2, "d": 3}]}, {"b": [{"c": 2}]}), contains({"b": [1]}, {"b": [1, 2]})
+    (True, False)
+    """
+    if isinstance(wanted, dict):
+        return isinstance(observed, dict) and all(
+            key in observed and contains(observed[key], value) for key, value in wanted.items()
+        )
+    if isinstance(wanted, list):
+        return (
+            isinstance(observed, list)
+            and len(observed) == len(wanted)
+            and all(contains(mine, theirs) for mine, theirs in zip(observed, wanted, strict=True))
+        )
+    return bool(observed == wanted)

@@ -1,0 +1,49 @@
+"""Quantities in the form in which the API server stores them.
+
+An amount sent as `1000m` comes back as `1`; sent in another form than stored, a child would look changed forever.
+The canonical form (https://pkg.go.dev/k8s.io/apimachinery/pkg/api/resource#Quantity): no fraction, the largest
+suffix that leaves a whole number, binary stays binary and decimal stays decimal.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import ROUND_CEILING, Decimal
+from typing import Final
+
+_FORM: Final = re.compile(r"^(?P<number>[0-9]+(\.[0-9]+)?)(?P<suffix>m|k|M|G|T|Ki|Mi|Gi|Ti)?$")
+_BINARY: Final = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4}
+_BINARY_SUFFIXES: Final = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
+_DECIMAL: Final = {"m": -1, "": 0, "k": 1, "M": 2, "G": 3, "T": 4}
+_DECIMAL_SUFFIXES: Final = ("m", "", "k", "M", "G", "T", "P", "E")
+_THOUSAND: Final = 1000
+_KIBI: Final = 1024
+
+
+def canonical(quantity: int | str) -> str:
+    """Return the quantity as the API server stores it.
+
+    Raises:
+        ValueError: the text is no quantity.
+
+    >>> [canonical(text) for text in ("1000m", "0.5", "1024Mi", "1.5Gi", "500M", "1000000", 2, "0", "0.5Ki")]
+    ['1', '500m', '1Gi', '1536Mi', '500M', '1M', '2', '0', '512']
+    """
+    match = _FORM.match(str(quantity))
+    if match is None:
+        message = f"{quantity!r} is not a quantity such as 500m, 2 or 512Mi"
+        raise ValueError(message)
+    number, suffix = Decimal(match["number"]), match["suffix"] or ""
+    if suffix in _BINARY:
+        amount = int((number * _KIBI ** _BINARY[suffix]).to_integral_value(ROUND_CEILING))
+        return _largest(amount, _KIBI, _BINARY_SUFFIXES)
+    milli = int((number * Decimal(_THOUSAND) ** (_DECIMAL[suffix] + 1)).to_integral_value(ROUND_CEILING))
+    return _largest(milli, _THOUSAND, _DECIMAL_SUFFIXES) if milli else "0"
+
+
+def _largest(amount: int, step: int, suffixes: tuple[str, ...]) -> str:
+    index = 0
+    while amount % step == 0 and index + 1 < len(suffixes):
+        amount //= step
+        index += 1
+    return f"{amount}{suffixes[index]}"

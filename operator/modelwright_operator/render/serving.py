@@ -1,0 +1,196 @@
+"""The children of a Deployment: a workload for each revision, the Service clients call, and a disruption budget."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from kubernetes.aio.client import models as k8s
+
+from modelwright_operator import api, naming
+from modelwright_operator.render import common
+from modelwright_server import contract
+
+if TYPE_CHECKING:
+    from modelwright_operator.decide.observed import Workload
+    from modelwright_operator.settings import Settings
+
+DEFAULT_RESOURCES: Final = api.Resources(
+    requests=api.ResourceList(cpu="50m", memory="128Mi"), limits=api.ResourceList(memory="512Mi")
+)
+SERVICE_PORT: Final = 80
+_HASH_VERSION: Final = 1
+_GRACE_SECONDS: Final = 30
+_TMP: Final = "/tmp"  # noqa: S108  # a volume of its own in each pod
+
+
+def revision_hash(deployment: api.Deployment, version: api.ModelVersion) -> str:
+    """Return the hash of everything users decide about what the pods run.
+
+    Scaling and the operator's own version are not in it, and defaults are left out, so that a field added by a later
+    version of the operator does not restart pods.
+    """
+    spec = deployment.spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+    return naming.short_hash(
+        _HASH_VERSION,
+        naming.unordered({"server": spec.get("server", {}), "pod": spec.get("pod", {})}),
+        {"name": version.metadata.name, "model": version.spec.model, "digest": version.spec.artifact.digest},
+    )
+
+
+def pod_selector(deployment: api.Deployment, revision: str) -> dict[str, str]:
+    """Return the labels by which the pods of a revision are found."""
+    return {
+        **naming.owner_labels(naming.DEPLOYMENT, deployment.metadata.name),
+        naming.LABEL_REVISION: revision,
+    }
+
+
+def _probe(path: str, period: int, failures: int, timeout: int) -> k8s.V1Probe:
+    return k8s.V1Probe(
+        http_get=k8s.V1HTTPGetAction(path=path, port=contract.REST_PORT),
+        period_seconds=period,
+        failure_threshold=failures,
+        timeout_seconds=timeout,
+    )
+
+
+def _fetch(version: api.ModelVersion, settings: Settings) -> k8s.V1Container:
+    artifact = version.spec.artifact
+    claims = common.claims([artifact.uri])
+    environment = contract.FetchSettings(artifact_uri=artifact.uri, artifact_digest=artifact.digest).to_env()
+    return k8s.V1Container(
+        name=naming.FETCH_CONTAINER,
+        image=settings.serving_image,
+        image_pull_policy=settings.image_pull_policy,
+        command=["python", "-m", contract.FETCH_MODULE],
+        env=common.variables(environment),
+        resources=common.resources(None, DEFAULT_RESOURCES),
+        security_context=common.container_security(),
+        termination_message_policy="FallbackToLogsOnError",
+        volume_mounts=[
+            common.mount("model", contract.DEFAULT_MODEL_DIR),
+            *common.claim_mounts(claims, claims, read_only=True),
+        ],
+    )
+
+
+def _server(deployment: api.Deployment, version: api.ModelVersion, settings: Settings) -> k8s.V1Container:
+    server = deployment.spec.server
+    environment = contract.ServerSettings(
+        model_name=version.spec.model,
+        model_version=version.metadata.name,
+        deployment=deployment.metadata.name,
+        namespace=deployment.metadata.namespace,
+        threads=server.threads,
+    ).to_env()
+    return k8s.V1Container(
+        name=naming.SERVER_CONTAINER,
+        image=settings.serving_image,
+        image_pull_policy=settings.image_pull_policy,
+        command=["python", "-m", contract.SERVER_MODULE],
+        env=common.variables({**environment, "HOME": _TMP}),
+        ports=[
+            k8s.V1ContainerPort(name="http", container_port=contract.REST_PORT, protocol="TCP"),
+            k8s.V1ContainerPort(name="metrics", container_port=contract.METRICS_PORT, protocol="TCP"),
+        ],
+        resources=common.resources(server.resources, DEFAULT_RESOURCES),
+        security_context=common.container_security(),
+        startup_probe=_probe(contract.READY_PATH, period=1, failures=600, timeout=1),
+        readiness_probe=_probe(contract.READY_PATH, period=2, failures=1, timeout=2),
+        liveness_probe=_probe(contract.LIVE_PATH, period=10, failures=3, timeout=5),
+        termination_message_policy="FallbackToLogsOnError",
+        volume_mounts=[
+            common.mount("model", contract.DEFAULT_MODEL_DIR, read_only=True),
+            common.mount("tmp", _TMP),
+        ],
+    )
+
+
+def workload(
+    deployment: api.Deployment,
+    version: api.ModelVersion,
+    revision: str,
+    settings: Settings,
+    observed: Workload | None = None,
+) -> common.Manifest:
+    """Return the workload that runs a revision at full size."""
+    selector = pod_selector(deployment, revision)
+    user_labels = dict(deployment.spec.pod.labels or {}) if deployment.spec.pod else {}
+    spread: dict[str, Any] = {
+        "max_skew": 1,
+        "topology_key": "kubernetes.io/hostname",
+        "when_unsatisfiable": "ScheduleAnyway",
+        "label_selector": k8s.V1LabelSelector(match_labels=selector),
+    }
+    pod = k8s.V1PodSpec(
+        init_containers=[_fetch(version, settings)],
+        containers=[_server(deployment, version, settings)],
+        automount_service_account_token=False,
+        enable_service_links=False,
+        termination_grace_period_seconds=_GRACE_SECONDS,
+        security_context=common.pod_security(),
+        topology_spread_constraints=[k8s.V1TopologySpreadConstraint(**spread)],
+        volumes=[
+            common.empty_dir("model", "2Gi"),
+            common.empty_dir("tmp", "64Mi"),
+            *common.claim_volumes(common.claims([version.spec.artifact.uri])),
+        ],
+        **common.pod_settings(deployment.spec.pod),
+    )
+    labels = {naming.LABEL_REVISION: revision, naming.LABEL_MODEL: version.spec.model}
+    model = k8s.V1Deployment(
+        metadata=common.child_metadata(
+            deployment, naming.DEPLOYMENT, naming.workload_name(deployment.metadata.name, revision), labels
+        ),
+        spec=k8s.V1DeploymentSpec(
+            replicas=deployment.spec.replicas,
+            progress_deadline_seconds=deployment.spec.progress_deadline_seconds,
+            revision_history_limit=0,
+            selector=k8s.V1LabelSelector(match_labels=selector),
+            template=k8s.V1PodTemplateSpec(
+                metadata=k8s.V1ObjectMeta(labels={**user_labels, **selector, naming.LABEL_MODEL: version.spec.model}),
+                spec=pod,
+            ),
+        ),
+    )
+    return common.manifest(model, "apps/v1", "Deployment", observed)
+
+
+def service(deployment: api.Deployment, revision: str) -> common.Manifest:
+    """Return the Service that clients call: it selects one revision, so that moving it moves all traffic at once."""
+    model = k8s.V1Service(
+        metadata=common.child_metadata(
+            deployment, naming.DEPLOYMENT, deployment.metadata.name, {naming.LABEL_REVISION: revision}
+        ),
+        spec=k8s.V1ServiceSpec(
+            type="ClusterIP",
+            selector=pod_selector(deployment, revision),
+            ports=[
+                k8s.V1ServicePort(
+                    name="http", port=SERVICE_PORT, target_port="http", protocol="TCP", app_protocol="http"
+                ),
+                k8s.V1ServicePort(
+                    name="metrics", port=contract.METRICS_PORT, target_port="metrics", protocol="TCP", app_protocol="http"
+                ),
+            ],
+        ),
+    )
+    return common.manifest(model, "v1", "Service")
+
+
+def disruption_budget(deployment: api.Deployment, revision: str) -> common.Manifest:
+    """Return the budget that lets node drains take one pod at a time; with one replica it would block every drain."""
+    model = k8s.V1PodDisruptionBudget(
+        metadata=common.child_metadata(deployment, naming.DEPLOYMENT, deployment.metadata.name),
+        spec=k8s.V1PodDisruptionBudgetSpec(
+            max_unavailable=1,
+            unhealthy_pod_eviction_policy="AlwaysAllow",
+            selector=k8s.V1LabelSelector(match_labels=pod_selector(deployment, revision)),
+        ),
+    )
+    return common.manifest(model, "policy/v1", "PodDisruptionBudget")
+
+
+def url(deployment: api.Deployment) -> str:
+    """Return the base URL of the Open Inference Protocol inside the cluster."""
+    return f"http://{deployment.metadata.name}.{deployment.metadata.namespace}.svc"

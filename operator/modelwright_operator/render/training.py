@@ -1,0 +1,166 @@
+"""The batch Job of one training attempt.
+
+Stages are init containers, so that each sees only what it needs: fetch and publish the stores, train and evaluate the
+data alone; evaluate, which unpickles the estimator, can write nothing but the artifact, and publish sees nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from kubernetes.aio.client import models as k8s
+
+from modelwright_operator import api, naming
+from modelwright_operator.render import common
+from modelwright_training import contract
+
+if TYPE_CHECKING:
+    from modelwright_operator.decide.observed import Job
+    from modelwright_operator.settings import Settings
+
+DEFAULT_RESOURCES: Final = api.Resources(
+    requests=api.ResourceList(cpu="100m", memory="512Mi"), limits=api.ResourceList(memory="2Gi")
+)
+_TMP: Final = "/tmp"  # noqa: S108  # a volume of its own in each pod
+
+
+def storage_uri(job: api.TrainingJob, settings: Settings) -> str:
+    """Return where the model is published."""
+    return job.spec.storage.uri if job.spec.storage is not None else settings.default_storage_uri
+
+
+def parameters_digest(job: api.TrainingJob) -> str:
+    """Return the digest of everything, but the data, that decides what the model becomes."""
+    spec = job.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return naming.full_hash(
+        {key: spec.get(key) for key in ("target", "task", "columns", "trainer", "evaluation", "seed")}
+    )
+
+
+def job_config(job: api.TrainingJob, settings: Settings) -> contract.JobConfig:
+    """Return what the pod is told of the TrainingJob."""
+    spec = job.spec
+    columns = spec.columns
+    trainer = spec.trainer.sklearn
+    return contract.JobConfig(
+        namespace=job.metadata.namespace,
+        training_job=job.metadata.name,
+        uid=job.metadata.uid,
+        model=spec.model,
+        data=tuple(contract.DataSource(data.name, data.uri, data.digest) for data in spec.data),
+        target=spec.target,
+        task=contract.Task(spec.task),
+        columns=contract.Columns(
+            drop=tuple((columns.drop if columns else None) or ()),
+            categorical=tuple((columns.categorical if columns else None) or ()),
+        ),
+        trainer=contract.Trainer(
+            sklearn=contract.SklearnTrainer(
+                estimator=trainer.estimator,
+                parameters=trainer.parameters,
+                preprocessing=contract.Preprocessing(trainer.preprocessing),
+            )
+        ),
+        evaluation=contract.Evaluation(
+            holdout=spec.evaluation.holdout, holdout_percent=spec.evaluation.holdout_percent or 25
+        ),
+        seed=spec.seed,
+        storage=contract.Storage(storage_uri(job, settings)),
+        source=contract.Source(
+            repository=spec.source.repository if spec.source else None,
+            commit=spec.source.commit if spec.source else None,
+        ),
+    )
+
+
+def _pod_spec(job: api.TrainingJob, settings: Settings) -> k8s.V1PodSpec:
+    config = job_config(job, settings)
+    data_claims = common.claims([data.uri for data in job.spec.data])
+    store_claims = common.claims([config.storage.uri])
+    all_claims = tuple(sorted({*data_claims, *store_claims}))
+    workspace, artifact = contract.DEFAULT_WORKSPACE, contract.DEFAULT_ARTIFACT_DIR
+    tmp = common.mount("tmp", _TMP)
+    mounts: dict[contract.Stage, list[k8s.V1VolumeMount]] = {
+        contract.Stage.FETCH: [
+            common.mount("workspace", workspace),
+            *common.claim_mounts(all_claims, data_claims, read_only=True),
+        ],
+        contract.Stage.TRAIN: [common.mount("workspace", workspace)],
+        contract.Stage.EVALUATE: [
+            common.mount("workspace", workspace, read_only=True),
+            common.mount("artifact", artifact),
+        ],
+        contract.Stage.PUBLISH: [
+            common.mount("artifact", artifact, read_only=True),
+            *common.claim_mounts(all_claims, store_claims, read_only=False),
+        ],
+    }
+    environment = common.variables({contract.ENV_JOB: config.to_json(), "HOME": _TMP})
+    containers = [
+        k8s.V1Container(
+            name=stage.value,
+            image=settings.training_image,
+            image_pull_policy=settings.image_pull_policy,
+            command=["python", "-m", "modelwright_training", stage.value],
+            env=environment,
+            resources=common.resources(job.spec.resources, DEFAULT_RESOURCES),
+            security_context=common.container_security(),
+            termination_message_policy="FallbackToLogsOnError",
+            volume_mounts=[*mounts[stage], tmp],
+        )
+        for stage in contract.Stage
+    ]
+    return k8s.V1PodSpec(
+        init_containers=containers[:-1],
+        containers=containers[-1:],
+        restart_policy="Never",
+        automount_service_account_token=False,
+        enable_service_links=False,
+        termination_grace_period_seconds=5,
+        security_context=common.pod_security(),
+        volumes=[
+            common.empty_dir("workspace", "10Gi"),
+            common.empty_dir("artifact", "2Gi"),
+            common.empty_dir("tmp", "1Gi"),
+            *common.claim_volumes(all_claims),
+        ],
+        **common.pod_settings(job.spec.pod),
+    )
+
+
+def batch_job(
+    job: api.TrainingJob, attempt: int, settings: Settings, observed: Job | None = None, *, expire: bool = False
+) -> common.Manifest:
+    """Return the Job of an attempt; `expire` lets Kubernetes remove it, which is safe once its result is in status."""
+    labels = {
+        **naming.owner_labels(naming.TRAINING_JOB, job.metadata.name),
+        naming.LABEL_ATTEMPT: str(attempt),
+        naming.LABEL_MODEL: job.spec.model,
+    }
+    user_labels = dict(job.spec.pod.labels or {}) if job.spec.pod else {}
+    ignore_disruption: dict[str, Any] = {
+        "action": "Ignore",
+        "on_pod_conditions": [k8s.V1PodFailurePolicyOnPodConditionsPattern(type="DisruptionTarget", status="True")],
+    }
+    name = naming.job_name(job.metadata.name, job.metadata.uid, str(attempt))
+    model = k8s.V1Job(
+        metadata=common.child_metadata(
+            job,
+            naming.TRAINING_JOB,
+            name,
+            {naming.LABEL_ATTEMPT: str(attempt), naming.LABEL_MODEL: job.spec.model},
+        ),
+        spec=k8s.V1JobSpec(
+            active_deadline_seconds=job.spec.active_deadline_seconds,
+            backoff_limit=0,
+            completions=1,
+            parallelism=1,
+            suspend=job.spec.suspend and not expire,
+            ttl_seconds_after_finished=job.spec.ttl_seconds_after_finished if expire else None,
+            pod_failure_policy=k8s.V1PodFailurePolicy(rules=[k8s.V1PodFailurePolicyRule(**ignore_disruption)]),
+            template=k8s.V1PodTemplateSpec(
+                metadata=k8s.V1ObjectMeta(labels={**user_labels, **labels}), spec=_pod_spec(job, settings)
+            ),
+        ),
+    )
+    return common.manifest(model, "batch/v1", "Job", observed)

@@ -1,0 +1,80 @@
+"""The ModelVersion that a training run ends in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from modelwright_operator import api, naming
+from modelwright_operator.api import model_version, training_job
+from modelwright_operator.render.training import parameters_digest
+from modelwright_training import contract
+
+if TYPE_CHECKING:
+    from modelwright_operator.decide.training import Trained
+    from modelwright_operator.render.common import Manifest
+
+
+def resolved(job: api.TrainingJob, fetch: contract.FetchResult, image: str | None) -> training_job.Resolved:
+    """Return what the run was made of."""
+    uris = {data.name: data.uri for data in job.spec.data}
+    return training_job.Resolved(
+        data=[
+            training_job.DataDigest(name=data.name, uri=uris.get(data.name, ""), digest=data.digest, rows=data.rows)
+            for data in fetch.data
+        ],
+        image=image,
+        parameters_digest=parameters_digest(job),
+    )
+
+
+def _schema(schema: contract.Schema | None) -> model_version.Schema | None:
+    if schema is None:
+        return None
+
+    def tensor(item: contract.Tensor) -> model_version.Tensor:
+        return model_version.Tensor(
+            name=item.name,
+            datatype=item.datatype,
+            shape=list(item.shape),
+            columns=list(item.columns) if item.columns is not None else None,
+        )
+
+    return model_version.Schema(
+        inputs=[tensor(item) for item in schema.inputs],
+        outputs=[tensor(item) for item in schema.outputs],
+        task="Classification" if schema.task is contract.Task.CLASSIFICATION else "Regression",
+    )
+
+
+def model_version_of(job: api.TrainingJob, trained: Trained, image: str | None) -> Manifest:
+    """Return the ModelVersion of a run. It has no owner: a version outlives the job that made it.
+
+    Raises:
+        pydantic.ValidationError: the pod reported what no ModelVersion can hold.
+    """
+    made_of = resolved(job, trained.fetch, image)
+    spec = api.ModelVersionSpec(
+        model=job.spec.model,
+        artifact=api.Artifact(uri=trained.publish.uri, digest=trained.publish.digest),
+        schema=_schema(trained.publish.schema),
+        metrics=[model_version.VersionMetric(name=metric.name, value=metric.value) for metric in trained.evaluate.metrics],
+        provenance=api.Provenance(
+            training_job=model_version.JobReference(name=job.metadata.name, uid=job.metadata.uid),
+            source=job.spec.source,
+            data=[model_version.DataReference(**data.model_dump()) for data in made_of.data],
+            image=image,
+            parameters_digest=made_of.parameters_digest,
+            seed=job.spec.seed,
+        ),
+    )
+    body: dict[str, Any] = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return {
+        "apiVersion": naming.API_VERSION,
+        "kind": naming.MODEL_VERSION,
+        "metadata": {
+            "name": naming.version_name(job.spec.model, trained.publish.digest),
+            "namespace": job.metadata.namespace,
+            "labels": {naming.LABEL_MANAGED_BY: naming.MANAGED_BY, naming.LABEL_MODEL: job.spec.model},
+        },
+        "spec": body,
+    }

@@ -1,0 +1,98 @@
+"""The operator's settings: read once from the environment into one frozen object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Final
+
+from modelwright_operator.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX: Final = "MODELWRIGHT_"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All the settings of one operator process. Each is `MODELWRIGHT_<NAME IN CAPITALS>` in the environment."""
+
+    serving_image: str
+    """Image of the serving pods and of verification Jobs."""
+    training_image: str
+    """Image of the training Jobs' stages."""
+    default_storage_uri: str = "pvc://modelwright-models/"
+    """Where models are published when a TrainingJob names no storage."""
+    watch_namespaces: tuple[str, ...] = ()
+    """Namespaces to watch; empty means all."""
+    image_pull_policy: str = "IfNotPresent"
+    resync_seconds: int = 300
+    """Every so often everything is listed anew, which repairs what a watch missed."""
+    workers: int = 8
+    """Objects reconciled at the same time."""
+    request_timeout_seconds: int = 30
+    """Limit of one request to the API server."""
+    log_level: str = "info"
+    log_format: str = "json"
+    health_port: int = 8080
+    metrics_port: int = 9090
+    lease_name: str = "modelwright-operator"
+    lease_namespace: str = ""
+    """Namespace of the leader Lease; empty: run without leader election."""
+    identity: str = "modelwright-operator"
+    """Holder identity in the Lease: the pod's name."""
+
+
+_CHOICES: Final = {
+    "image_pull_policy": ("Always", "IfNotPresent", "Never"),
+    "log_level": ("debug", "info", "warning", "error"),
+    "log_format": ("json", "console"),
+}
+_MINIMUM: Final = {
+    "resync_seconds": 10,
+    "workers": 1,
+    "request_timeout_seconds": 1,
+    "health_port": 1,
+    "metrics_port": 1,
+}
+
+
+def _value(name: str, kind: str, text: str) -> object:
+    variable = PREFIX + name.upper()
+    if kind == "int":
+        try:
+            number = int(text)
+        except ValueError:
+            message = f"{variable} must be a whole number, not {text!r}"
+            raise SettingsError(message) from None
+        if number < _MINIMUM[name]:
+            message = f"{variable} must be at least {_MINIMUM[name]}, not {number}"
+            raise SettingsError(message)
+        return number
+    if kind.startswith("tuple"):
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    allowed = _CHOICES.get(name)
+    if allowed and text not in allowed:
+        message = f"{variable} must be one of {', '.join(allowed)}, not {text!r}"
+        raise SettingsError(message)
+    return text
+
+
+def from_environment(environment: Mapping[str, str]) -> Settings:
+    """Return the settings of an environment; an empty variable counts as absent.
+
+    Raises:
+        SettingsError: names the variable and what it may be.
+    """
+    given = {
+        field.name: _value(field.name, str(field.type), environment[PREFIX + field.name.upper()])
+        for field in fields(Settings)
+        if environment.get(PREFIX + field.name.upper())
+    }
+    for required in ("serving_image", "training_image"):
+        if required not in given:
+            message = f"{PREFIX}{required.upper()} must name a container image"
+            raise SettingsError(message)
+    if environment.get("POD_NAME"):
+        given.setdefault("identity", environment["POD_NAME"])
+    return Settings(**given)  # type: ignore[arg-type]  # every value was made for its field above
