@@ -1,0 +1,56 @@
+"""One stage of a training Job: `python -m modelwright_training STAGE`."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import cast
+
+from modelwright_training import contract, log, termination
+from modelwright_training.contract import ExitCode, Result, Stage
+from modelwright_training.errors import StageError
+from modelwright_training.settings import Settings
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before any stage imports onnxruntime
+
+_HELP = {
+    Stage.FETCH: "read the data sets into the workspace and record their digests",
+    Stage.TRAIN: "fit the estimator",
+    Stage.EVALUATE: "convert to ONNX, compare with scikit-learn, measure on the holdout",
+    Stage.PUBLISH: "verify the artifact and store it under its digest",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one stage; return its exit code, leaving its message for the operator."""
+    parser = argparse.ArgumentParser(
+        prog="python -m modelwright_training",
+        description="Run one stage of a training Job.",
+        epilog=f"The job is read from {contract.ENV_JOB}; see modelwright_training.contract.",
+    )
+    stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
+    for stage in Stage:
+        stages.add_parser(stage, help=_HELP[stage], description=_HELP[stage].capitalize() + ".")
+    stage = Stage(parser.parse_args(arguments).stage)
+    log.start()
+    message_file = Path(os.environ.get(contract.ENV_TERMINATION_LOG, contract.DEFAULT_TERMINATION_LOG))
+    try:
+        text = termination.result_text(_run(stage, Settings.from_environment(os.environ)))
+    except StageError as error:
+        log.logger.error("%s failed, %s: %s", stage, error.reason, error)
+        termination.write(termination.failure_text(stage, error), message_file)
+        return error.exit_code
+    termination.write(text, message_file)
+    return ExitCode.DONE
+
+
+def _run(stage: Stage, settings: Settings) -> Result:
+    """Import only the stage that runs: the four start one after the other, and publish needs no library."""
+    module = importlib.import_module(f"modelwright_training.{stage}")
+    return cast("Callable[[Settings], Result]", module.run)(settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,207 @@
+# pyright: basic
+# (scikit-learn and skl2onnx come without types.)
+"""From a fitted pipeline to ONNX with the names, types and shapes of the artifact's schema.
+
+The same pipeline gives the same bytes: names are fixed, and nothing tells when or by which release it was converted.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+from onnx import TensorProto, helper
+from skl2onnx import convert_sklearn
+from skl2onnx._supported_operators import sklearn_operator_name_map
+from skl2onnx.common._registration import get_converter
+from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+from sklearn.base import is_classifier
+
+from modelwright_training.contract import Reason, Schema, Task, Tensor
+from modelwright_training.errors import StageError
+from modelwright_training.features import MATRIX_INPUT, Features, Kind
+
+OPSETS = {"": 21, "ai.onnx.ml": 3}
+IR_VERSION = 10  # the one that came with opset 21
+_NUMBERS, _TEXTS = "numbers", "texts"
+_ELEMENT = {
+    Kind.FLOAT: TensorProto.FLOAT,
+    Kind.INTEGER: TensorProto.INT64,
+    Kind.BOOLEAN: TensorProto.BOOL,
+    Kind.TEXT: TensorProto.STRING,
+}
+_REMEDIES = {
+    "VotingClassifier": "set flatten_transform to false",
+    "KBinsDiscretizer": 'set encode to "onehot-dense"',
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A graph and what it takes and gives."""
+
+    model: onnx.ModelProto
+    schema: Schema
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether the second output are class probabilities."""
+        return len(self.schema.outputs) > 1
+
+
+def to_onnx(fitted: Any, features: Features, task: Task) -> Converted:  # noqa: ANN401 - any pipeline
+    """Convert a fitted pipeline.
+
+    Raises:
+        StageError: ConversionFailed, naming the estimator and the remedy where one is known.
+
+    """
+    try:
+        core = _core(fitted, features)
+        model = _with_inputs(core, features)
+        outputs = _with_outputs(model, fitted, task)
+        _settle(model)
+        onnx.checker.check_model(model, full_check=True)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise _explained(error, fitted) from error
+    return Converted(model, Schema(_inputs(features), outputs, task))
+
+
+def _core(fitted: Any, features: Features) -> onnx.ModelProto:  # noqa: ANN401 - any pipeline
+    """Let skl2onnx convert; numbers and categories are one input each."""
+    inputs: list[tuple[str, Any]] = []
+    if features.is_matrix:
+        inputs.append((MATRIX_INPUT, FloatTensorType([None, len(features.all)])))
+    else:
+        if features.numeric:
+            inputs.append((_NUMBERS, FloatTensorType([None, len(features.numeric)])))
+        inputs.append((_TEXTS, StringTensorType([None, len(features.categorical)])))
+    options = None
+    if is_classifier(fitted):
+        options = {id(fitted): {"zipmap": False}}  # plain tensors instead of a sequence of maps
+        _allow_zipmap_option(type(fitted.steps[-1][1]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # skl2onnx uses what NumPy and ONNX have deprecated
+        return convert_sklearn(fitted, "model", initial_types=inputs, target_opset=OPSETS, options=options)
+
+
+def _allow_zipmap_option(estimator: type[Any]) -> None:
+    """Let every classifier take the option that the pipeline's converter sets; LinearSVC's refuses it for no reason."""
+    name = sklearn_operator_name_map.get(estimator)
+    allowed = get_converter(name).get_allowed_options() if name else None
+    if allowed is not None:
+        allowed.setdefault("zipmap", [True, False])
+
+
+def _with_inputs(core: onnx.ModelProto, features: Features) -> onnx.ModelProto:
+    """Give every column its own typed input and join them into the matrices the core takes."""
+    model = onnx.ModelProto()
+    model.CopyFrom(core)
+    if features.is_matrix:
+        return model
+    graph = model.graph
+    joins = (
+        (_NUMBERS, features.numeric, TensorProto.FLOAT),
+        (_TEXTS, features.categorical, TensorProto.STRING),
+    )
+    nodes: list[onnx.NodeProto] = []
+    for matrix, members, element in joins:
+        names: list[str] = []
+        for feature in members:
+            name = feature.input
+            if _ELEMENT[feature.kind] != element:
+                name = f"{matrix}/{feature.input}"
+                nodes.append(helper.make_node("Cast", [feature.input], [name], to=element))
+            names.append(name)
+        if names:
+            nodes.append(helper.make_node("Concat", names, [matrix], axis=1))
+    inputs = [helper.make_tensor_value_info(f.input, _ELEMENT[f.kind], [None, 1]) for f in features.all]
+    core_nodes = list(graph.node)
+    del graph.node[:], graph.input[:]
+    graph.node.extend([*nodes, *core_nodes])
+    graph.input.extend(inputs)
+    return model
+
+
+def _with_outputs(model: onnx.ModelProto, fitted: Any, task: Task) -> tuple[Tensor, ...]:  # noqa: ANN401 - any pipeline
+    """Name and shape the outputs; scores that are no probabilities are left out."""
+    graph = model.graph
+    found = [output.name for output in graph.output]
+    if task is Task.REGRESSION:
+        wanted = [(Tensor("prediction", Kind.FLOAT, (-1, 1)), TensorProto.FLOAT, [-1, 1])]
+    else:
+        texts = fitted.classes_.dtype.kind == "O"
+        label = Tensor("label", Kind.TEXT if texts else Kind.INTEGER, (-1,))
+        wanted = [(label, TensorProto.STRING if texts else TensorProto.INT64, [-1])]
+        if hasattr(fitted, "predict_proba"):
+            classes = tuple(map(str, fitted.classes_))
+            shape = (-1, len(classes))
+            wanted.append((Tensor("probabilities", Kind.FLOAT, shape, classes), TensorProto.FLOAT, list(shape)))
+    del graph.output[:]
+    for source, (tensor, element, shape) in zip(found, wanted, strict=False):
+        # Some converters leave out an axis or add one, whatever shape they declare.
+        inner = f"core/{tensor.name}"
+        _rename(graph, source, inner)
+        constant = f"core/{tensor.name}_shape"
+        graph.initializer.append(helper.make_tensor(constant, TensorProto.INT64, [len(shape)], shape))
+        graph.node.append(helper.make_node("Reshape", [inner, constant], [tensor.name]))
+        dimensions = [None if size < 0 else size for size in shape]
+        graph.output.append(helper.make_tensor_value_info(tensor.name, element, dimensions))
+    return tuple(tensor for tensor, _, _ in wanted)
+
+
+def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
+    """Rename a value wherever it is made or used, inside loops and branches as well."""
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for index, name in enumerate(names):
+                if name == old:
+                    names[index] = new
+        for attribute in node.attribute:
+            for inner in [attribute.g, *attribute.graphs]:
+                _rename(inner, old, new)
+
+
+def _settle(model: onnx.ModelProto) -> None:
+    """Remove what differs between equal models: releases, texts for people, inferred shapes, unused constants."""
+    graph = model.graph
+    model.ir_version = IR_VERSION
+    model.producer_name, model.producer_version, model.domain, model.doc_string = "modelwright", "", "", ""
+    model.model_version = 0
+    del model.metadata_props[:]
+    opsets = sorted({(opset.domain, opset.version) for opset in model.opset_import})
+    del model.opset_import[:]
+    model.opset_import.extend(helper.make_opsetid(domain, version) for domain, version in opsets)
+    graph.name, graph.doc_string = "model", ""
+    del graph.value_info[:]
+    used = {name for node in graph.node for name in _uses(node)}
+    constants = [constant for constant in graph.initializer if constant.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(constants)
+    for index, node in enumerate(graph.node):
+        node.name, node.doc_string = f"{node.op_type}_{index}", ""
+
+
+def _uses(node: onnx.NodeProto) -> Sequence[str]:
+    inner = [name for attribute in node.attribute for n in attribute.g.node for name in _uses(n)]
+    return [*node.input, *inner]
+
+
+def _inputs(features: Features) -> tuple[Tensor, ...]:
+    if features.is_matrix:
+        columns = tuple(feature.column for feature in features.all)
+        return (Tensor(MATRIX_INPUT, Kind.FLOAT, (-1, len(columns)), columns),)
+    return tuple(Tensor(feature.input, feature.kind, (-1, 1), (feature.column,)) for feature in features.all)
+
+
+def _explained(error: Exception, fitted: Any) -> StageError:  # noqa: ANN401 - any pipeline
+    estimator = type(fitted.steps[-1][1]).__name__
+    said = " ".join(str(error).split())
+    remedy = _REMEDIES.get(estimator, "choose another estimator or parameters")
+    if type(error).__name__ in {"MissingShapeCalculator", "MissingConverter"}:
+        said = "skl2onnx has no converter for it"
+    message = f"trainer.sklearn.estimator: {estimator} cannot be converted to ONNX ({said[:300]}); {remedy}"
+    return StageError(Reason.CONVERSION_FAILED, message)

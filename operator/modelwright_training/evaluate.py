@@ -1,0 +1,119 @@
+# pyright: basic
+# (joblib comes without types.)
+"""Stage evaluate: convert, compare, measure, and write the artifact.
+
+The files listed in the manifest depend on nothing but the job's settings, the data and the seed; what was measured or
+happens to be so (durations, releases, names, addresses) goes to report.json, which the digest does not cover.
+"""
+
+import json
+import platform
+import time
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+
+from modelwright_server import artifact
+from modelwright_training import convert, measure, parity, train
+from modelwright_training.contract import EvaluateResult, JobConfig, Metric, Stage, Task
+from modelwright_training.convert import Converted
+from modelwright_training.dataset import Dataset
+from modelwright_training.log import logger, progress
+from modelwright_training.runtime import Runtime
+from modelwright_training.settings import Settings
+from modelwright_training.strict_json import encode
+from modelwright_training.workspace import Workspace
+
+_LIBRARIES = ("modelwright", "numpy", "onnx", "onnxruntime", "scikit-learn", "skl2onnx")
+
+
+def run(settings: Settings) -> EvaluateResult:
+    """Make the artifact.
+
+    Raises:
+        StageError: ConversionFailed or ParityFailed, or what preparing the data raises.
+
+    """
+    started = time.monotonic()
+    job, workspace = settings.job, Workspace(settings.workspace)
+    progress(0, "preparing the data")
+    data = train.load(job, workspace)
+    fitted = joblib.load(workspace.estimator)
+    progress(20, "converting to ONNX")
+    converted = convert.to_onnx(fitted, data.features, data.task)
+    runtime = Runtime(converted)
+    progress(50, "comparing ONNX with scikit-learn")
+    report = parity.check(fitted, runtime, data)
+    summary = report.summary
+    logger.info("parity: %s rows, largest difference %.3g", summary.rows, summary.max_difference)
+    progress(80, "measuring on the holdout")
+    metrics = measured(fitted, runtime, data)
+    for metric in metrics:
+        logger.info("%s: %s", metric.name, metric.value)
+    fetched = workspace.read_notes(Stage.FETCH)
+    _write(settings.artifact, converted, _metrics(data, metrics), _card(job, data, fetched["data"]))
+    seconds = {
+        "fetch": fetched["seconds"],
+        "train": workspace.read_notes(Stage.TRAIN)["seconds"],
+        "evaluate": time.monotonic() - started,
+    }
+    said = {"parity": asdict(report), "warnings": workspace.read_notes(Stage.TRAIN)["warnings"], "seconds": seconds}
+    _write_json(settings.artifact / artifact.REPORT, {**said, **_circumstances(job)})
+    manifest = artifact.write(settings.artifact)
+    logger.info("artifact: %s, %s bytes", manifest.digest, manifest.size)
+    progress(100, "evaluated")
+    return EvaluateResult(data.task, data.rows, metrics, summary)
+
+
+def measured(fitted: Any, runtime: Runtime, data: Dataset) -> tuple[Metric, ...]:  # noqa: ANN401 - any pipeline
+    """Measure the ONNX model's predictions of the holdout."""
+    outputs = runtime.predict(data.holdout.values)
+    target = data.holdout.target
+    if data.task is Task.REGRESSION:
+        return measure.regression(target, outputs[0][:, 0])
+    probabilities = outputs[1] if len(outputs) > 1 else None
+    return measure.classification(target, outputs[0], probabilities, np.asarray(fitted.classes_))
+
+
+def _write(folder: Path, converted: Converted, metrics: dict[str, Any], card: dict[str, Any]) -> None:
+    (folder / artifact.MODEL).write_bytes(converted.model.SerializeToString(deterministic=True))
+    _write_json(folder / artifact.SCHEMA, encode(converted.schema))
+    _write_json(folder / "metrics.json", metrics)
+    _write_json(folder / "card.json", card)
+
+
+def _write_json(path: Path, document: Any) -> None:  # noqa: ANN401 - JSON
+    path.write_text(json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _metrics(data: Dataset, metrics: tuple[Metric, ...]) -> dict[str, Any]:
+    return {"task": data.task, "rows": encode(data.rows), "metrics": encode(metrics)}
+
+
+def _card(job: JobConfig, data: Dataset, fetched: list[dict[str, Any]]) -> dict[str, Any]:
+    """Say what the model is; no name of a job or address, so that the same run elsewhere gives the same digest."""
+    return {
+        "model": job.model,
+        "task": data.task,
+        "target": job.target,
+        "columns": encode(job.columns),
+        "trainer": encode(job.trainer),
+        "evaluation": encode(job.evaluation),
+        "seed": job.seed,
+        "source": encode(job.source),
+        "data": fetched,
+        "rows": encode(data.rows),
+    }
+
+
+def _circumstances(job: JobConfig) -> dict[str, Any]:
+    return {
+        "trainingJob": {"namespace": job.namespace, "name": job.training_job, "uid": job.uid},
+        "data": encode(job.data),
+        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in _LIBRARIES}},
+        "platform": platform.machine(),
+    }

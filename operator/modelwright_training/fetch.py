@@ -1,0 +1,32 @@
+"""Stage fetch: every data set into the workspace, with the digest of what was read."""
+
+import dataclasses
+import time
+
+from modelwright_training import sources
+from modelwright_training.contract import FetchedData, FetchResult, Stage
+from modelwright_training.log import logger, progress
+from modelwright_training.settings import Settings
+from modelwright_training.workspace import Workspace
+
+
+def run(settings: Settings) -> FetchResult:
+    """Read all data sets of the job.
+
+    Raises:
+        StageError: see `sources.read`.
+
+    """
+    started = time.monotonic()
+    job, workspace = settings.job, Workspace(settings.workspace)
+    found: list[FetchedData] = []
+    for index, source in enumerate(job.data):
+        progress(100 * index // len(job.data), f"reading {source.name}")
+        fetched = sources.read(source, settings.stores)
+        workspace.write_table(index, fetched.table)
+        found.append(FetchedData(source.name, fetched.digest, fetched.table.num_rows))
+        logger.info("%s: %s rows, %s", source.name, fetched.table.num_rows, fetched.digest)
+    notes = {"data": [dataclasses.asdict(data) for data in found], "seconds": time.monotonic() - started}
+    workspace.write_notes(Stage.FETCH, notes)
+    progress(100, "data read")
+    return FetchResult(tuple(found))

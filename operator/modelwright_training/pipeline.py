@@ -1,0 +1,74 @@
+# pyright: basic
+# (scikit-learn comes without types.)
+"""What stands before the estimator: filling, scaling, one-hot encoding, each only where it is needed."""
+
+from typing import Any
+
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from modelwright_training.contract import Preprocessing, Reason
+from modelwright_training.errors import StageError
+from modelwright_training.features import Features
+
+ESTIMATOR_STEP = "estimator"
+
+# Estimators that care about the features' scales. Trees do not, and scaling costs them agreement: a value on a
+# threshold may fall to the other side after float32 arithmetic. Naive Bayes takes counts, which must stay positive.
+_SCALED_MODULES = frozenset(
+    {
+        "calibration",  # of a linear SVM, unless told otherwise
+        "discriminant_analysis",
+        "gaussian_process",
+        "kernel_ridge",
+        "linear_model",
+        "neighbors",
+        "neural_network",
+        "svm",
+    }
+)
+# Both convert missing values rightly; forests and single trees learn from them, but their graphs do not (ml.md §5).
+_TAKES_MISSING = frozenset({"HistGradientBoostingClassifier", "HistGradientBoostingRegressor"})
+
+
+def build(estimator: Any, features: Features, preprocessing: Preprocessing) -> Pipeline:  # noqa: ANN401 - any estimator
+    """Put the preprocessing before the estimator.
+
+    Raises:
+        StageError: DataInvalid, for texts without preprocessing.
+
+    """
+    if preprocessing is Preprocessing.NONE:
+        if features.categorical:
+            message = (
+                f"column {features.categorical[0].column!r} holds categories, which no estimator takes as they are; set"
+                " trainer.sklearn.preprocessing to Auto, or add the column to columns.drop"
+            )
+            raise StageError(Reason.DATA_INVALID, message)
+        return Pipeline([(ESTIMATOR_STEP, estimator)])
+    steps = _numeric_steps(estimator)
+    if features.is_matrix:
+        return Pipeline([*steps, (ESTIMATOR_STEP, estimator)])
+    # The frame's columns: first the numbers, then the categories.
+    count = len(features.numeric)
+    encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    parts: list[Any] = [("categories", encoder, list(range(count, len(features.all))))]
+    if count:
+        parts.insert(0, ("numbers", Pipeline(steps) if steps else "passthrough", list(range(count))))
+    return Pipeline([("columns", ColumnTransformer(parts, sparse_threshold=0)), (ESTIMATOR_STEP, estimator)])
+
+
+def takes_missing(estimator: object) -> bool:
+    """Whether the estimator, and its graph, know what to do with NaN."""
+    return type(estimator).__name__ in _TAKES_MISSING
+
+
+def _numeric_steps(estimator: object) -> list[tuple[str, Any]]:
+    steps: list[tuple[str, Any]] = []
+    if not takes_missing(estimator):
+        steps.append(("fill", SimpleImputer(strategy="median")))
+    if type(estimator).__module__.split(".")[1] in _SCALED_MODULES:
+        steps.append(("scale", StandardScaler()))
+    return steps

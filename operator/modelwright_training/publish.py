@@ -1,0 +1,138 @@
+"""Stage publish: the verified artifact to `<storage>/<model>/<digest in hex>/`.
+
+It sees ONNX and JSON only, and imports nothing beyond the standard library and the artifact's format.
+"""
+
+import errno
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from modelwright_server import artifact, stores
+from modelwright_training.contract import JobConfig, PublishResult, Reason, Schema
+from modelwright_training.errors import StageError
+from modelwright_training.log import logger, progress
+from modelwright_training.settings import Settings
+from modelwright_training.strict_json import decode, loads
+
+
+def run(settings: Settings) -> PublishResult:
+    """Store the artifact; the same one twice is one.
+
+    Raises:
+        StageError: ArtifactInvalid or StorageUnavailable.
+
+    """
+    job = settings.job
+    digest = _own_digest(settings.artifact)
+    progress(0, f"publishing {digest}")
+    try:
+        manifest = artifact.verify(settings.artifact, digest)
+        schema = decode(Schema, loads((settings.artifact / artifact.SCHEMA).read_text(encoding="utf-8")))
+    except (artifact.ArtifactError, ValueError) as error:
+        message = f"what evaluate wrote is not the artifact it describes: {error}; run the TrainingJob again"
+        raise StageError(Reason.ARTIFACT_INVALID, message) from error
+    address, target = _place(job, digest, settings.stores)
+    try:
+        reused = store(settings.artifact, target, digest, job.uid)
+    except OSError as error:
+        raise _unavailable(job, _why(error)) from error
+    logger.info("%s %s", "already stored:" if reused else "stored:", address)
+    progress(100, "published")
+    return PublishResult(f"{address}/", digest, manifest.size, reused, schema)
+
+
+def store(source: Path, target: Path, digest: str, owner: str) -> bool:
+    """Put a verified copy of `source` at `target` in one step; return whether it was there already.
+
+    The copy is made beside the target, under a name that a retry of the same `owner` takes over. A damaged artifact at
+    the target is moved aside first.
+
+    Raises:
+        OSError: the store cannot be read or written.
+        artifact.ArtifactError: the source changed meanwhile.
+
+    """
+    if _is_whole(target, digest):
+        return True
+    partial = target.with_name(f".partial-{hashlib.sha256(f'{owner} {digest}'.encode()).hexdigest()[:16]}")
+    broken = partial.with_name(f"{partial.name}-broken")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for left in (partial, broken):
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        artifact.copy_verified(source, partial, digest)
+        _copy_report(source, partial)
+        _sync(partial)
+        if target.exists():
+            logger.warning("%s is damaged and will be replaced", target.name)
+            target.rename(broken)
+        try:
+            partial.rename(target)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY) or not _is_whole(target, digest):
+                raise
+            return True  # another job was faster with the same artifact
+        _sync(target.parent)
+    finally:
+        for left in (partial, broken):
+            shutil.rmtree(left, ignore_errors=True)
+    return False
+
+
+def _own_digest(folder: Path) -> str:
+    try:
+        return "sha256:" + hashlib.sha256((folder / artifact.MANIFEST).read_bytes()).hexdigest()
+    except OSError as error:
+        message = f"evaluate left no manifest ({error.strerror}); run the TrainingJob again"
+        raise StageError(Reason.ARTIFACT_INVALID, message) from error
+
+
+def _place(job: JobConfig, digest: str, store_root: Path) -> tuple[stores.PvcAddress, Path]:
+    try:
+        address = stores.parse(job.storage.uri).child(job.model, digest.removeprefix("sha256:"))
+        return address, stores.resolve(address, store_root)
+    except stores.StoreError as error:
+        raise _unavailable(job, str(error)) from error
+
+
+def _is_whole(target: Path, digest: str) -> bool:
+    try:
+        artifact.verify(target, digest)
+    except artifact.ArtifactError:
+        return False
+    return True
+
+
+def _copy_report(source: Path, target: Path) -> None:
+    report = source / artifact.REPORT
+    if report.is_file():
+        with (target / artifact.REPORT).open("wb") as sink:
+            sink.write(report.read_bytes())
+            sink.flush()
+            os.fsync(sink.fileno())
+
+
+def _sync(folder: Path) -> None:
+    """Make the names in a folder last, where the file system can."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _why(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "it is full; enlarge the claim or remove artifacts no ModelVersion names"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"it cannot be written ({error.strerror}); let gid 65532 write to it and mount it read-write"
+    return error.strerror or str(error)
+
+
+def _unavailable(job: JobConfig, problem: str) -> StageError:
+    return StageError(Reason.STORAGE_UNAVAILABLE, f"storage.uri {job.storage.uri}: {problem}")

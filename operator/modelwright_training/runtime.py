@@ -1,0 +1,63 @@
+# pyright: basic
+# (onnxruntime comes without types.)
+"""Running the converted model as the server will: the same runtime, one thread, so that equal inputs give equal bits."""
+
+import os
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from modelwright_training.contract import Reason
+from modelwright_training.convert import Converted
+from modelwright_training.errors import StageError
+from modelwright_training.features import Values
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime  # noqa: E402 - after the switch above
+
+_ROWS_AT_ONCE = 4096
+_ONLY_FATAL = 4
+
+
+class Runtime:
+    """A loaded graph."""
+
+    def __init__(self, converted: Converted) -> None:
+        """Load the graph.
+
+        Raises:
+            StageError: ConversionFailed, when the runtime refuses it.
+
+        """
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = _ONLY_FATAL
+        self._outputs = [output.name for output in converted.schema.outputs]
+        try:
+            graph = converted.model.SerializeToString(deterministic=True)
+            self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise _refused("loaded", error) from error
+
+    def predict(self, values: Values) -> list[npt.NDArray[Any]]:
+        """Return the outputs for these rows, in the schema's order.
+
+        Raises:
+            StageError: ConversionFailed, when the graph breaks on them.
+
+        """
+        parts: list[list[npt.NDArray[Any]]] = []
+        for start in range(0, len(values), _ROWS_AT_ONCE):
+            rows = np.arange(start, min(start + _ROWS_AT_ONCE, len(values)))
+            try:
+                parts.append(self._session.run(self._outputs, values.take(rows).feed()))
+            except Exception as error:
+                raise _refused("run", error) from error
+        return [np.concatenate(found) for found in zip(*parts, strict=True)]
+
+
+def _refused(what: str, error: Exception) -> StageError:
+    said = " ".join(str(error).split())[:300]
+    message = f"trainer.sklearn: the ONNX model cannot be {what} ({said}); choose another estimator or parameters"
+    return StageError(Reason.CONVERSION_FAILED, message)

@@ -1,0 +1,41 @@
+"""What a stage reads from its environment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelwright_training import contract
+from modelwright_training.contract import JobConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The job, and the places the pod gives to it."""
+
+    job: JobConfig
+    workspace: Path
+    artifact: Path
+    stores: Path
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+        """Read the variables of the contract.
+
+        Raises:
+            ValueError: the job's JSON is missing or wrong; the text names the variable.
+
+        """
+        try:
+            job = JobConfig.from_json(environment[contract.ENV_JOB])
+        except KeyError:
+            message = f"{contract.ENV_JOB} is not set; it holds the job as JSON"
+            raise ValueError(message) from None
+        except ValueError as error:
+            message = f"{contract.ENV_JOB}: {error}"
+            raise ValueError(message) from error
+        return cls(
+            job=job,
+            workspace=Path(environment.get(contract.ENV_WORKSPACE, contract.DEFAULT_WORKSPACE)),
+            artifact=Path(environment.get(contract.ENV_ARTIFACT_DIR, contract.DEFAULT_ARTIFACT_DIR)),
+            stores=Path(environment.get(contract.ENV_STORES_DIR, contract.DEFAULT_STORES_DIR)),
+        )

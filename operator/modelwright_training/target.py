@@ -1,0 +1,116 @@
+# pyright: basic
+# (pyarrow comes without types.)
+"""The target column: labels for classification, numbers for regression."""
+
+import difflib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from modelwright_training.contract import Reason, Task
+from modelwright_training.errors import StageError
+
+MAX_CLASSES = 1000
+Target = npt.NDArray[Any]
+
+
+def extract(table: Any, name: str, task: Task) -> Target:  # noqa: ANN401 - Arrow has no types
+    """Read the target: int64 or str (object) labels, or float64 numbers.
+
+    Booleans become the labels 0 and 1; fractions that are all whole become whole numbers.
+
+    Raises:
+        StageError: TargetInvalid, saying what is wrong with the column.
+
+    """
+    if name not in table.column_names:
+        near = difflib.get_close_matches(name, table.column_names) or table.column_names
+        raise _invalid(f"target {name!r} is not a column of the data; did you mean {', '.join(near[:10])}?")
+    column = table.column(name)
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_null(column.type) or column.null_count == len(column):
+        raise _invalid(f"target {name!r} is empty: no row has a value")
+    missing = column.null_count
+    if pa.types.is_floating(column.type):
+        missing += pc.sum(pc.is_nan(column)).as_py() or 0
+    if pa.types.is_string(column.type):
+        missing += pc.sum(pc.equal(column, "")).as_py() or 0
+    if missing:
+        raise _invalid(f"target {name!r} is missing in {missing} of {len(column)} rows; remove these rows or label them")
+    return _labels(name, column) if task is Task.CLASSIFICATION else _numbers(name, column)
+
+
+def check_trainable(target: Target, name: str, task: Task) -> None:
+    """Refuse a target that cannot be learned and tested.
+
+    Raises:
+        StageError: TargetInvalid, naming the class or value.
+
+    """
+    values, counts = np.unique(target, return_counts=True)
+    if len(values) == 1:
+        raise _invalid(f"target {name!r} has the one value {values[0]!r} in every row; there is nothing to learn")
+    if task is Task.REGRESSION:
+        return
+    if len(values) > MAX_CLASSES:
+        raise _invalid(f"target {name!r} has {len(values)} classes, more than {MAX_CLASSES}; use a regressor, or group them")
+    if single := [str(value) for value, count in zip(values, counts, strict=True) if count == 1]:
+        some = ", ".join(single[:5]) + (", …" if len(single) > 5 else "")  # noqa: PLR2004 - enough to find them
+        raise _invalid(
+            f"target {name!r} has classes with a single row ({some}), which cannot be both trained on and tested;"
+            " add rows, merge these classes, or use a regressor"
+        )
+
+
+def check_holdout(train: Target, holdout: Target, name: str) -> None:
+    """Refuse labels in a separate holdout that the training data lack.
+
+    Raises:
+        StageError: TargetInvalid, naming the label.
+
+    """
+    if unseen := sorted(set(holdout) - set(train)):
+        raise _invalid(f"target {name!r} has the class {unseen[0]!r} in the holdout but not in the training data")
+
+
+def _labels(name: str, column: Any) -> Target:  # noqa: ANN401 - Arrow has no types
+    kind = column.type
+    if pa.types.is_boolean(kind):
+        column = column.cast(pa.int64())
+    elif pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return np.array(column.to_pylist(), dtype=object)
+    elif pa.types.is_floating(kind) or pa.types.is_integer(kind):
+        try:
+            column = column.cast(pa.int64())
+        except pa.ArrowInvalid as error:
+            raise _invalid(
+                f"target {name!r} has fractions, so its values are no classes ({error}); use a regressor"
+            ) from error
+    else:
+        raise _invalid(f"target {name!r} has the type {kind}; a class is a text, a whole number or true/false")
+    labels: Target = column.to_numpy()
+    return labels
+
+
+def _numbers(name: str, column: Any) -> Target:  # noqa: ANN401 - Arrow has no types
+    kind = column.type
+    if pa.types.is_boolean(kind):
+        column = column.cast(pa.int8())
+    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+        example = column[0].as_py()
+        raise _invalid(
+            f"target {name!r} is not numeric (type {kind}, such as {example!r}), but a regressor predicts numbers;"
+            " use a classifier, or another target"
+        )
+    numbers: Target = pc.cast(column, pa.float64(), safe=False).to_numpy()
+    if not np.isfinite(numbers).all():
+        raise _invalid(f"target {name!r} has infinite values; remove these rows")
+    return numbers
+
+
+def _invalid(problem: str) -> StageError:
+    return StageError(Reason.TARGET_INVALID, problem)

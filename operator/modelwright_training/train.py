@@ -1,0 +1,93 @@
+# pyright: basic
+# (scikit-learn comes without types.)
+"""Stage train: fit the estimator on everything but the holdout."""
+
+import time
+import warnings
+from typing import Any
+
+import joblib
+import numpy as np
+
+from modelwright_training import dataset, estimator, pipeline
+from modelwright_training.contract import JobConfig, Reason, Stage, Task, TrainResult
+from modelwright_training.dataset import Dataset
+from modelwright_training.errors import StageError
+from modelwright_training.log import logger, progress
+from modelwright_training.settings import Settings
+from modelwright_training.workspace import Workspace
+
+
+def run(settings: Settings) -> TrainResult:
+    """Fit, and leave the pipeline in the workspace for evaluate.
+
+    Raises:
+        StageError: DataInvalid, TargetInvalid, EstimatorInvalid or TrainingFailed.
+
+    """
+    started = time.monotonic()
+    job, workspace = settings.job, Workspace(settings.workspace)
+    progress(0, "preparing the data")
+    data = load(job, workspace)
+    logger.info("rows: %s to train on, %s held out; features: %s", *_counts(data))
+    progress(20, f"fitting {job.trainer.sklearn.estimator}")
+    fitted, said = fit(job, data)
+    joblib.dump(fitted, workspace.estimator)
+    workspace.write_notes(Stage.TRAIN, {"warnings": said, "seconds": time.monotonic() - started})
+    progress(100, "fitted")
+    return TrainResult(data.task, data.rows)
+
+
+def load(job: JobConfig, workspace: Workspace) -> Dataset:
+    """Prepare the fetched data; every stage that does gets the same rows."""
+    task = task_of(job)
+    return dataset.prepare(job, task, {source.name: workspace.read_table(i) for i, source in enumerate(job.data)})
+
+
+def task_of(job: JobConfig) -> Task:
+    """Return the job's task, never Auto: the estimator decides it."""
+    return estimator.resolve_task(job, estimator.build(job.trainer.sklearn, job.seed))
+
+
+def fit(job: JobConfig, data: Dataset) -> tuple[Any, list[str]]:
+    """Return the fitted pipeline, and what scikit-learn warned of.
+
+    Raises:
+        StageError: EstimatorInvalid, DataInvalid or TrainingFailed.
+
+    """
+    model = estimator.build(job.trainer.sklearn, job.seed)
+    if data.task is Task.CLASSIFICATION:
+        estimator.settle_class_weight(model, {str(label): label for label in np.unique(data.train.target)})
+    logger.info("%s", estimator.describe(data.train.target, data.task, model))
+    built = pipeline.build(model, data.features, job.trainer.sklearn.preprocessing)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            built.fit(data.train.values.native(), data.train.target)
+        except MemoryError:
+            raise  # more memory may mend it
+        except Exception as error:
+            raise _explained(error, job) from error
+    # Warnings about the fit; those about coming releases of scikit-learn are not the user's.
+    told = [warning for warning in caught if issubclass(warning.category, UserWarning | RuntimeWarning)]
+    said = sorted({f"{warning.category.__name__}: {warning.message}" for warning in told})
+    for line in said:
+        logger.warning("%s", line)
+    return built, said
+
+
+def _explained(error: Exception, job: JobConfig) -> StageError:
+    """Tell apart what the user can mend: a parameter's value, missing numbers, anything else scikit-learn says."""
+    name, said = job.trainer.sklearn.estimator, " ".join(str(error).split())
+    if type(error).__name__ == "InvalidParameterError":
+        return StageError(Reason.ESTIMATOR_INVALID, f"trainer.sklearn.parameters: {said}")
+    if "contains NaN" in said:
+        message = f"the data have missing numbers, which {name} does not take; set trainer.sklearn.preprocessing to Auto"
+        return StageError(Reason.DATA_INVALID, message)
+    message = f"{name} cannot be fitted ({type(error).__name__}: {said}); change trainer.sklearn or the data"
+    return StageError(Reason.TRAINING_FAILED, message)
+
+
+def _counts(data: Dataset) -> tuple[int, int, int]:
+    return len(data.train), len(data.holdout), len(data.features.all)
