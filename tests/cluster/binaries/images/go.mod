@@ -1,0 +1,3 @@
+module modelwright.dev/tests/cluster/images
+
+go 1.25.0
