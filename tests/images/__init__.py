@@ -6,4 +6,3 @@ virtual environment exists.
 """
 
 from tests.images.build import build as build
-from tests.images.engines import ImageError as ImageError

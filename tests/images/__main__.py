@@ -3,7 +3,8 @@
 import argparse
 import sys
 
-from tests.images import ImageError, build
+from tests.cluster.settings import ClusterError
+from tests.images import build
 from tests.images.inputs import IMAGES
 
 
@@ -15,7 +16,7 @@ def main() -> int:
     builder.add_argument("names", nargs="*", metavar="NAME", help=" ".join(image.name for image in IMAGES))
     try:
         built = build(parser.parse_args().names)
-    except ImageError as error:
+    except ClusterError as error:
         print(f"images: {error}", file=sys.stderr)
         return 1
     for name, reference in built.items():

@@ -7,8 +7,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tests.images.engines import Engine, ImageError, install, run
-from tests.images.inputs import IMAGES, REPOSITORY
+from tests.cluster.commands import run
+from tests.cluster.settings import REPOSITORY, ClusterError
+from tests.images.engines import Engine, install
+from tests.images.inputs import IMAGES
 from tests.images.progress import step
 
 SUITE = "bookworm"
@@ -39,7 +41,7 @@ def wanted() -> str:
     found = re.search(r"^ARG BASE_IMAGE=(\S+)$", text, re.MULTILINE)
     if found is None:
         message = f"{IMAGES[0].dockerfile} has no line `ARG BASE_IMAGE=…`"
-        raise ImageError(message)
+        raise ClusterError(message)
     return found.group(1)
 
 
@@ -53,14 +55,14 @@ def find_base(engine: Engine, cache: Path) -> str:
     """Return a base image that is on this machine: `MODELWRIGHT_BASE_IMAGE`, the Dockerfiles' or our own.
 
     Raises:
-        ImageError: none can be had.
+        ClusterError: none can be had.
     """
     chosen = os.environ.get("MODELWRIGHT_BASE_IMAGE")
     if chosen:
         if engine.image_id(chosen) or engine.pull(chosen):
             return chosen
         message = f"MODELWRIGHT_BASE_IMAGE is {chosen!r}, and no registry gives it: name another, or unset it"
-        raise ImageError(message)
+        raise ClusterError(message)
     named, made = wanted(), own()
     present = [reference for reference in (named, made) if engine.image_id(reference)]
     if present:
@@ -82,17 +84,19 @@ def make_root(archive: Path) -> None:
     """Write a tar of a small Debian with Python.
 
     Raises:
-        ImageError: debootstrap is missing and cannot be installed, or fails.
+        ClusterError: debootstrap is missing and cannot be installed, or fails.
     """
     if shutil.which("debootstrap") is None:
         install("debootstrap")
     elif os.geteuid() != 0:
         message = "debootstrap makes the base image and needs root: run as root, or set MODELWRIGHT_BASE_IMAGE"
-        raise ImageError(message)
+        raise ClusterError(message)
     partial = archive.with_suffix(".partial")
     with tempfile.TemporaryDirectory(dir=archive.parent, prefix="root-") as folder:
         root = Path(folder) / "root"
-        run("debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, root, MIRROR)
+        include = f"--include={','.join(PACKAGES)}"
+        run(["debootstrap", "--variant=minbase", include, SUITE, root, MIRROR], timeout=1800)
         left_out = [f"--exclude={pattern}" for pattern in LEFT_OUT]
-        run("tar", "--create", "--file", partial, "--directory", root, "--numeric-owner", "--sort=name", *left_out, ".")
+        layout: list[str | Path] = ["--directory", root, "--numeric-owner", "--sort=name", *left_out, "."]
+        run(["tar", "--create", "--file", partial, *layout])
     partial.rename(archive)

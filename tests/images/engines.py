@@ -8,59 +8,27 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.images.inputs import REPOSITORY
+from tests.cluster import kind
+from tests.cluster.commands import run, succeeds
+from tests.cluster.settings import REPOSITORY, ClusterError
 
+# Indexes to use in place of pypi.org, taken from the environment as pip and uv take them.
 INDEXES = ("PIP_INDEX_URL", "UV_DEFAULT_INDEX")
 LOG_TAIL = 30
-
-
-class ImageError(Exception):
-    """What went wrong, and what to do next."""
-
-
-def run(*command: str | Path, timeout: float | None = None) -> str:
-    """Return the output of `command`.
-
-    Raises:
-        ImageError: it failed or took longer than `timeout` seconds; the message ends in its own words.
-    """
-    try:
-        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=timeout)
-    except FileNotFoundError:
-        message = f"{command[0]} is not installed"
-        raise ImageError(message) from None
-    except subprocess.TimeoutExpired:
-        message = f"{' '.join(map(str, command))}: no answer in {timeout} s"
-        raise ImageError(message) from None
-    except subprocess.CalledProcessError as error:
-        message = f"{' '.join(map(str, command))}: {(error.stderr or error.stdout).strip()}"
-        raise ImageError(message) from None
-    return done.stdout
-
-
-def answers(*command: str | Path, timeout: float = 30) -> bool:
-    """Tell whether `command` ends well within `timeout` seconds."""
-    try:
-        run(*command, timeout=timeout)
-    except ImageError:
-        return False
-    return True
 
 
 def install(*packages: str) -> None:
     """Install Debian packages where that is possible.
 
     Raises:
-        ImageError: it is not, with what a person should do.
+        ClusterError: it is not, with what a person should do.
     """
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         message = f"needed: a running Docker or Podman, or as root on Debian: apt-get install {' '.join(packages)}"
-        raise ImageError(message)
-    wait = ("-o", "DPkg::Lock::Timeout=600")
-    run("apt-get", *wait, "update")
-    run(
-        "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *wait, "install", "-y", "--no-install-recommends", *packages
-    )
+        raise ClusterError(message)
+    apt = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", "DPkg::Lock::Timeout=600"]
+    run([*apt, "update"])
+    run([*apt, "install", "-y", "--no-install-recommends", *packages], timeout=1200)
 
 
 class Engine(ABC):
@@ -74,7 +42,7 @@ class Engine(ABC):
 
     def pull(self, reference: str) -> bool:
         """Try to get an image from its registry."""
-        return answers(self.program, "pull", "--quiet", reference, timeout=600)
+        return succeeds([self.program, "pull", "--quiet", reference], timeout=1200)
 
     @abstractmethod
     def import_root(self, archive: Path, reference: str) -> None:
@@ -88,7 +56,7 @@ class Engine(ABC):
         """Build `dockerfile` on `base` from the repository's root; the build's words go to `log`.
 
         Raises:
-            ImageError: with the end of the log.
+            ClusterError: with the end of the log.
         """
         indexes = [f"--build-arg={name}={os.environ[name]}" for name in INDEXES if os.environ.get(name)]
         command = [*self.build_command(), *indexes, f"--build-arg=BASE_IMAGE={base}", "--file", dockerfile]
@@ -103,7 +71,7 @@ class Engine(ABC):
         if done.returncode:
             tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_TAIL:])
             message = f"{dockerfile} did not build; the end of {log}:\n{tail}"
-            raise ImageError(message)
+            raise ClusterError(message)
 
     @abstractmethod
     def tags(self, repository: str) -> list[str]:
@@ -117,10 +85,6 @@ class Engine(ABC):
     def size(self, reference: str) -> int:
         """Return an image's size in bytes, unpacked."""
 
-    @abstractmethod
-    def archive(self, reference: str, path: Path) -> None:
-        """Write an image as a docker-archive, which every container runtime imports."""
-
 
 class Docker(Engine):
     """Docker, or Podman by the same commands."""
@@ -130,27 +94,24 @@ class Docker(Engine):
 
     def image_id(self, reference: str) -> str | None:
         try:
-            return run(self.program, "image", "inspect", "--format", "{{.Id}}", reference).strip()
-        except ImageError:
+            return run([self.program, "image", "inspect", "--format", "{{.Id}}", reference]).strip()
+        except ClusterError:
             return None
 
     def import_root(self, archive: Path, reference: str) -> None:
-        run(self.program, "import", archive, reference)
+        run([self.program, "import", archive, reference])
 
     def build_command(self) -> Sequence[str | Path]:
         return (self.program, "build")
 
     def tags(self, repository: str) -> list[str]:
-        return run(self.program, "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", repository).split()
+        return run([self.program, "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", repository]).split()
 
     def remove(self, reference: str) -> None:
-        run(self.program, "image", "rm", reference)
+        run([self.program, "image", "rm", reference])
 
     def size(self, reference: str) -> int:
-        return int(run(self.program, "image", "inspect", "--format", "{{.Size}}", reference))
-
-    def archive(self, reference: str, path: Path) -> None:
-        run(self.program, "save", "--output", path, reference)
+        return int(run([self.program, "image", "inspect", "--format", "{{.Size}}", reference]))
 
 
 class Buildah(Engine):
@@ -162,17 +123,17 @@ class Buildah(Engine):
 
     def image_id(self, reference: str) -> str | None:
         try:
-            return run("buildah", "inspect", "--type", "image", "--format", "{{.FromImageID}}", reference).strip()
-        except ImageError:
+            return run(["buildah", "inspect", "--type", "image", "--format", "{{.FromImageID}}", reference]).strip()
+        except ClusterError:
             return None
 
     def import_root(self, archive: Path, reference: str) -> None:
-        container = run("buildah", "from", "scratch").strip()
+        container = run(["buildah", "from", "scratch"]).strip()
         try:
-            run("buildah", "add", "--quiet", container, archive, "/")
-            run("buildah", "commit", "--quiet", container, reference)
+            run(["buildah", "add", "--quiet", container, archive, "/"])
+            run(["buildah", "commit", "--quiet", container, reference])
         finally:
-            run("buildah", "rm", container)
+            run(["buildah", "rm", container])
 
     def build_command(self) -> Sequence[str | Path]:
         command = ["buildah", "bud", "--isolation=chroot", "--network=host", "--layers"]
@@ -181,31 +142,28 @@ class Buildah(Engine):
         return command
 
     def tags(self, repository: str) -> list[str]:
-        images = json.loads(run("buildah", "images", "--json"))
+        images = json.loads(run(["buildah", "images", "--json"]))
         images.sort(key=lambda image: image["createdatraw"], reverse=True)
         return [name for image in images for name in image["names"] or [] if name.startswith(f"{repository}:")]
 
     def remove(self, reference: str) -> None:
-        run("buildah", "rmi", reference)
+        run(["buildah", "rmi", reference])
 
     def size(self, reference: str) -> int:
         # buildah itself only prints rounded megabytes; the layers' sizes are exact.
-        manifest = json.loads(run("buildah", "inspect", "--type", "image", reference))["Manifest"]
+        manifest = json.loads(run(["buildah", "inspect", "--type", "image", reference]))["Manifest"]
         return sum(layer["size"] for layer in json.loads(manifest)["layers"])
-
-    def archive(self, reference: str, path: Path) -> None:
-        run("buildah", "push", "--quiet", reference, f"docker-archive:{path}:{reference}")
 
 
 def find_engine() -> Engine:
     """Return the engine of this machine; buildah is installed if need be and possible.
 
     Raises:
-        ImageError: there is none.
+        ClusterError: there is none.
     """
-    for program in ("docker", "podman"):
-        if shutil.which(program) and answers(program, "info"):
-            return Docker(program)
+    program = kind.find_engine()
+    if program is not None:
+        return Docker(program)
     if shutil.which("buildah") is None:
         install("buildah")
     return Buildah()

@@ -6,10 +6,12 @@ import platform
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.cluster.settings import REPOSITORY
+
 SOURCES = ("operator/modelwright_operator", "operator/modelwright_training", "model_server/modelwright_server")
 WHEEL_TABLES = ("build-system", "project")
 
@@ -67,8 +69,8 @@ def _files(package: dict[str, Any]) -> Iterator[dict[str, str]]:
 
 def tag(image: Image, base_id: str, root: Path = REPOSITORY) -> str:
     """Return the tag: 12 hex digits over the Dockerfile, the sources, the locked dependencies and the base."""
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    lock = tomllib.loads((root / "uv.lock").read_text(encoding="utf-8"))
+    project = _parse((root / "pyproject.toml").read_text(encoding="utf-8"))
+    lock = _parse((root / "uv.lock").read_text(encoding="utf-8"))
     settings = {table: project[table] for table in WHEEL_TABLES} | {"hatch": project["tool"]["hatch"]}
     digest = hashlib.sha256()
     digest.update(json.dumps([base_id, platform.machine(), settings, locked(lock, image.extra)]).encode())
@@ -77,6 +79,11 @@ def tag(image: Image, base_id: str, root: Path = REPOSITORY) -> str:
         digest.update(f"\n{path} {len(content)}\n".encode())
         digest.update(content)
     return digest.hexdigest()[:12]
+
+
+@lru_cache(maxsize=4)  # a lock takes a fifth of a second, for each image
+def _parse(text: str) -> dict[str, Any]:
+    return tomllib.loads(text)
 
 
 def _sources(root: Path) -> list[str]:

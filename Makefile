@@ -1,0 +1,99 @@
+# All that a fresh machine needs: Python >= 3.11, Go >= 1.26 and make. `make` alone lists the targets.
+SHELL := /bin/bash
+
+UV_VERSION := 0.13.8
+UV := .cache/uv-$(UV_VERSION)/bin/uv
+PYTHON := .venv/bin/python
+CHART := charts/modelwright
+
+# onnxruntime reports to its makers unless it is told not to before it is imported.
+export ORT_DISABLE_TELEMETRY := 1
+# uv takes the Python that is here and never fetches another.
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(UV):
+	@python3 -m venv $(dir $(UV))..
+	@$(dir $(UV))pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+# When the environment was last made; out of date as soon as the lock or the project changes.
+.venv/synced: pyproject.toml uv.lock | $(UV)
+	@test -x $(PYTHON) || python3 -m venv .venv
+	@$(UV) sync --frozen --all-extras --quiet
+	@touch $@
+
+.PHONY: setup
+setup: .venv/synced ## Make or update .venv with everything pinned in uv.lock
+
+.PHONY: crds
+crds: setup ## Generate the CRDs, and the chart's copy of them, from operator/modelwright_operator/api
+	@$(PYTHON) -m modelwright_operator.api.crd crds
+	@$(PYTHON) -m modelwright_operator.api.crd $(CHART)/files/crds
+
+.PHONY: format
+format: setup ## Format, and mend what can be mended
+	@.venv/bin/ruff format
+	@.venv/bin/ruff check --fix
+
+.PHONY: lint
+lint: setup ## Check format and style
+	@.venv/bin/ruff format --check --quiet
+	@.venv/bin/ruff check --quiet
+
+.PHONY: types
+types: setup ## Check types with mypy and pyright
+	@.venv/bin/mypy operator model_server tests
+	@.venv/bin/pyright
+
+.PHONY: arch
+arch: setup ## Check that imports go the way the architecture says
+	@.venv/bin/lint-imports
+
+.PHONY: test-fast
+test-fast: setup ## Run the tests that need no cluster
+	@$(PYTHON) -m pytest -m 'not cluster' $(PYTEST_ARGS)
+
+.PHONY: test-cluster
+test-cluster: setup ## Run the tests on the real Kubernetes (KEEP=1 leaves it running)
+	@$(on_cluster) $(PYTHON) -m pytest -m cluster $(PYTEST_ARGS)
+
+.PHONY: test
+test: lint types arch ## Run every check and every test (KEEP=1 leaves the cluster running)
+	@$(on_cluster) $(PYTHON) -m pytest $(PYTEST_ARGS)
+
+# What takes minutes the first time is done here, in sight and outside any test's time limit. The cluster goes when the
+# recipe ends, however it ends, and says so only if that fails: the last line printed is pytest's.
+define on_cluster
+set -e; \
+down() { [[ -n "$${KEEP:-}" ]] || said=$$($(PYTHON) -m tests.cluster down 2>&1) || echo "$$said" >&2; }; \
+trap down EXIT; \
+$(PYTHON) -m tests.images build; \
+$(PYTHON) -m tests.cluster up;
+endef
+
+.PHONY: images
+images: setup ## Build the three container images; print their full names
+	@$(PYTHON) -m tests.images build
+
+.PHONY: cluster-up
+cluster-up: setup ## Bring up a real single-node Kubernetes
+	@$(PYTHON) -m tests.cluster up
+
+.PHONY: cluster-down
+cluster-down: setup ## Remove it
+	@$(PYTHON) -m tests.cluster down
+
+.PHONY: demo
+demo: setup ## From nothing to a prediction, on a real cluster (KEEP=1 leaves it running)
+	@$(PYTHON) -m tests.demo
+
+bench-%: setup ## Measure %, print the table, write build/bench/%.json
+	@$(PYTHON) -m tests.benchmarks $*
+
+.PHONY: clean
+clean: ## Remove what was made in this folder; the cache of programs and images stays
+	@rm -rf .cache .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
