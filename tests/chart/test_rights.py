@@ -1,0 +1,121 @@
+"""The rights the chart gives: least for the operator, no status for users."""
+
+from typing import Any
+
+import pytest
+
+from tests.chart.conftest import NAMESPACE, Manifest, Render, of_kind
+
+ACCOUNT = {"kind": "ServiceAccount", "name": "release-modelwright", "namespace": NAMESPACE}
+KINDS = ("trainingjobs", "modelversions", "modeldeployments")
+CHILD = {"get", "list", "watch", "create", "patch", "delete"}
+OPERATOR = {
+    **{("modelwright.dev", kind): {"get", "list", "watch"} for kind in KINDS},
+    ("modelwright.dev", "modelversions"): {"get", "list", "watch", "create", "patch"},
+    **{("modelwright.dev", f"{kind}/status"): {"get", "patch"} for kind in KINDS},
+    **{("modelwright.dev", f"{kind}/finalizers"): {"update"} for kind in KINDS},
+    ("batch", "jobs"): CHILD,
+    ("apps", "deployments"): CHILD,
+    ("", "services"): CHILD,
+    ("policy", "poddisruptionbudgets"): CHILD,
+    ("", "pods"): {"get", "list", "watch"},
+    ("", "events"): {"create", "patch"},
+    ("events.k8s.io", "events"): {"create", "patch"},
+}
+Rights = dict[tuple[str, str], set[str]]
+
+
+def rights(role: Manifest) -> Rights:
+    found: Rights = {}
+    for rule in role["rules"]:
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                found.setdefault((group, resource), set()).update(rule["verbs"])
+    return found
+
+
+def bound(manifests: list[Manifest], binding_kind: str) -> list[Manifest]:
+    """Return the roles that the operator's account gets through bindings of that kind."""
+    roles = {(m["kind"], m["metadata"].get("namespace"), m["metadata"]["name"]): m for m in manifests}
+    found = []
+    for binding in of_kind(manifests, binding_kind):
+        assert binding["subjects"] == [ACCOUNT]
+        reference = binding["roleRef"]
+        found.append(roles[reference["kind"], binding["metadata"].get("namespace"), reference["name"]])
+    return found
+
+
+def test_in_all_namespaces_the_operator_gets_just_this(render: Render) -> None:
+    (role,) = bound(render(), "ClusterRoleBinding")
+    assert rights(role) == OPERATOR
+
+
+def test_in_chosen_namespaces_it_gets_the_same_there_and_nothing_elsewhere(render: Render) -> None:
+    manifests = render(watchNamespaces=["a", "b"])
+    assert not of_kind(manifests, "ClusterRoleBinding")
+    roles = {role["metadata"]["namespace"]: role for role in bound(manifests, "RoleBinding")}
+    assert roles.keys() == {"a", "b", NAMESPACE}
+    assert rights(roles["a"]) == rights(roles["b"]) == OPERATOR
+    assert set(rights(roles[NAMESPACE])) == {("coordination.k8s.io", "leases")}
+
+
+def test_in_chosen_namespaces_without_user_roles_there_is_no_cluster_role_at_all(render: Render) -> None:
+    manifests = render(watchNamespaces=["a"], rbac={"aggregateToUsers": False})
+    assert not of_kind(manifests, "ClusterRole")
+
+
+def test_the_release_namespace_can_be_one_of_the_chosen(render: Render) -> None:
+    manifests = render(watchNamespaces=[NAMESPACE])
+    names = [(m["kind"], m["metadata"].get("namespace"), m["metadata"]["name"]) for m in manifests]
+    assert len(names) == len(set(names))
+    assert len(bound(manifests, "RoleBinding")) == 2
+
+
+def test_its_own_lease_by_name_and_made_beforehand(render: Render) -> None:
+    manifests = render()
+    (lease,) = of_kind(manifests, "Lease")
+    assert "spec" not in lease, "a spec here would take leadership away at each upgrade"
+    (role,) = bound(manifests, "RoleBinding")
+    assert role["rules"] == [
+        {
+            "apiGroups": ["coordination.k8s.io"],
+            "resources": ["leases"],
+            "resourceNames": [lease["metadata"]["name"]],
+            "verbs": ["get", "update"],
+        }
+    ]
+
+
+@pytest.mark.parametrize("values", [{}, {"watchNamespaces": ["a"]}], ids=["all", "chosen"])
+def test_no_role_has_wildcards_secrets_or_ways_up(render: Render, values: dict[str, Any]) -> None:
+    manifests = render(**values)
+    for role in of_kind(manifests, "ClusterRole") + of_kind(manifests, "Role"):
+        for (group, resource), verbs in rights(role).items():
+            assert "*" not in {group, resource, *verbs}
+            assert group not in {"rbac.authorization.k8s.io", "admissionregistration.k8s.io", "authentication.k8s.io"}
+            assert resource not in {"secrets", "serviceaccounts", "serviceaccounts/token", "nodes", "pods/exec"}
+            assert not verbs & {"bind", "escalate", "impersonate"}
+
+
+def test_users_get_the_kinds_and_never_a_status(render: Render) -> None:
+    roles = {role["metadata"]["name"]: role for role in of_kind(render(), "ClusterRole")}
+    view, edit = rights(roles["release-modelwright-view"]), rights(roles["release-modelwright-edit"])
+    changes = {"create", "update", "patch", "delete", "deletecollection"}
+    scale = ("modelwright.dev", "modeldeployments/scale")
+    assert view == {("modelwright.dev", kind): {"get", "list", "watch"} for kind in KINDS} | {scale: {"get"}}
+    assert edit == {("modelwright.dev", kind): changes for kind in KINDS} | {scale: {"update", "patch"}}
+
+
+def test_user_roles_extend_the_usual_ones(render: Render) -> None:
+    prefix = "rbac.authorization.k8s.io/aggregate-to-"
+    extended = {
+        role["metadata"]["name"]: {
+            label.removeprefix(prefix) for label in role["metadata"]["labels"] if prefix in label
+        }
+        for role in of_kind(render(), "ClusterRole")
+    }
+    assert extended == {
+        "release-modelwright": set(),
+        "release-modelwright-view": {"view", "edit", "admin"},
+        "release-modelwright-edit": {"edit", "admin"},
+    }
