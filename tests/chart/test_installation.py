@@ -1,0 +1,98 @@
+"""The chart on a real API server: it installs, upgrades without a change, gives just its rights, leaves nothing."""
+
+import json
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from tests.chart.conftest import CHART
+from tests.cluster.client import Cluster
+
+pytestmark = pytest.mark.cluster
+
+# The operator itself and the CRDs, which all releases on a cluster share, are installed by the end-to-end tests.
+VALUES = ("--set", "crds.enabled=false,replicas=0")
+
+
+@pytest.fixture
+def release(cluster: Cluster, namespace: str) -> Generator[str]:
+    """Install a release named as the test's namespace, which makes its cluster-wide objects the test's own too."""
+    cluster.helm("install", namespace, str(CHART), "--namespace", namespace, "--wait", *VALUES)
+    yield namespace
+    cluster.helm("uninstall", namespace, "--namespace", namespace, "--ignore-not-found")
+
+
+def owned(cluster: Cluster, release: str) -> dict[str, Any]:
+    kinds = "deploy,svc,sa,lease,role,rolebinding,clusterrole,clusterrolebinding"
+    selector = f"app.kubernetes.io/instance={release}"
+    found = json.loads(cluster.kubectl("get", kinds, "-n", release, "-l", selector, "-o", "json"))["items"]
+    return {f"{item['kind']}/{item['metadata']['name']}": item for item in found}
+
+
+def allowed(cluster: Cluster, account: str, verb: str, resource: str, namespace: str) -> bool:
+    question = ["auth", "can-i", verb, resource, "-n", namespace, "--as", account]
+    return cluster.kubectl(*question, check=False).strip().endswith("yes")
+
+
+def test_an_upgrade_with_the_same_values_changes_nothing(cluster: Cluster, release: str) -> None:
+    before = owned(cluster, release)
+    cluster.helm("upgrade", release, str(CHART), "--namespace", release, "--wait", *VALUES)
+    after = owned(cluster, release)
+    assert {name: item["metadata"]["resourceVersion"] for name, item in after.items()} == {
+        name: item["metadata"]["resourceVersion"] for name, item in before.items()
+    }
+
+
+def test_an_upgrade_leaves_the_leader_in_office(cluster: Cluster, release: str) -> None:
+    name = next(item["metadata"]["name"] for key, item in owned(cluster, release).items() if key.startswith("Lease/"))
+    holder = json.dumps({"spec": {"holderIdentity": "leader", "leaseDurationSeconds": 30}})
+    cluster.kubectl("patch", "lease", name, "-n", release, "--type=merge", "-p", holder)
+    cluster.helm("upgrade", release, str(CHART), "--namespace", release, *VALUES, "--set", "workers=3")
+    assert owned(cluster, release)[f"Lease/{name}"]["spec"]["holderIdentity"] == "leader"
+
+
+def test_uninstalling_leaves_nothing(cluster: Cluster, release: str) -> None:
+    assert owned(cluster, release)
+    cluster.helm("uninstall", release, "--namespace", release, "--wait")
+    assert owned(cluster, release) == {}
+
+
+def test_the_operators_pod_is_admitted_where_the_restricted_profile_is_enforced(cluster: Cluster, release: str) -> None:
+    workload = next(item for key, item in owned(cluster, release).items() if key.startswith("Deployment/"))
+    template = workload["spec"]["template"]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "operator"}, "spec": template["spec"]}
+    said = cluster.kubectl("create", "--dry-run=server", "-n", release, "-f", "-", stdin=json.dumps(pod))
+    assert "created" in said
+
+
+def test_the_operator_may_do_its_work_and_nothing_else(cluster: Cluster, release: str) -> None:
+    name = next(item["metadata"]["name"] for key, item in owned(cluster, release).items() if key.startswith("Service"))
+    account = f"system:serviceaccount:{release}:{name.removesuffix('-metrics')}"
+    lease = next(item["metadata"]["name"] for key, item in owned(cluster, release).items() if key.startswith("Lease/"))
+    answers = {
+        question: allowed(cluster, account, *question.split(), release)
+        for question in (
+            "create jobs.batch",
+            "delete deployments.apps",
+            "patch services",
+            "list pods",
+            "patch events.events.k8s.io",
+            f"update leases.coordination.k8s.io/{lease}",
+        )
+    }
+    assert answers == dict.fromkeys(answers, True)
+    refused = {
+        question: allowed(cluster, account, *question.split(), release)
+        for question in (
+            "get secrets",
+            "create pods",
+            "create pods/exec",
+            "create serviceaccounts/token",
+            "update deployments.apps",
+            "create leases.coordination.k8s.io",
+            "update leases.coordination.k8s.io/another",
+            "create rolebindings.rbac.authorization.k8s.io",
+        )
+    }
+    assert refused == dict.fromkeys(refused, False)
