@@ -5,8 +5,8 @@ import http.client
 import json
 import ssl
 import tempfile
-import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ class ApiError(Exception):
 
 
 class Api:
-    """Requests to one API server. Each thread keeps a connection of its own."""
+    """Requests to one API server, each over a connection of its own: nothing to share among threads or to close."""
 
     def __init__(self, kubeconfig: Path) -> None:
         config: Json = json.loads(kubeconfig.read_text(encoding="utf-8"))
@@ -38,7 +38,6 @@ class Api:
         self.server = str(cluster["server"])
         self._host = urlsplit(self.server).netloc
         self._tls = _tls_context(cluster, user)
-        self._local = threading.local()
 
     def request(
         self,
@@ -56,28 +55,8 @@ class Api:
             OSError: the server is not to be reached.
         """
         data = None if body is None else json.dumps(body).encode()
-        headers = {"Accept": "application/json", "Content-Type": content_type}
-        # The server may have closed a kept connection meanwhile. A read is then repeated; a write, which must not
-        # be sent twice, gets a new one.
-        attempts = 2 if method == "GET" and self._local.__dict__.get("connection") else 1
-        if method != "GET":
-            self.close()
-        while True:
-            attempts -= 1
-            connection = self._connection(timeout)
-            try:
-                connection.request(method, path, data, headers)
-                response = connection.getresponse()
-                answer = response.read()
-            except (http.client.HTTPException, OSError) as error:
-                self.close()
-                if not attempts:
-                    message = f"{method} {self.server}{path}: {error}"
-                    raise OSError(message) from error
-                continue
-            if response.status >= HTTPStatus.BAD_REQUEST:
-                raise ApiError(response.status, answer)
-            result: Json = json.loads(answer)
+        with self._open(method, path, data, content_type, timeout) as response:
+            result: Json = json.loads(response.read())
             return result
 
     def get(self, path: str) -> Json | None:
@@ -91,34 +70,27 @@ class Api:
 
     def watch(self, path: str, *, timeout: float = 300) -> Iterator[Json]:
         """Yield a watch's events until the server ends it."""
-        connection = http.client.HTTPSConnection(self._host, context=self._tls, timeout=timeout)
-        try:
-            connection.request("GET", path, headers={"Accept": "application/json"})
-            response = connection.getresponse()
-            if response.status >= HTTPStatus.BAD_REQUEST:
-                raise ApiError(response.status, response.read())
+        with self._open("GET", path, None, "application/json", timeout) as response:
             for line in response:
                 event: Json = json.loads(line)
                 yield event
-        except http.client.HTTPException as error:
-            message = f"GET {self.server}{path}: {error}"
+
+    @contextmanager
+    def _open(
+        self, method: str, path: str, data: bytes | None, content_type: str, timeout: float
+    ) -> Generator[http.client.HTTPResponse]:
+        connection = http.client.HTTPSConnection(self._host, context=self._tls, timeout=timeout)
+        try:
+            connection.request(method, path, data, {"Accept": "application/json", "Content-Type": content_type})
+            with connection.getresponse() as response:
+                if response.status >= HTTPStatus.BAD_REQUEST:
+                    raise ApiError(response.status, response.read())
+                yield response
+        except (http.client.HTTPException, OSError) as error:
+            message = f"{method} {self.server}{path}: {error!r}"
             raise OSError(message) from error
         finally:
             connection.close()
-
-    def close(self) -> None:
-        """Close this thread's connection."""
-        connection: http.client.HTTPSConnection | None = getattr(self._local, "connection", None)
-        if connection is not None:
-            connection.close()
-            self._local.connection = None
-
-    def _connection(self, timeout: float) -> http.client.HTTPSConnection:
-        connection: http.client.HTTPSConnection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = http.client.HTTPSConnection(self._host, context=self._tls, timeout=timeout)
-            self._local.connection = connection
-        return connection
 
 
 def _tls_context(cluster: Json, user: Json) -> ssl.SSLContext:

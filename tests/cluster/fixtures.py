@@ -27,7 +27,6 @@ def cluster() -> Generator[Cluster]:
         lifecycle.up()
     found = Cluster(load_settings())
     yield found
-    found.api.close()
     if not ran_before and os.environ.get("KEEP") != "1":
         lifecycle.down()
 

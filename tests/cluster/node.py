@@ -159,10 +159,14 @@ class Node:
             raise ClusterError(message)
         for source in sources:
             tool, images = find_images(source)
-            if images and images.items() <= self._loaded(init).items():
+            loaded = self._loaded(init)
+            if images and images.items() <= loaded.items():
                 self._report(f"{source} is already there")
                 continue
             started = time.monotonic()
+            # The CRI plugin takes note of new names only, not of a name that comes to mean something else.
+            if moved := sorted(images.keys() & loaded.keys()):
+                run(enter(init, [*_CTR, "images", "rm", *moved]))
             with archive_of(tool, source) as path:
                 self._import(init, path)
             # The kubelet sees an image only when containerd's CRI plugin has taken note of it.
@@ -179,11 +183,11 @@ class Node:
         run(["sh", "-c", 'exec "$@" <"$0"', path, *enter(init, [*_CTR, "images", "import", "-"])])
 
     def _loaded(self, init: Process) -> Images:
-        """Return the images that the kubelet sees, by name."""
+        """Return the images by name; the digest is empty where the kubelet does not see the image."""
         rows = [line.split() for line in run(enter(init, [*_CTR, "images", "ls"])).splitlines()[1:]]
-        # The CRI plugin gives each image a second name, the digest of its configuration.
+        # The CRI plugin gives each image it takes note of a second name, the digest of its configuration.
         digests = {row[2]: row[0] for row in rows if row[0].startswith("sha256:")}
-        return {row[0]: digests[row[2]] for row in rows if row[2] in digests and "@" not in row[0]}
+        return {row[0]: digests.get(row[2], "") for row in rows}
 
 
 def tail(path: Path, lines: int) -> str:

@@ -1,10 +1,10 @@
-// Command probe is what the cluster's own tests run in pods: a server that says its name, a client, a resolver.
+// Command probe is what the cluster's own tests run in pods: a server that says its
+// name, a client, a writer and a reader of files.
 package main
 
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"time"
@@ -23,12 +23,14 @@ func run(args []string) error {
 		return serve()
 	case len(args) == 2 && args[0] == "get":
 		return get(args[1])
-	case len(args) == 2 && args[0] == "resolve":
-		addresses, err := net.LookupHost(args[1])
-		fmt.Println(addresses)
+	case len(args) == 3 && args[0] == "write":
+		return os.WriteFile(args[1], []byte(args[2]), 0o644)
+	case len(args) == 2 && args[0] == "read":
+		data, err := os.ReadFile(args[1])
+		fmt.Println(string(data))
 		return err
 	}
-	return fmt.Errorf("usage: probe serve | get URL | resolve NAME")
+	return fmt.Errorf("usage: probe serve | get URL | write FILE TEXT | read FILE")
 }
 
 func serve() error {
