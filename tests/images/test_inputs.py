@@ -106,7 +106,7 @@ def test_the_dockerfiles_differ_only_where_the_images_do() -> None:
     texts = [(REPOSITORY / image.dockerfile).read_text(encoding="utf-8").splitlines() for image in IMAGES]
     differing = [lines for lines in zip(*texts, strict=True) if len(set(lines)) > 1]
     starts = [{line.split()[0] for line in lines} for lines in differing]
-    assert starts == [{"#"}, {"--extra"}, {"LABEL"}, {"ENTRYPOINT"}]
+    assert starts == [{"#"}, {"#"}, {"--extra"}, {"LABEL"}, {"ENTRYPOINT"}]
 
 
 def test_one_version_of_uv_everywhere() -> None:
