@@ -1,0 +1,360 @@
+"""An API server in memory, behind the same port as `modelwright_operator.cluster.kube.Kube`.
+
+What the operator relies on is done as the real one does it: server-side apply with field ownership, uid
+preconditions, resourceVersion conflicts on status, generations, schema defaults and validation of our kinds, defaults
+of built-in kinds, immutable fields, garbage collection by owner. Any call can be made to fail.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from modelwright_operator import naming
+from modelwright_operator.errors import Conflict, NotFound, Refused
+from tests.support import defaults, merging, structural
+from tests.support.clock import Clock
+
+Raw = dict[str, Any]
+_READS = {"get", "list", "get_lease"}
+
+
+class Key(NamedTuple):
+    """Where an object lies."""
+
+    resource: str
+    namespace: str
+    name: str
+
+
+class Call(NamedTuple):
+    """One request."""
+
+    verb: str
+    resource: str
+    name: str
+
+    @property
+    def writes(self) -> bool:
+        """Whether it may change something."""
+        return self.verb not in _READS
+
+
+class Happened(NamedTuple):
+    """What a watch would tell."""
+
+    resource: str
+    kind: str
+    raw: Raw
+
+
+@dataclass
+class Fault:
+    """An error that calls run into: those that match, `times` times."""
+
+    error: Exception
+    matches: Callable[[Call], bool]
+    times: int = 1
+
+
+class Crash(BaseException):
+    """The operator's process ended here."""
+
+
+class FakeCluster:
+    """The API server."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
+        self.objects: dict[Key, Raw] = {}
+        self.calls: list[Call] = []
+        self.events: list[Raw] = []
+        self.happened: list[Happened] = []
+        self.faults: list[Fault] = []
+        self.crash_before: int | None = None
+        self.crash_after: int | None = None
+        self.leases: dict[tuple[str, str], Raw] = {}
+        self.requests = 0
+        self._owned: dict[Key, dict[str, Raw]] = {}
+        self._version = 100
+        self._uids = 0
+
+    # the port of the operator
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    async def get(self, resource: str, namespace: str, name: str) -> Raw:
+        with self._request("get", resource, name):
+            return deepcopy(self._found(Key(resource, namespace, name)))
+
+    async def list(self, resource: str, namespace: str | None, selector: str | None = None) -> AsyncIterator[Raw]:
+        with self._request("list", resource, ""):
+            listed = [deepcopy(raw) for raw in self.all(resource, namespace) if _selected(raw, selector)]
+        for raw in listed:
+            yield raw
+
+    async def apply(self, resource: str, manifest: Raw, *, force: bool) -> Raw:
+        _check_json(manifest)
+        metadata = manifest["metadata"]
+        key = Key(resource, metadata["namespace"], metadata["name"])
+        with self._request("apply", resource, key.name):
+            current = self.objects.get(key)
+            self._check_uid(key, current, metadata.get("uid"))
+            self._check_known(manifest, key)
+            body = _body(manifest)
+            last = self._owned.get(key, {}).get(naming.FIELD_MANAGER, {})
+            if current is not None and not force and (field := merging.clash(current, body)):
+                message = f"conflict with another manager: {field}"
+                raise Conflict(message)
+            merged = merging.merge(current or self._blank(key), last, body)
+            self._store(key, merged)
+            self._owned.setdefault(key, {})[naming.FIELD_MANAGER] = body
+            return deepcopy(self.objects[key])
+
+    async def apply_status(self, resource: str, metadata: Mapping[str, str], status: Mapping[str, Any]) -> Raw:
+        _check_json(status)
+        key = Key(resource, metadata["namespace"], metadata["name"])
+        with self._request("apply_status", resource, key.name):
+            current = self._found(key)
+            if metadata["resourceVersion"] != current["metadata"]["resourceVersion"]:
+                message = f"{key.name}: the object has been modified"
+                raise Conflict(message)
+            self._check_known({"kind": current["kind"], "status": dict(status)}, key)
+            last = self._owned.get(key, {}).get("status", {})
+            merged = merging.merge(current.get("status", {}), last, deepcopy(dict(status)))
+            self._store(key, {**current, "status": merged})
+            self._owned.setdefault(key, {})["status"] = deepcopy(dict(status))
+            return deepcopy(self.objects[key])
+
+    async def delete(self, resource: str, namespace: str, name: str, uid: str) -> None:
+        key = Key(resource, namespace, name)
+        with self._request("delete", resource, name):
+            current = self._found(key)
+            if current["metadata"]["uid"] != uid:
+                message = f"{name}: precondition failed: uid"
+                raise Conflict(message)
+            self.remove(resource, name, namespace)
+
+    async def create_event(self, namespace: str, event: Raw) -> None:
+        with self._request("create_event", "events", event["regarding"]["name"]):
+            self.events.append(deepcopy({**event, "namespace": namespace}))
+
+    async def get_lease(self, namespace: str, name: str) -> Raw:
+        with self._request("get_lease", "leases", name):
+            if (namespace, name) not in self.leases:
+                raise NotFound(name)
+            return deepcopy(self.leases[namespace, name])
+
+    async def put_lease(self, lease: Raw) -> Raw:
+        metadata = lease["metadata"]
+        with self._request("put_lease", "leases", metadata["name"]):
+            current = self.leases[metadata["namespace"], metadata["name"]]
+            if current["metadata"]["resourceVersion"] != metadata["resourceVersion"]:
+                message = "the lease has been modified"
+                raise Conflict(message)
+            self._version += 1
+            stored = deepcopy({**lease, "metadata": {**metadata, "resourceVersion": str(self._version)}})
+            self.leases[metadata["namespace"], metadata["name"]] = stored
+            return deepcopy(stored)
+
+    # everybody else: users, Kubernetes' controllers, the tests
+
+    def fail(self, error: Exception, *, verb: str = "", resource: str = "", name: str = "", times: int = 1) -> None:
+        """Let the next matching calls fail; empty matches all."""
+
+        def matches(call: Call) -> bool:
+            return verb in {"", call.verb} and resource in {"", call.resource} and name in {"", call.name}
+
+        self.faults.append(Fault(error, matches, times))
+
+    def fail_call(self, number: int, error: Exception) -> None:
+        """Let the call with that number, from 0, fail."""
+        self.faults.append(Fault(error, lambda _: len(self.calls) == number + 1))
+
+    def create(self, raw: Raw, namespace: str = "team") -> Raw:
+        """Create an object as a user does; its uid and versions are given here.
+
+        Raises:
+            Refused: the API server would not take it.
+        """
+        resource = resource_of(raw)
+        key = Key(resource, raw["metadata"].get("namespace", namespace), raw["metadata"]["name"])
+        if key in self.objects:
+            message = f"{key.name} exists"
+            raise Conflict(message)
+        self._check_known(raw, key)
+        body = {name: value for name, value in deepcopy(raw).items() if name != "status"}
+        metadata = {**self._blank(key)["metadata"], **body["metadata"], "namespace": key.namespace}
+        self._store(key, {**body, "metadata": metadata})
+        return self.objects[key]
+
+    def edit(self, resource: str, name: str, change: Callable[[Raw], object], namespace: str = "team") -> Raw:
+        """Change an object's spec or metadata as a user does."""
+        key = Key(resource, namespace, name)
+        changed = deepcopy(self._found(key))
+        change(changed)
+        self._store(key, changed)
+        return self.objects[key]
+
+    def set_status(self, resource: str, name: str, status: Raw, namespace: str = "team") -> Raw:
+        """Replace an object's status as a controller does."""
+        key = Key(resource, namespace, name)
+        self._store(key, {**deepcopy(self._found(key)), "status": deepcopy(status)})
+        return self.objects[key]
+
+    def remove(self, resource: str, name: str, namespace: str = "team") -> None:
+        """Delete an object and, as the garbage collector does, what it owns."""
+        key = Key(resource, namespace, name)
+        raw = self.objects.pop(key)
+        self._owned.pop(key, None)
+        self._version += 1
+        gone = {**raw, "metadata": {**raw["metadata"], "resourceVersion": str(self._version)}}
+        self.happened.append(Happened(resource, "DELETED", gone))
+        uid = raw["metadata"]["uid"]
+        for other in [other for other, child in self.objects.items() if uid in _owners(child)]:
+            if other in self.objects:
+                self.remove(other.resource, other.name, other.namespace)
+
+    def read(self, resource: str, name: str, namespace: str = "team") -> Raw:
+        """Return an object as it is, without a request."""
+        return self._found(Key(resource, namespace, name))
+
+    def all(self, resource: str, namespace: str | None = None) -> Iterator[Raw]:
+        """Yield all objects of a resource, by name, without a request."""
+        for key in sorted(self.objects):
+            if key.resource == resource and namespace in {None, key.namespace}:
+                yield self.objects[key]
+
+    def names(self, resource: str) -> list[str]:
+        """Return the names of all objects of a resource."""
+        return [raw["metadata"]["name"] for raw in self.all(resource)]
+
+    def writes(self) -> list[Call]:
+        """Return the writing calls made so far."""
+        return [call for call in self.calls if call.writes]
+
+    # the inside
+
+    def _request(self, verb: str, resource: str, name: str) -> _Request:
+        return _Request(self, Call(verb, resource, name))
+
+    def _found(self, key: Key) -> Raw:
+        if key not in self.objects:
+            message = f'{key.resource} "{key.name}" not found'
+            raise NotFound(message)
+        return self.objects[key]
+
+    def _blank(self, key: Key) -> Raw:
+        api_version, kind = naming.RESOURCES[key.resource]
+        self._uids += 1
+        return {
+            "apiVersion": api_version,
+            "kind": kind,
+            "metadata": {
+                "name": key.name,
+                "namespace": key.namespace,
+                "uid": f"uid-{self._uids}",
+                "creationTimestamp": self.clock.text(),
+            },
+        }
+
+    def _check_uid(self, key: Key, current: Raw | None, uid: str | None) -> None:
+        if uid is None:
+            return
+        if current is None:
+            message = f"{key.name}: uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+            raise Conflict(message)
+        if current["metadata"]["uid"] != uid:  # the port makes a conflict of the 422, too
+            message = f"{key.name}: metadata.uid: field is immutable"
+            raise Conflict(message)
+
+    def _check_known(self, raw: Raw, key: Key) -> None:
+        kind = naming.RESOURCES[key.resource][1]
+        if key.resource not in naming.PLURALS.values():
+            return
+        fields = list(structural.unknown(structural.schema_of(kind), raw))
+        if fields:
+            message = f"failed to create typed patch object: {fields}: field not declared in schema"
+            raise Refused(kind, key.name, 500, message)
+
+    def _store(self, key: Key, raw: Raw) -> None:
+        """Store what changed: defaults, validation, generation, resourceVersion, watch."""
+        current = self.objects.get(key)
+        kind = naming.RESOURCES[key.resource][1]
+        if key.resource in naming.PLURALS.values():
+            schema = structural.schema_of(kind)
+            filled: Raw = structural.defaulted(schema, raw)
+            broken = list(structural.problems(schema, filled, current))
+            if broken:
+                raise Refused(kind, key.name, 422, f'{kind} "{key.name}" is invalid: {"; ".join(broken)}')
+        else:
+            filled = defaults.fill(key.resource, raw)
+            if current is not None and (field := defaults.changed_immutable(key.resource, current, filled)):
+                raise Refused(kind, key.name, 422, f'{kind} "{key.name}" is invalid: {field}: field is immutable')
+        metadata = {name: value for name, value in filled["metadata"].items() if name not in {"generation", "resourceVersion"}}
+        before = current["metadata"] if current is not None else {}
+        same_spec = current is not None and merging.equal(filled.get("spec"), current.get("spec"))
+        generation = before.get("generation", 0) + (0 if same_spec else 1)
+        stored = deepcopy({**filled, "metadata": {**metadata, "generation": generation}})
+        if current is not None:
+            unversioned = {**current, "metadata": {k: v for k, v in before.items() if k != "resourceVersion"}}
+            if merging.equal(unversioned, stored):
+                return
+        self._version += 1
+        stored["metadata"]["resourceVersion"] = str(self._version)
+        self.objects[key] = stored
+        self.happened.append(Happened(key.resource, "MODIFIED" if current is not None else "ADDED", deepcopy(stored)))
+
+
+class _Request:
+    """One request: counted, and made to fail or to be the process's last where the test says so."""
+
+    def __init__(self, cluster: FakeCluster, call: Call) -> None:
+        self._cluster = cluster
+        self._call = call
+
+    def __enter__(self) -> None:
+        cluster, call = self._cluster, self._call
+        number = len(cluster.writes())
+        cluster.calls.append(call)
+        cluster.requests += 1
+        if call.writes and cluster.crash_before == number:
+            raise Crash(call)
+        for fault in cluster.faults:
+            if fault.times > 0 and fault.matches(call):
+                fault.times -= 1
+                raise fault.error
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None and self._call.writes and self._cluster.crash_after == len(self._cluster.writes()) - 1:
+            raise Crash(self._call)
+
+
+def resource_of(raw: Mapping[str, Any]) -> str:
+    """Return the plural of an object's resource."""
+    identity = (raw["apiVersion"], raw["kind"])
+    return next(plural for plural, known in naming.RESOURCES.items() if known == identity)
+
+
+def _body(manifest: Raw) -> Raw:
+    metadata = {name: value for name, value in manifest["metadata"].items() if name != "uid"}
+    return deepcopy({**{name: value for name, value in manifest.items() if name != "status"}, "metadata": metadata})
+
+
+def _owners(raw: Raw) -> set[str]:
+    return {owner["uid"] for owner in raw["metadata"].get("ownerReferences", ())}
+
+
+def _selected(raw: Raw, selector: str | None) -> bool:
+    if selector is None:
+        return True
+    label, _, value = selector.partition("=")
+    return bool(raw["metadata"].get("labels", {}).get(label) == value)
+
+
+def _check_json(value: object) -> None:
+    json.dumps(value, allow_nan=False)
