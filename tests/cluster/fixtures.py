@@ -31,15 +31,21 @@ def cluster() -> Generator[Cluster]:
         lifecycle.down()
 
 
-@pytest.fixture
-def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Generator[str]:
-    """Give a namespace of the test's own that takes only pods of the restricted profile, ready for pods."""
-    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:40].strip("-")
+def make_namespace(cluster: Cluster, title: str) -> str:
+    """Make a namespace that takes only pods of the restricted profile, ready for pods; return its name."""
+    words = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40].strip("-")
     name = f"{words}-{secrets.token_hex(3)}"
     cluster.api.request("POST", "/api/v1/namespaces", _namespace(name))
     # Pods need both of them.
     cluster.wait("serviceaccounts", "default", name, bool)
     cluster.wait("configmaps", "kube-root-ca.crt", name, bool)
+    return name
+
+
+@pytest.fixture
+def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Generator[str]:
+    """Give a namespace of the test's own that takes only pods of the restricted profile, ready for pods."""
+    name = make_namespace(cluster, request.node.name)
     yield name
     if request.node.stash.get(_FAILED, default=False):
         print(describe(cluster, name))
