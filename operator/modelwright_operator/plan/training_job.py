@@ -83,20 +83,25 @@ def _expire(snapshot: TrainingJobSnapshot, jobs: Sequence[Job]) -> tuple[Apply, 
     return wanted(manifests, jobs)
 
 
+def _started(snapshot: TrainingJobSnapshot) -> int:
+    """Return the attempt started last: the recorded one, or the next where a crash came between its Job and the status."""
+    recorded = snapshot.job.status.attempt
+    return recorded if _job(snapshot, recorded + 1) is None else recorded + 1
+
+
 def _next(snapshot: TrainingJobSnapshot) -> _Move:
     job = snapshot.job
-    attempt = job.status.attempt
-    current = _job(snapshot, attempt) if attempt else _job(snapshot, 1)
-    attempt = max(attempt, 1)
+    attempt = _started(snapshot)
+    current = _job(snapshot, attempt)
     if current is not None and current.finished:
         return _judge(snapshot, attempt, current)
     if job.spec.suspend:
         return _suspend(snapshot, attempt, current)
     if current is not None:
         return _run(snapshot, attempt, current)
-    if job.status.attempt:
+    if attempt:
         return _deleted(snapshot, attempt)
-    return _start(snapshot, attempt, _values(job.status))
+    return _start(snapshot, 1, _values(job.status))
 
 
 def _start(snapshot: TrainingJobSnapshot, attempt: int, values: Mapping[str, Any]) -> _Move:

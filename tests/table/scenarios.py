@@ -1,0 +1,197 @@
+"""Whole stories, told once: what users do, and how Kubernetes and the pods answer.
+
+Each is played as it is, with every API call failing once, and with the operator crashing at every write.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from modelwright_operator import naming
+from tests.support import builders as make
+from tests.support import kubelet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.world import World
+
+Raw = dict[str, Any]
+Act = "Callable[[World], object]"
+
+_ROUNDS = 30
+_SETTLE_SECONDS = 25.0
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A story.
+
+    Attributes:
+        name: what happens.
+        objects: what users create at the beginning.
+        acts: what they do later, one thing whenever all has come to rest.
+        failures: how training attempts fail: (stage, exit code, message) by attempt; the others end well.
+        broken: digests of models whose server never becomes ready.
+        verdicts: (exit code, message) of verification Jobs, one after the other; then they end well.
+        digests: digest seed of the model each TrainingJob makes, by the job's name; "a" for the others.
+    """
+
+    name: str
+    objects: tuple[Raw, ...]
+    acts: tuple[Callable[[World], object], ...] = ()
+    failures: dict[str, tuple[str, int, object]] = field(default_factory=dict)
+    broken: frozenset[str] = frozenset()
+    verdicts: tuple[tuple[int, object], ...] = ()
+    digests: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.name
+
+    async def play(self, world: World) -> None:
+        """Tell the story to its end."""
+        for raw in self.objects:
+            world.cluster.create(raw)
+        acts = list(self.acts)
+        for _ in range(_ROUNDS):
+            await world.settle(_SETTLE_SECONDS)
+            if self._kubernetes(world):
+                continue
+            if not acts:
+                return
+            acts.pop(0)(world)
+        message = f"{self.name} does not end"
+        raise AssertionError(message)
+
+    def _kubernetes(self, world: World) -> bool:
+        """Let controllers and pods do their next thing; tell whether there was one."""
+        cluster = world.cluster
+        for job in list(cluster.all(naming.JOBS)):
+            if job.get("status", {}).get("conditions") or job["spec"].get("suspend"):
+                continue
+            self._end(world, job)
+            return True
+        for workload in list(cluster.all(naming.WORKLOADS)):
+            version = cluster.read(naming.MODEL_VERSIONS, _version_of(workload))
+            ready = 0 if version["spec"]["artifact"]["digest"] in self.broken else None
+            if workload.get("status") != kubelet.workload_status(workload, ready):
+                kubelet.scale(cluster, workload, ready)
+                return True
+        return False
+
+    def _end(self, world: World, job: Raw) -> None:
+        labels = job["metadata"]["labels"]
+        if labels[naming.LABEL_OWNER_KIND] == naming.MODEL_VERSION:
+            done = sum(1 for other in world.cluster.all(naming.JOBS) if other.get("status", {}).get("conditions"))
+            code, message = self.verdicts[done] if done < len(self.verdicts) else (0, {"stage": "verify", "sizeBytes": 7})
+            kubelet.verify(world.cluster, job, code, message)
+        elif (failure := self.failures.get(labels[naming.LABEL_ATTEMPT])) is not None:
+            kubelet.fail(world.cluster, job, *failure)
+        else:
+            seed = self.digests.get(labels[naming.LABEL_OWNER_NAME], "a")
+            kubelet.succeed(world.cluster, job, kubelet.results(seed))
+
+
+def _version_of(workload: Raw) -> str:
+    server = workload["spec"]["template"]["spec"]["containers"][0]
+    return str(next(item["value"] for item in server["env"] if item["name"] == "MODELWRIGHT_MODEL_VERSION"))
+
+
+def _set(resource: str, name: str, **fields: Any) -> Callable[[World], object]:
+    def act(world: World) -> object:
+        return world.cluster.edit(resource, name, lambda raw: raw["spec"].update(fields))
+
+    return act
+
+
+def _annotate(resource: str, name: str, key: str, value: str) -> Callable[[World], object]:
+    def act(world: World) -> object:
+        return world.cluster.edit(resource, name, lambda raw: raw["metadata"].setdefault("annotations", {}).update({key: value}))
+
+    return act
+
+
+def _remove(resource: str, pick: Callable[[World], str]) -> Callable[[World], object]:
+    return lambda world: world.cluster.remove(resource, pick(world))
+
+
+def _first_job(world: World) -> str:
+    return str(world.jobs()[0]["metadata"]["name"])
+
+
+def _name(seed: str) -> str:
+    return naming.version_name("churn", make.digest(seed))
+
+
+BOTH = (make.model_version("a").raw, make.model_version("b").raw)
+LOST = (1, "Traceback: connection reset")
+
+SCENARIOS = (
+    Scenario("a job trains a version", (make.training_job().raw,)),
+    Scenario("a job trains what a Deployment follows", (make.deployment().raw, make.training_job().raw)),
+    Scenario("the first attempt fails", (make.training_job().raw,), failures={"1": ("train", *LOST)}),
+    Scenario(
+        "every attempt fails",
+        (make.training_job().raw,),
+        failures={attempt: ("train", *LOST) for attempt in ("1", "2", "3")},
+    ),
+    Scenario(
+        "a failure no retry can mend",
+        (make.training_job().raw,),
+        failures={"1": ("fetch", 2, {"stage": "fetch", "reason": "DataNotFound", "message": "spec.data[0].uri: no file"})},
+    ),
+    Scenario(
+        "a template waits, then runs",
+        (make.training_job().spec(suspend=True).raw,),
+        (_set(naming.TRAINING_JOBS, "churn-train", suspend=False),),
+    ),
+    Scenario(
+        "a finished run outlives its Job",
+        (make.training_job().raw,),
+        (_remove(naming.JOBS, _first_job), _set(naming.TRAINING_JOBS, "churn-train", ttlSecondsAfterFinished=5)),
+    ),
+    Scenario(
+        "two jobs make the same model",
+        (make.training_job("one").raw, make.training_job("two").raw),
+    ),
+    Scenario("a version is imported", (make.model_version("a").raw,)),
+    Scenario(
+        "a version is refused, mended and verified",
+        (make.model_version("a").raw,),
+        (_annotate(naming.MODEL_VERSIONS, _name("a"), naming.ANNOTATION_RETRY, "2"),),
+        verdicts=((2, {"stage": "verify", "reason": "DigestMismatch", "message": "model.onnx has another digest"}),),
+    ),
+    Scenario(
+        "a version is served, replaced and brought back",
+        (*BOTH, make.deployment(version=_name("a")).spec(replicas=2).raw),
+        (
+            _set(naming.DEPLOYMENTS, "churn", model={"version": _name("b")}),
+            _set(naming.DEPLOYMENTS, "churn", model={"version": _name("a")}),
+            _set(naming.DEPLOYMENTS, "churn", replicas=1),
+        ),
+    ),
+    Scenario(
+        "a broken version never gets traffic",
+        (*BOTH, make.deployment(version=_name("a")).raw),
+        (
+            _set(naming.DEPLOYMENTS, "churn", model={"version": _name("b")}),
+            _set(naming.DEPLOYMENTS, "churn", model={"version": _name("a")}),
+        ),
+        broken=frozenset({make.digest("b")}),
+    ),
+    Scenario(
+        "a Deployment is scaled to nothing and back",
+        (BOTH[0], make.deployment(version=_name("a")).raw),
+        (_set(naming.DEPLOYMENTS, "churn", replicas=0), _set(naming.DEPLOYMENTS, "churn", replicas=3)),
+    ),
+    Scenario(
+        "everything is deleted",
+        (make.deployment().raw, make.training_job().raw),
+        (
+            _remove(naming.DEPLOYMENTS, lambda _: "churn"),
+            _remove(naming.TRAINING_JOBS, lambda _: "churn-train"),
+            _remove(naming.MODEL_VERSIONS, lambda _: _name("a")),
+        ),
+    ),
+)

@@ -1,0 +1,110 @@
+"""`kill -9` before and after each write, and each call failing once: the same end, nothing done twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from modelwright_operator import naming
+from modelwright_operator.errors import ClusterUnavailable, Conflict
+from tests.support.fake_cluster import FakeCluster
+from tests.support.world import World
+from tests.table.scenarios import SCENARIOS, Scenario
+
+Raw = dict[str, Any]
+_VOLATILE = {
+    "lastTransitionTime",
+    "startedAt",
+    "finishedAt",
+    "creationTimestamp",
+    "resourceVersion",
+    "generation",
+    "observedGeneration",
+    "uid",
+}
+
+
+def _lasting(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _lasting(item) for name, item in value.items() if name not in _VOLATILE}
+    if isinstance(value, list):
+        return [_lasting(item) for item in value]
+    return value
+
+
+def _end(cluster: FakeCluster) -> dict[str, Raw]:
+    kept = {}
+    for key, raw in cluster.objects.items():
+        status = raw.get("status", {})
+        conditions = {item["type"]: item for item in status.get("conditions", [])}
+        kept["/".join(key)] = _lasting({**raw, "status": {**status, "conditions": conditions}})
+        if key.resource == naming.JOBS:  # its labels hold uids that Kubernetes gave
+            kept["/".join(key)]["spec"].pop("selector"), kept["/".join(key)]["spec"]["template"]["metadata"].pop("labels")
+        if key.resource == naming.PODS:
+            kept["/".join(key)]["metadata"].pop("labels")
+    return kept
+
+
+async def _played(scenario: Scenario, cluster: FakeCluster) -> FakeCluster:
+    with World(cluster) as world:
+        await scenario.play(world)
+    return cluster
+
+
+@pytest.fixture(scope="module")
+def ends() -> dict[str, FakeCluster]:
+    return {}
+
+
+async def _baseline(scenario: Scenario, ends: dict[str, FakeCluster]) -> FakeCluster:
+    if scenario.name not in ends:
+        ends[scenario.name] = await _played(scenario, FakeCluster())
+    return ends[scenario.name]
+
+
+def _created(cluster: FakeCluster, resource: str) -> list[str]:
+    return sorted(event.raw["metadata"]["name"] for event in cluster.happened if (event.resource, event.kind) == (resource, "ADDED"))
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
+async def test_crash_at_every_write(scenario: Scenario, ends: dict[str, FakeCluster]) -> None:
+    good = await _baseline(scenario, ends)
+    for number in range(len(good.writes())):
+        for moment in ("crash_before", "crash_after"):
+            cluster = FakeCluster()
+            setattr(cluster, moment, number)
+            where = f"{moment} write {number}: {good.writes()[number]}"
+            with World(cluster) as world:
+                await scenario.play(world)
+                assert world.crashes == 1, where
+            assert _end(cluster) == _end(good), where
+            assert _created(cluster, naming.JOBS) == _created(good, naming.JOBS), where
+            assert _created(cluster, naming.MODEL_VERSIONS) == _created(good, naming.MODEL_VERSIONS), where
+
+
+@pytest.mark.parametrize("error", [ClusterUnavailable("503"), Conflict("moved")], ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
+async def test_each_call_failing_once(scenario: Scenario, error: Exception, ends: dict[str, FakeCluster]) -> None:
+    good = await _baseline(scenario, ends)
+    first = next(number for number, call in enumerate(good.calls) if call.verb != "list")
+    for number in range(first, len(good.calls)):
+        cluster = FakeCluster()
+        cluster.fail_call(number, error)
+        await _played(scenario, cluster)
+        where = f"call {number} failed: {good.calls[number]}"
+        assert _end(cluster) == _end(good), where
+        assert _created(cluster, naming.JOBS) == _created(good, naming.JOBS), where
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
+async def test_rest_means_no_writes(scenario: Scenario) -> None:
+    cluster = FakeCluster()
+    with World(cluster) as world:
+        await scenario.play(world)
+        done, versions = len(cluster.writes()), {key: raw["metadata"]["resourceVersion"] for key, raw in cluster.objects.items()}
+        await world.settle(3600)
+        await world.restart()
+        await world.settle(3600)
+    assert cluster.writes()[done:] == []
+    assert {key: raw["metadata"]["resourceVersion"] for key, raw in cluster.objects.items()} == versions
