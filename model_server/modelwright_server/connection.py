@@ -1,8 +1,7 @@
 """One HTTP/1.1 connection: bytes to requests, responses to bytes, in order.
 
-The parser is llhttp (httptools).  What it lets pass is refused here: sizes, missing or repeated Host,
-other versions, transfer codings but plain ``chunked``, odd spellings of Content-Length.  After a refusal
-nothing further on the connection is read as a request, so no two parsers can disagree on where one ends.
+The parser is llhttp (httptools); `head` refuses what that lets pass.  After a refusal nothing further
+on the connection is read as a request, so no two parsers can disagree on where one ends.
 
 Requests are answered in the order they came, also when the application answers some later.  A
 connection is closed by sending what is left, ending our direction and waiting a little for the
@@ -18,16 +17,13 @@ from typing import TYPE_CHECKING, cast
 import httptools
 import orjson
 
-from modelwright_server.messages import KEPT_HEADERS, Request, Response, reason_phrase
+from modelwright_server.head import Head, Refusal, too_large
+from modelwright_server.messages import Request, Response, reason_phrase
 
 if TYPE_CHECKING:
     from modelwright_server.listener import Listener
 
 _LOG = logging.getLogger("modelwright.http")
-_NONE: dict[bytes, bytes] = {}
-_WATCHED = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"}) | KEPT_HEADERS
-_VERSIONS = frozenset({"1.0", "1.1"})
-_LARGEST_LENGTH = 19  # digits
 
 
 class _Reply:
@@ -49,22 +45,17 @@ class Connection(asyncio.Protocol):
         "_body",
         "_ended",
         "_eof",
-        "_expects",
         "_futures",
-        "_head_size",
-        "_header_count",
-        "_headers",
-        "_hosts",
+        "_head",
         "_in_head",
-        "_length",
         "_listener",
+        "_offered",
         "_parser",
         "_paused",
         "_received",
         "_replies",
         "_since",
         "_stalled",
-        "_target",
         "_transport",
         "_unfinished",
         "closing",
@@ -77,14 +68,15 @@ class Connection(asyncio.Protocol):
         self._replies: deque[_Reply] = deque()
         self._futures: set[asyncio.Future[Response]] = set()
         self._since = 0.0
-        self._headers = _NONE
+        self._head = Head()
+        self._offered = False
+        self._in_head = True
         self._body: bytes | bytearray = b""
         self._received = 0
         self._unfinished = -1
         self._paused = self._stalled = self._ended = self._eof = False
         self.closing = False
         self.in_message = False
-        self._begin()
 
     # The transport's side
 
@@ -93,7 +85,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._since = self._listener.now()
         if not self._listener.enter(self):
-            self._refuse(503, "too many connections: try again later")
+            self._refuse((503, "too many connections: try again later"))
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; requests in it are answered on the way."""
@@ -101,22 +93,24 @@ class Connection(asyncio.Protocol):
             try:
                 self._parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
-                # Upgrades are not taken up: the request has been answered as it is, go on behind it.
-                data = data[upgrade.args[0] :]
+                # The parser stops behind a head that offers another protocol, before its body.
+                # Offers are not taken up: go on as if there had been none.
+                parser, offset = self._parser, upgrade.args[0]
+                method, version, keep = parser.get_method(), parser.get_http_version(), parser.should_keep_alive()
+                data = self._head.without_offer(method, version, keep=keep) + data[offset:]
                 self._parser = httptools.HttpRequestParser(self)
-                if data:
-                    continue
+                continue
             except httptools.HttpParserCallbackError:
                 _LOG.exception("answering a request failed")
-                self._refuse(500, "the server failed: its log says why")
+                self._refuse((500, "the server failed: its log says why"))
             except httptools.HttpParserError:
-                self._refuse(400, "this is not valid HTTP/1.1")
+                self._refuse((400, "this is not valid HTTP/1.1"))
             break
         if self._in_head and self.in_message:
             # Of the piece in which the head began, its share is not known: count from the next on.
             self._unfinished = 0 if self._unfinished < 0 else self._unfinished + len(data)
             if self._unfinished > self._listener.limits.head:
-                self._refuse(431, "the request's head is too long")
+                self._refuse((431, "the request's head is too long"))
 
     def eof_received(self) -> bool:
         """Close, unless answers are still due."""
@@ -149,41 +143,34 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """Begin a request."""
         if not self.closing:
-            self._begin()
+            self._head = Head()
+            self._offered = False
             self.in_message = self._in_head = True
+            self._unfinished = -1
             self._since = self._listener.now()
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the target."""
-        self._target += url
-        if len(self._target) > self._listener.limits.target:
-            self._refuse(414, f"the request target is longer than {self._listener.limits.target} bytes")
+        if refusal := self._head.add_target(url, self._listener.limits):
+            self._refuse(refusal)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header, or a trailer."""
-        limits = self._listener.limits
-        self._header_count += 1
-        self._head_size += len(name) + len(value)
-        if self._head_size > limits.head or self._header_count > limits.headers:
-            self._refuse(431, f"the request has more than {limits.headers} headers or {limits.head} bytes of them")
-        if (key := name.lower()) in _WATCHED and self._in_head:
-            self._watch(key, value)
+        refusal = self._head.add_size(name, value, self._listener.limits)
+        if self._in_head:
+            refusal = self._head.add(name, value) or refusal
+        if refusal:
+            self._refuse(refusal)
 
     def on_headers_complete(self) -> None:
         """Check the head; refuse what must not be read further."""
         self._in_head = False
-        version = self._parser.get_http_version()
-        if self.closing:
-            return
-        if version not in _VERSIONS:
-            self._refuse(505, "only HTTP/1.1 and HTTP/1.0 are spoken here")
-        elif self._hosts > 1 or (self._hosts == 0 and version == "1.1"):
-            self._refuse(400, "a request needs exactly one Host header")
-        elif version == "1.0" and b"transfer-encoding" in self._headers:
-            self._refuse(400, "HTTP/1.0 has no transfer codings")
-        elif self._length > self._listener.limits.body:
-            self._refuse(413, self._too_large())
-        elif self._expects and version == "1.1" and not self._replies:
+        method, version = self._parser.get_method(), self._parser.get_http_version()
+        if refusal := self._head.check(method, version, self._listener.limits):
+            self._refuse(refusal)
+        elif self._parser.should_upgrade():
+            self._offered = True
+        elif self._head.expects and self._head.has_body and version == "1.1" and not (self._replies or self.closing):
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, data: bytes) -> None:
@@ -191,10 +178,10 @@ class Connection(asyncio.Protocol):
         if self.closing:
             return
         if self._received + len(data) > self._listener.limits.body:
-            self._refuse(413, self._too_large())
+            self._refuse(too_large(self._listener.limits))
             return
         if not self._listener.reserve(len(data)):
-            self._refuse(503, "too many large requests at once: try again later")
+            self._refuse((503, "too many large requests at once: try again later"))
             return
         self._received += len(data)
         if not self._body:
@@ -207,15 +194,15 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Answer the request, now or later."""
-        if self.closing:
+        if self.closing or self._offered:
             return
         method = self._parser.get_method()
         head_only = method == b"HEAD"
         if head_only:
             method = b"GET"
-        keep = self._parser.should_keep_alive() and method != b"CONNECT"
+        keep = self._parser.should_keep_alive()
         minor = 1 if self._parser.get_http_version() == "1.1" else 0
-        request = Request(method, self._target, self._headers, self._body)
+        request = Request(method, self._head.target, self._head.headers, self._body)
         self._drop_body()
         self.in_message = False
         self._since = self._listener.now()
@@ -249,7 +236,7 @@ class Connection(asyncio.Protocol):
                 self._transport.abort()
         elif self.in_message:
             if waited > (limits.head_seconds if self._in_head else limits.request_seconds):
-                self._refuse(408, "the request took too long to arrive")
+                self._refuse((408, "the request took too long to arrive"))
         elif self.idle and waited > limits.idle_seconds:
             self._end()
 
@@ -257,38 +244,6 @@ class Connection(asyncio.Protocol):
         """Close an idle connection; one in use closes after its last answer."""
         if self.idle:
             self._end()
-
-    def _begin(self) -> None:
-        self._target = b""
-        self._headers = _NONE
-        self._body = b""
-        self._received = self._length = self._hosts = self._header_count = self._head_size = 0
-        self._unfinished = -1
-        self._expects = False
-        self._in_head = True
-
-    def _watch(self, key: bytes, value: bytes) -> None:
-        """Note a header that decides how the request is read."""
-        if key == b"host":
-            self._hosts += 1
-        elif key == b"content-length":
-            if not value.isdigit() or len(value) > _LARGEST_LENGTH:
-                self._refuse(400, "Content-Length must be a whole number")
-            else:
-                self._length = int(value)
-        elif key == b"transfer-encoding":
-            if value.lower() != b"chunked" or self._headers.get(key):
-                self._refuse(501, "the only transfer coding is a single 'chunked'")
-            self._headers = {**self._headers, key: value}
-        elif key == b"expect":
-            self._expects = value.lower() == b"100-continue"
-            if not self._expects:
-                self._refuse(417, "the only expectation that can be met is 100-continue")
-        else:
-            self._headers = {**self._headers, key: value}
-
-    def _too_large(self) -> str:
-        return f"the body is larger than {self._listener.limits.body} bytes"
 
     def _drop_body(self) -> None:
         self._listener.release(self._received)
@@ -315,13 +270,14 @@ class Connection(asyncio.Protocol):
         if last:
             self._end()
 
-    def _refuse(self, status: int, problem: str) -> None:
+    def _refuse(self, refusal: Refusal) -> None:
         """Answer with an error behind the answers that are due, and read no further."""
         if self.closing:
             return
         self.closing = True
         self.in_message = False
         self._drop_body()
+        status, problem = refusal
         self._listener.refused(status)
         reply = _Reply(Response(status, orjson.dumps({"error": problem})), keep=False, head_only=False, minor=1)
         if self._replies:

@@ -12,7 +12,7 @@ import orjson
 
 from modelwright_server.errors import BadRequestError
 from modelwright_server.schema import Schema, TensorSpec
-from modelwright_server.tensors import Array, InputDecoder, OutputEncoder
+from modelwright_server.tensors import Array, InputDecoder, OutputEncoder, as_list
 
 PLATFORM = "onnx_onnxv1"
 _SCALARS = frozenset({str, int, float, bool})
@@ -158,8 +158,7 @@ def _described(spec: TensorSpec) -> dict[str, object]:
 
 def _objects(members: dict[str, Any], name: str) -> list[dict[str, Any]]:
     """Return a member that must be a list of objects."""
-    value = members.get(name)
-    items = cast("list[object]", value) if isinstance(value, list) else None
+    items = as_list(members.get(name))
     if items is None or not all(isinstance(item, dict) for item in items):
         raise _bad(problem=f"the body must have the member {name!r}, a list of objects")
     return cast("list[dict[str, Any]]", items)

@@ -19,12 +19,13 @@ from modelwright_server.schema import Datatype, TensorSpec
 
 Array = npt.NDArray[Any]
 
-# How a flat list becomes bytes, and the JSON types its values may have.
+# How a flat list becomes bytes, and the JSON types its values may have.  Little-endian, because only
+# struct's standard formats check the range of a float.
 _PACKED: dict[Datatype, tuple[str, npt.DTypeLike]] = {
-    Datatype.FP32: ("f", np.float32),
-    Datatype.FP64: ("d", np.float64),
-    Datatype.INT32: ("i", np.int32),
-    Datatype.INT64: ("q", np.int64),
+    Datatype.FP32: ("f", "<f4"),
+    Datatype.FP64: ("d", "<f8"),
+    Datatype.INT32: ("i", "<i4"),
+    Datatype.INT64: ("q", "<i8"),
     Datatype.BOOL: ("?", np.bool_),
 }
 _JSON_TYPES: dict[Datatype, tuple[frozenset[type], str]] = {
@@ -45,6 +46,11 @@ _JSON_NAMES: dict[type, str] = {
     dict: "an object",
 }
 _FLOATS = frozenset({Datatype.FP32, Datatype.FP64})
+
+
+def as_list(value: object) -> list[object] | None:
+    """Return a JSON value if it is a list."""
+    return cast("list[object]", value) if isinstance(value, list) else None
 
 
 class InputDecoder:
@@ -69,10 +75,9 @@ class InputDecoder:
         if datatype != self._datatype:
             raise self._bad(problem=f"datatype is {_shown(datatype)}, the model takes {self._datatype}")
         rows = self._rows(tensor.get("shape"))
-        data = tensor.get("data")
-        if not isinstance(data, list):
+        values = as_list(tensor.get("data"))
+        if values is None:
             raise self._bad(problem="data must be a list")
-        values = cast("list[object]", data)
         if values and isinstance(values[0], list) and self._rank > 1:
             values = self._flat(cast("list[list[object]]", values), rows)
         if len(values) != rows * self._width:
@@ -84,11 +89,11 @@ class InputDecoder:
 
     def _rows(self, shape: object) -> int:
         """Return the number of rows a stated shape has."""
-        sizes = cast("list[object]", shape) if isinstance(shape, list) else []
+        sizes = as_list(shape) or []
         rows = sizes[0] if len(sizes) == self._rank else None
         if type(rows) is not int or (self._rank > 1 and (sizes[1] != self._width or type(sizes[1]) is not int)):
             wanted = f"[rows, {self._width}]" if self._rank > 1 else "[rows]"
-            raise self._bad(problem=f"shape is {_shown(cast('object', shape))}, the model takes {wanted}")
+            raise self._bad(problem=f"shape is {_shown(shape)}, the model takes {wanted}")
         if not 1 <= rows <= self._max_rows:
             raise self._bad(problem=f"shape has {rows} rows, allowed are 1 to {self._max_rows}")
         return rows
@@ -104,7 +109,7 @@ class InputDecoder:
             return np.array(values, dtype=np.object_)
         code, dtype = _PACKED[self.spec.datatype]
         try:
-            return np.frombuffer(struct.pack(f"{len(values)}{code}", *values), dtype=dtype)
+            return np.frombuffer(struct.pack(f"<{len(values)}{code}", *values), dtype=dtype)
         except (struct.error, OverflowError):
             raise self._bad_range(values, code) from None
 
@@ -120,7 +125,7 @@ class InputDecoder:
         """Say which value is out of range."""
         for at, value in enumerate(values):
             try:
-                struct.pack(code, value)
+                struct.pack(f"<{code}", value)
             except (struct.error, OverflowError):
                 return self._bad(problem=f"value {at} is {value!r:.40}, which {self._datatype} cannot hold")
         return self._bad(problem="a value cannot be held")  # pragma: no cover - one of them failed before
