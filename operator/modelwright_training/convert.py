@@ -5,11 +5,13 @@
 The same pipeline gives the same bytes: names are fixed, and nothing tells when or by which release it was converted.
 """
 
+import copy
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper
 from skl2onnx import convert_sklearn
@@ -79,13 +81,33 @@ def _core(fitted: Any, features: Features) -> onnx.ModelProto:  # noqa: ANN401 -
         if features.numeric:
             inputs.append((_NUMBERS, FloatTensorType([None, len(features.numeric)])))
         inputs.append((_TEXTS, StringTensorType([None, len(features.categorical)])))
+    fitted = _with_float32_thresholds(fitted)
     options = None
     if is_classifier(fitted):
         options = {id(fitted): {"zipmap": False}}  # plain tensors instead of a sequence of maps
         _allow_zipmap_option(type(fitted.steps[-1][1]))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # skl2onnx uses what NumPy and ONNX have deprecated
-        return convert_sklearn(fitted, "model", initial_types=inputs, target_opset=OPSETS, options=options)
+        core = convert_sklearn(fitted, "model", initial_types=inputs, target_opset=OPSETS, options=options)
+    return cast("onnx.ModelProto", core)
+
+
+def _with_float32_thresholds(fitted: Any) -> Any:  # noqa: ANN401 - any pipeline
+    """Round the thresholds of histogram gradient boosting down to float32, in a copy.
+
+    skl2onnx rounds them to the nearest (those of other trees it rounds down), so that a value between a threshold and
+    its rounding would change sides. For numbers that are float32, as all are here, `x <= t` and `x <= floor(t)` agree.
+    """
+    if not hasattr(fitted.steps[-1][1], "_predictors"):
+        return fitted
+    copied = copy.deepcopy(fitted)
+    for predictors in copied.steps[-1][1]._predictors:  # noqa: SLF001 - nothing public has them
+        for predictor in predictors:
+            exact = predictor.nodes["num_threshold"]
+            nearest = exact.astype(np.float32)
+            below = np.where(nearest > exact, np.nextafter(nearest, np.float32(-np.inf)), nearest)
+            predictor.nodes["num_threshold"] = below
+    return copied
 
 
 def _allow_zipmap_option(estimator: type[Any]) -> None:
@@ -133,7 +155,7 @@ def _with_outputs(model: onnx.ModelProto, fitted: Any, task: Task) -> tuple[Tens
     if task is Task.REGRESSION:
         wanted = [(Tensor("prediction", Kind.FLOAT, (-1, 1)), TensorProto.FLOAT, [-1, 1])]
     else:
-        texts = fitted.classes_.dtype.kind == "O"
+        texts = fitted.classes_.dtype.kind in "OU"  # some estimators keep texts as fixed-width strings
         label = Tensor("label", Kind.TEXT if texts else Kind.INTEGER, (-1,))
         wanted = [(label, TensorProto.STRING if texts else TensorProto.INT64, [-1])]
         if hasattr(fitted, "predict_proba"):
@@ -141,15 +163,15 @@ def _with_outputs(model: onnx.ModelProto, fitted: Any, task: Task) -> tuple[Tens
             shape = (-1, len(classes))
             wanted.append((Tensor("probabilities", Kind.FLOAT, shape, classes), TensorProto.FLOAT, list(shape)))
     del graph.output[:]
-    for source, (tensor, element, shape) in zip(found, wanted, strict=False):
+    for source, (tensor, element, dimensions) in zip(found, wanted, strict=False):
         # Some converters leave out an axis or add one, whatever shape they declare.
         inner = f"core/{tensor.name}"
         _rename(graph, source, inner)
         constant = f"core/{tensor.name}_shape"
-        graph.initializer.append(helper.make_tensor(constant, TensorProto.INT64, [len(shape)], shape))
+        graph.initializer.append(helper.make_tensor(constant, TensorProto.INT64, [len(dimensions)], dimensions))
         graph.node.append(helper.make_node("Reshape", [inner, constant], [tensor.name]))
-        dimensions = [None if size < 0 else size for size in shape]
-        graph.output.append(helper.make_tensor_value_info(tensor.name, element, dimensions))
+        open_ended = [None if size < 0 else size for size in dimensions]
+        graph.output.append(helper.make_tensor_value_info(tensor.name, element, open_ended))
     return tuple(tensor for tensor, _, _ in wanted)
 
 

@@ -1,4 +1,8 @@
-"""Rows that no holdout is sure to have: extremes, missing values, unseen categories, large whole numbers."""
+"""Rows that no holdout is sure to have.
+
+Extremes, midpoints between neighbouring values (where trees split), large whole numbers, missing values, unseen
+categories.
+"""
 
 from collections.abc import Iterator
 
@@ -9,14 +13,16 @@ from modelwright_training.features import Array, Kind, Values
 
 MAX_COLUMNS = 200  # one after the other; beyond, only all together
 EXACT_WHOLE = 2**24  # the largest whole number below which float32 has them all
+_QUANTILES = (0.2, 0.4, 0.6, 0.8)
 UNSEEN = "\u2047 unseen"  # beyond ASCII, so that its encoding is tested as well
 
 
 def groups(train: Values) -> Iterator[tuple[str, Values]]:
     """Yield named groups of rows, made from the training rows' medians."""
     yield "extreme", _extremes(train)
-    if len(rows := _large(train)):
-        yield "large whole number", rows
+    for group, rows in (("midpoint", _midpoints(train)), ("large whole number", _large(train))):
+        if len(rows):
+            yield group, rows
     yield "missing value", _missing(train)
     if train.features.categorical:
         yield "unseen category", _unseen(train)
@@ -66,13 +72,25 @@ def _extremes(train: Values) -> Values:
     return _varied(train, [np.nanmin(train.numbers, axis=0), np.nanmax(train.numbers, axis=0)])
 
 
+def _midpoints(train: Values) -> Values:
+    """Put each number between two neighbouring training values, at some quantiles; whole numbers have no between."""
+    vectors = np.full((len(_QUANTILES), train.numbers.shape[1]), np.inf)
+    for index, feature in enumerate(train.features.numeric):
+        known = np.unique(train.numbers[:, index].astype(np.float32)).astype(np.float64)
+        known = known[~np.isnan(known)]
+        if len(known) > 1 and (feature.kind is Kind.FLOAT or train.features.is_matrix):
+            places = (np.array(_QUANTILES) * (len(known) - 1)).astype(np.int64)
+            vectors[:, index] = (known[places] + known[places + 1]) / 2
+    return _varied(train, list(vectors))
+
+
 def _large(train: Values) -> Values:
     """Step by one around the extremes of columns whose whole numbers float32 cannot all hold."""
     if not train.numbers.shape[1]:
         return train.take(np.empty(0, dtype=np.int64))
     low, high = np.nanmin(train.numbers, axis=0), np.nanmax(train.numbers, axis=0)
     large = np.maximum(np.abs(low), np.abs(high)) > EXACT_WHOLE
-    steps = (low + 1, high - 1, np.round((low + high) / 2) + 1)
+    steps: list[npt.NDArray[np.float64]] = [low + 1, high - 1, np.floor((low + high) / 2) + 1]
     return _varied(train, [np.where(large, step, np.inf) for step in steps])
 
 

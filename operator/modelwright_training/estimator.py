@@ -1,12 +1,12 @@
 # pyright: basic
 # (scikit-learn comes without types.)
-"""From `trainer.sklearn` to an estimator: nothing but a public classifier or regressor of scikit-learn is ever called."""
+"""From `trainer.sklearn` to an estimator: only a public classifier or regressor of scikit-learn is ever called."""
 
 import difflib
 import importlib
 import re
 from collections.abc import Mapping
-from typing import Any, TypeGuard
+from typing import Any, NoReturn, TypeGuard
 
 import numpy as np
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
@@ -17,6 +17,7 @@ from modelwright_training.strict_json import JsonValue
 
 _PATH = re.compile(r"sklearn(\.[A-Za-z][A-Za-z0-9_]*)+\.[A-Z][A-Za-z0-9]*")
 _NOT_PUBLIC = frozenset({"tests", "externals", "conftest"})
+_NESTED = frozenset({"estimator", "estimators", "base_estimator", "regressor"})
 _SEED_LIMIT = 2**31  # some estimators hand the seed to C code
 
 
@@ -32,18 +33,20 @@ def build(trainer: SklearnTrainer, seed: int) -> Any:  # noqa: ANN401 - any esti
     for name in trainer.parameters:
         if name not in accepted:
             near = difflib.get_close_matches(name, accepted) or accepted
-            raise _invalid("parameters", f"{trainer.estimator} has no parameter {name!r}; did you mean {', '.join(near)}?")
+            _refuse("parameters", f"{trainer.estimator} has no parameter {name!r}; did you mean {', '.join(near)}?")
     given = {name: _value(value) for name, value in trainer.parameters.items()}
     if "random_state" in accepted and given.get("random_state") is None:
         given["random_state"] = seed % _SEED_LIMIT
     try:
         estimator = kind(**given)
         predicts = is_classifier(estimator) or is_regressor(estimator)
-    except Exception as error:  # a parameter that must be an estimator is missing, or is no estimator
-        said = " ".join(str(error).split())[:300]
-        raise _invalid("parameters", f"{trainer.estimator} cannot be made: {said}") from error
+    except Exception as error:  # noqa: BLE001 - estimators fail as they like
+        said = f"cannot be made: {error}"
+        if _NESTED.intersection(accepted):
+            said = "wraps another estimator, which a TrainingJob cannot express; use that one itself"
+        _refuse("parameters", f"{trainer.estimator} {said}")
     if not predicts:
-        raise _invalid("estimator", f"{trainer.estimator} is neither a classifier nor a regressor")
+        _refuse("estimator", f"{trainer.estimator} is neither a classifier nor a regressor")
     return estimator
 
 
@@ -57,7 +60,7 @@ def resolve_task(job: JobConfig, estimator: object) -> Task:
     found = Task.CLASSIFICATION if is_classifier(estimator) else Task.REGRESSION
     if job.task not in (Task.AUTO, found):
         kind = "classifier" if found is Task.CLASSIFICATION else "regressor"
-        raise _invalid("estimator", f"{job.trainer.sklearn.estimator} is a {kind}, but task is {job.task}; change either")
+        _refuse("estimator", f"{job.trainer.sklearn.estimator} is a {kind}, but task is {job.task}; change either")
     return found
 
 
@@ -72,25 +75,25 @@ def settle_class_weight(estimator: Any, classes: Mapping[str, object]) -> None: 
     if not isinstance(weights, dict):
         return
     if unknown := [key for key in weights if key not in classes]:
-        raise _invalid("parameters", f"class_weight names {unknown[0]!r}, but the classes are {', '.join(classes)}")
+        _refuse("parameters", f"class_weight names {unknown[0]!r}, but the classes are {', '.join(classes)}")
     estimator.set_params(class_weight={classes[key]: weight for key, weight in weights.items()})
 
 
 def _class(path: str) -> type[Any]:
     parts = path.split(".")
     if not _PATH.fullmatch(path) or _NOT_PUBLIC.intersection(parts):
-        raise _invalid("estimator", f"{path!r} is not a public class of scikit-learn, such as sklearn.linear_model.Ridge")
+        _refuse("estimator", f"{path!r} is not a public class of scikit-learn, such as sklearn.linear_model.Ridge")
     module, name = ".".join(parts[:-1]), parts[-1]
     try:
         found = getattr(importlib.import_module(module), name, None)
     except ImportError:
         message = f"{path!r} cannot be imported: scikit-learn has no module {module!r}"
-        raise _invalid("estimator", message) from None
+        _refuse("estimator", message)
     if found is None:
         near = difflib.get_close_matches(name, dir(importlib.import_module(module)))
-        raise _invalid("estimator", f"{module} has no {name!r}" + (f"; did you mean {', '.join(near)}?" if near else ""))
+        _refuse("estimator", f"{module} has no {name!r}" + (f"; did you mean {', '.join(near)}?" if near else ""))
     if not _is_estimator_class(found):
-        raise _invalid("estimator", f"{path!r} is not an estimator")
+        _refuse("estimator", f"{path!r} is not an estimator")
     return found
 
 
@@ -99,7 +102,7 @@ def _is_estimator_class(found: object) -> TypeGuard[type[Any]]:
 
 
 def _value(value: JsonValue) -> Any:  # noqa: ANN401 - whatever the parameter takes
-    """Return a parameter's value: the text "None" means None (Kubernetes drops nulls on their way), also inside lists."""
+    """Return a parameter's value, the text "None" meaning None: Kubernetes drops nulls on their way."""
     if value == "None":
         return None
     if isinstance(value, list):
@@ -118,5 +121,5 @@ def describe(target: Any, task: Task, estimator: object) -> str:  # noqa: ANN401
     return f"task: {task}, since {name} is what it is; the target has {distinct} distinct values{hint}"
 
 
-def _invalid(field: str, problem: str) -> StageError:
-    return StageError(Reason.ESTIMATOR_INVALID, f"trainer.sklearn.{field}: {problem}")
+def _refuse(field: str, problem: str) -> NoReturn:
+    raise StageError(Reason.ESTIMATOR_INVALID, f"trainer.sklearn.{field}: {problem}")

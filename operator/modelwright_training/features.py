@@ -14,7 +14,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -76,7 +76,7 @@ class Features:
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """Rows of feature values: numbers as float64 [n, numeric], unrounded, NaN for missing; texts as str [n, categorical]."""
+    """Rows of feature values: unrounded float64 [n, numeric], NaN for missing, and str [n, categorical]."""
 
     features: Features
     numbers: npt.NDArray[np.float64]
@@ -127,14 +127,14 @@ def infer(table: Any, columns: Columns, target: str) -> Features:  # noqa: ANN40
 
     """
     listed = {"drop": columns.drop, "categorical": columns.categorical}
-    for field, names in listed.items():
-        if unknown := [name for name in names if name not in table.column_names]:
-            raise _invalid(f"columns.{field} names {unknown[0]!r}; there are {_some(table.column_names)}")
+    for field, given in listed.items():
+        if unknown := [name for name in given if name not in table.column_names]:
+            _refuse(f"columns.{field} names {unknown[0]!r}; there are {_some(table.column_names)}")
     if target in columns.categorical:
-        raise _invalid(f"columns.categorical names the target {target!r}; only features belong there")
-    names = [name for name in table.column_names if name not in {*columns.drop, target}]
+        _refuse(f"columns.categorical names the target {target!r}; only features belong there")
+    names = [name for name in map(str, table.column_names) if name not in {*columns.drop, target}]
     if not names:
-        raise _invalid("no feature is left: every column is dropped or the target")
+        _refuse("no feature is left: every column is dropped or the target")
     kinds = {name: _kind(name, table.column(name), categorical=name in columns.categorical) for name in names}
     inputs = _input_names(names)
     return Features(
@@ -172,12 +172,12 @@ def check_trainable(values: Values) -> None:
     empty = np.isnan(values.numbers).all(axis=0)
     if empty.any():
         column = values.features.numeric[int(np.argmax(empty))].column
-        raise _invalid(f"column {column!r} has no value in any training row; add it to columns.drop")
+        _refuse(f"column {column!r} has no value in any training row; add it to columns.drop")
     _check_precision(values)
     for index, feature in enumerate(values.features.categorical):
         categories = set(values.texts[:, index])
         if len(categories) > MAX_CATEGORIES:
-            raise _invalid(
+            _refuse(
                 f"column {feature.column!r} has {len(categories)} distinct texts, more than {MAX_CATEGORIES}"
                 f"{_odd_numbers(categories)}; drop it with columns.drop, or group its values"
             )
@@ -190,9 +190,10 @@ def _check_precision(values: Values) -> None:
     share = np.nanmax(lost, axis=0) / np.where(deviation > 0, deviation, np.inf)
     if share.size and share.max() > MAX_LOSS:
         column = values.features.numeric[int(np.argmax(share))].column
-        raise _invalid(
-            f"column {column!r} has numbers too large for their differences: models compute in float32, which is off by"
-            f" {share.max():.1%} of the column's standard deviation; subtract an offset (such as the first date) or drop it"
+        _refuse(
+            f"column {column!r} has numbers too large for their differences: models compute in float32, which is off"
+            f" by {share.max():.1%} of the column's standard deviation; subtract an offset (such as the first date) or"
+            " drop it with columns.drop"
         )
 
 
@@ -200,20 +201,20 @@ def _column(feature: Feature) -> str:
     return feature.column
 
 
-def _kind(name: str, column: Any, *, categorical: bool) -> Kind:  # noqa: ANN401, PLR0911 - Arrow; a table of types
+def _kind(name: str, column: Any, *, categorical: bool) -> Kind:  # noqa: ANN401 - Arrow; a table of types
     if not name or name.startswith("Unnamed: "):
-        raise _invalid(f"column {name!r} has no name in the file (a saved index?); name it, or add it to columns.drop")
+        _refuse(f"column {name!r} has no name in the file (a saved index?); name it, or add it to columns.drop")
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return Kind.TEXT
     if pa.types.is_null(kind) or column.null_count == len(column):
-        raise _invalid(f"column {name!r} has no values; add it to columns.drop")
+        _refuse(f"column {name!r} has no values; add it to columns.drop")
     if pa.types.is_boolean(kind):
         # A tensor of booleans has no null, so with missing values they are numbers: 0, 1, NaN.
         return Kind.FLOAT if column.null_count else Kind.BOOLEAN
     whole = pa.types.is_integer(kind)
     if categorical and (not whole or column.null_count):
-        raise _invalid(
+        _refuse(
             f"column {name!r} is in columns.categorical but has {'missing values' if whole else f'the type {kind}'};"
             " categories are texts, or whole numbers without missing values"
         )
@@ -222,7 +223,7 @@ def _kind(name: str, column: Any, *, categorical: bool) -> Kind:  # noqa: ANN401
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return Kind.FLOAT
     hint = "convert it to a number, such as days before a date," if pa.types.is_temporal(kind) else "convert it"
-    raise _invalid(f"column {name!r} has the type {kind}, which no model takes; {hint} or add it to columns.drop")
+    return _refuse(f"column {name!r} has the type {kind}, which no model takes; {hint} or add it to columns.drop")
 
 
 def _numbers(name: str, column: Any) -> npt.NDArray[np.float64]:  # noqa: ANN401 - Arrow has no types
@@ -235,9 +236,9 @@ def _numbers(name: str, column: Any) -> npt.NDArray[np.float64]:  # noqa: ANN401
         infinite = np.isinf(numbers.astype(np.float32))
     if infinite.any():
         row = int(np.argmax(infinite))
-        raise _invalid(
-            f"column {name!r} has {numbers[row]!r} in row {row}, which float32 cannot hold ({int(infinite.sum())} rows);"
-            " replace it by an empty value or a number below 3e38"
+        _refuse(
+            f"column {name!r} has {float(numbers[row])!r} in row {row}, which float32 cannot hold"
+            f" ({int(infinite.sum())} rows); replace it by an empty value or a number below 3e38"
         )
     return numbers
 
@@ -258,7 +259,7 @@ def _input_names(columns: list[str]) -> dict[str, str]:
     for column, name in wanted.items():
         number = 1
         unique = name
-        while unique in taken and (counts[name] > 1 or name in _RESERVED) or unique in _RESERVED:
+        while (unique in taken and (counts[name] > 1 or name in _RESERVED)) or unique in _RESERVED:
             number += 1
             unique = f"{name}_{number}"
         taken.add(unique)
@@ -284,5 +285,5 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:20]) + (", …" if len(names) > 20 else "")  # noqa: PLR2004 - enough to recognise the data
 
 
-def _invalid(problem: str) -> StageError:
-    return StageError(Reason.DATA_INVALID, problem)
+def _refuse(problem: str) -> NoReturn:
+    raise StageError(Reason.DATA_INVALID, problem)

@@ -28,7 +28,7 @@ def classification(target: Array, label: Array, probabilities: Array | None, cla
     values = {
         "accuracy": float(np.mean(label == target)),
         "balanced_accuracy": float(np.mean(recalls)),
-        "f1": float(metrics.f1_score(target, label, average="macro", zero_division=0)),
+        "f1": float(np.mean([_f1(target == value, label == value) for value in np.union1d(target, label)])),
     }
     if probabilities is not None:
         scores = probabilities.astype(np.float64)
@@ -54,6 +54,11 @@ def regression(target: Array, prediction: Array) -> tuple[Metric, ...]:
     if spread > 0:
         values["r2"] = 1 - float(np.sum(error**2)) / spread
     return _rounded(values)
+
+
+def _f1(true: Array, said: Array) -> float:
+    """Return 2 TP / (2 TP + FP + FN) of one class, which occurs in at least one of the two."""
+    return float(2 * np.sum(true & said) / (np.sum(true) + np.sum(said)))
 
 
 def _rounded(values: dict[str, float]) -> tuple[Metric, ...]:

@@ -190,7 +190,9 @@ def _served(runtime: Runtime, values: Values, task: Task) -> Answers:
 def _failed(finding: Finding, differences: Differences, values: Values, fitted: Any) -> StageError:  # noqa: ANN401
     bad = int(np.sum(differences.far | differences.unlike))
     row = f"{finding.group} row {finding.worst_row}{_columns(values, finding)}"
-    what = "gives another label" if differences.unlike[finding.worst_row] else f"differs by {finding.max_difference:.3g}"
+    what = (
+        "gives another label" if differences.unlike[finding.worst_row] else f"differs by {finding.max_difference:.3g}"
+    )
     advice = f"the converter of {_name(fitted)} is wrong for these parameters or data: choose others"
     message = f"the ONNX model {what} on {row} ({bad} of {finding.rows} rows are too far from scikit-learn); {advice}"
     return StageError(Reason.PARITY_FAILED, message)

@@ -59,8 +59,7 @@ def store(source: Path, target: Path, digest: str, owner: str) -> bool:
     partial = target.with_name(f".partial-{hashlib.sha256(f'{owner} {digest}'.encode()).hexdigest()[:16]}")
     broken = partial.with_name(f"{partial.name}-broken")
     target.parent.mkdir(parents=True, exist_ok=True)
-    for left in (partial, broken):
-        shutil.rmtree(left, ignore_errors=True)
+    _remove(partial, broken)
     try:
         artifact.copy_verified(source, partial, digest)
         _copy_report(source, partial)
@@ -76,8 +75,7 @@ def store(source: Path, target: Path, digest: str, owner: str) -> bool:
             return True  # another job was faster with the same artifact
         _sync(target.parent)
     finally:
-        for left in (partial, broken):
-            shutil.rmtree(left, ignore_errors=True)
+        _remove(partial, broken)
     return False
 
 
@@ -103,6 +101,14 @@ def _is_whole(target: Path, digest: str) -> bool:
     except artifact.ArtifactError:
         return False
     return True
+
+
+def _remove(*paths: Path) -> None:
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _copy_report(source: Path, target: Path) -> None:

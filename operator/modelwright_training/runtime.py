@@ -1,9 +1,9 @@
 # pyright: basic
 # (onnxruntime comes without types.)
-"""Running the converted model as the server will: the same runtime, one thread, so that equal inputs give equal bits."""
+"""Running the converted model as the server will, on one thread, so that equal inputs give equal bits."""
 
 import os
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from modelwright_training.errors import StageError
 from modelwright_training.features import Values
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-import onnxruntime  # noqa: E402 - after the switch above
+import onnxruntime
 
 _ROWS_AT_ONCE = 4096
 _ONLY_FATAL = 4
@@ -36,9 +36,9 @@ class Runtime:
         self._outputs = [output.name for output in converted.schema.outputs]
         try:
             graph = converted.model.SerializeToString(deterministic=True)
-            self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        except Exception as error:
-            raise _refused("loaded", error) from error
+            self._session: Any = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # noqa: BLE001 - the runtime has many kinds of its own
+            _refuse("loaded", error)
 
     def predict(self, values: Values) -> list[npt.NDArray[Any]]:
         """Return the outputs for these rows, in the schema's order.
@@ -52,12 +52,12 @@ class Runtime:
             rows = np.arange(start, min(start + _ROWS_AT_ONCE, len(values)))
             try:
                 parts.append(self._session.run(self._outputs, values.take(rows).feed()))
-            except Exception as error:
-                raise _refused("run", error) from error
+            except Exception as error:  # noqa: BLE001 - the runtime has many kinds of its own
+                _refuse("run", error)
         return [np.concatenate(found) for found in zip(*parts, strict=True)]
 
 
-def _refused(what: str, error: Exception) -> StageError:
+def _refuse(what: str, error: Exception) -> NoReturn:
     said = " ".join(str(error).split())[:300]
     message = f"trainer.sklearn: the ONNX model cannot be {what} ({said}); choose another estimator or parameters"
-    return StageError(Reason.CONVERSION_FAILED, message)
+    raise StageError(Reason.CONVERSION_FAILED, message) from error

@@ -13,7 +13,7 @@ import stat
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import pyarrow as pa
 import pyarrow.csv
@@ -53,7 +53,7 @@ def read(source: DataSource, store_root: Path) -> Fetched:
     elif source.uri.startswith(stores.SCHEME):
         fetched = _stored(source, store_root)
     else:
-        raise _invalid(source, f"has the address {source.uri!r}; use sklearn://NAME or pvc://claim/path")
+        _refuse(source, f"has the address {source.uri!r}; use sklearn://NAME or pvc://claim/path")
     if source.digest is not None and source.digest != fetched.digest:
         message = (
             f"data set {source.name!r}: {source.uri} has the digest {fetched.digest}, but its digest field says"
@@ -61,7 +61,7 @@ def read(source: DataSource, store_root: Path) -> Fetched:
         )
         raise StageError(Reason.DATA_DIGEST_MISMATCH, message)
     if fetched.table.num_rows == 0:
-        raise _invalid(source, f"has no rows: {source.uri}")
+        _refuse(source, f"has no rows: {source.uri}")
     return fetched
 
 
@@ -72,7 +72,7 @@ def _bundled(source: DataSource) -> Fetched:
     """
     name = source.uri.removeprefix("sklearn://")
     if name == "linnerud":
-        raise _invalid(source, "is linnerud, which has three targets; a TrainingJob predicts one")
+        _refuse(source, "is linnerud, which has three targets; a TrainingJob predicts one")
     if name not in BUNDLED:
         message = f"data set {source.name!r}: sklearn://{name} is not known; there are {', '.join(BUNDLED)}"
         raise StageError(Reason.DATA_NOT_FOUND, message)
@@ -101,12 +101,12 @@ def _stored(source: DataSource, store_root: Path) -> Fetched:
         message = f"data set {source.name!r}: {error}; create the PersistentVolumeClaim {address.claim!r}"
         raise StageError(Reason.STORAGE_UNAVAILABLE, message) from error
     except stores.StoreAddressError as error:
-        raise _invalid(source, f"has a wrong address: {error}") from error
+        _refuse(source, f"has a wrong address: {error}")
     if not files:
         message = f"data set {source.name!r}: no file matches {source.uri}; {_neighbours(claim, address.path)}"
         raise StageError(Reason.DATA_NOT_FOUND, message)
     if len(files) > MAX_FILES:
-        raise _invalid(source, f"has {len(files)} files, more than {MAX_FILES}; join them into larger ones")
+        _refuse(source, f"has {len(files)} files, more than {MAX_FILES}; join them into larger ones")
     left = MAX_SOURCE_BYTES
     tables: list[Any] = []
     listed: list[tuple[str, int, str]] = []
@@ -125,21 +125,25 @@ def _file(source: DataSource, path: str, file: Path, claim: Path, left: int) -> 
     """Read one file, hashing the very bytes that are parsed: table, size, sha256 in hex."""
     if not path.endswith(_SUFFIXES):
         hint = f"name its files, {path.rstrip('/')}/*.parquet" if file.is_dir() else "CSV and Parquet files can be read"
-        raise _invalid(source, f"names {path!r}, which ends neither in .csv nor in .parquet; {hint}")
+        _refuse(source, f"names {path!r}, which ends neither in .csv nor in .parquet; {hint}")
     try:
-        with open(file, "rb", opener=_open_plain) as stream:  # noqa: PTH123 - opener
+        with open(file, "rb", opener=_open_plain) as stream:
             before = os.fstat(stream.fileno())
             if not stat.S_ISREG(before.st_mode):
-                raise _invalid(source, f"names {path!r}, which is not a regular file")
+                _refuse(source, f"names {path!r}, which is not a regular file")
             if before.st_size > left:
-                raise _invalid(source, f"has more than {MAX_SOURCE_BYTES >> 30} GiB; sample it, or split it by column")
+                _refuse(source, f"has more than {MAX_SOURCE_BYTES >> 30} GiB; sample it, or split it by column")
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
             stream.seek(0)
-            table = _csv(source, path, stream, before.st_size) if path.endswith(".csv") else _parquet(source, path, stream)
+            table = (
+                _csv(source, path, stream, before.st_size) if path.endswith(".csv") else _parquet(source, path, stream)
+            )
             after = os.fstat(stream.fileno())
     except FileNotFoundError as error:
         message = f"data set {source.name!r}: {path!r} is not in the claim; {_neighbours(claim, path)}"
         raise StageError(Reason.DATA_NOT_FOUND, message) from error
+    except IsADirectoryError:
+        _refuse(source, f"names {path!r}, which is not a regular file")
     except OSError as error:
         message = f"data set {source.name!r}: {path!r} cannot be read: {error.strerror or error}"
         raise StageError(Reason.STORAGE_UNAVAILABLE, message) from error
@@ -157,7 +161,7 @@ def _open_plain(path: str, flags: int) -> int:
 def _csv(source: DataSource, path: str, stream: IO[bytes], size: int) -> Any:  # noqa: ANN401 - Arrow has no types
     """Parse comma-separated UTF-8 with a header; one block, so that types are inferred from all rows."""
     if size > MAX_CSV_BYTES:
-        raise _invalid(source, f"has the file {path!r} of {size >> 20} MiB; use Parquet, or several files and a glob")
+        _refuse(source, f"has the file {path!r} of {size >> 20} MiB; use Parquet, or several files and a glob")
     try:
         return pyarrow.csv.read_csv(
             stream,
@@ -165,25 +169,25 @@ def _csv(source: DataSource, path: str, stream: IO[bytes], size: int) -> Any:  #
             parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
         )
     except pa.ArrowInvalid as error:
-        raise _invalid(source, f"has the file {path!r}, which is not CSV with one header line: {error}") from error
+        _refuse(source, f"has the file {path!r}, which is not CSV with one header line: {error}")
 
 
 def _parquet(source: DataSource, path: str, stream: IO[bytes]) -> Any:  # noqa: ANN401 - Arrow has no types
     try:
         return pyarrow.parquet.ParquetFile(stream).read(use_threads=False)
     except (pa.ArrowException, OSError) as error:  # a damaged page is an OSError
-        raise _invalid(source, f"has the file {path!r}, which is not Parquet: {error}") from error
+        _refuse(source, f"has the file {path!r}, which is not Parquet: {error}")
 
 
 def _checked(source: DataSource, path: str, table: Any) -> Any:  # noqa: ANN401 - Arrow has no types
     """Refuse tables whose columns cannot be told apart by name; drop what Parquet files say about themselves."""
     names = Counter(table.column_names)
     if twice := [name for name, count in names.items() if count > 1]:
-        raise _invalid(source, f"has the column {twice[0]!r} twice in {path!r}; give each column its own name")
+        _refuse(source, f"has the column {twice[0]!r} twice in {path!r}; give each column its own name")
     if len(names) == 1 and (found := [mark for mark in ";\t|" if mark in table.column_names[0]]):
-        raise _invalid(source, f"has the file {path!r}, whose columns are separated by {found[0]!r}; use commas")
+        _refuse(source, f"has the file {path!r}, whose columns are separated by {found[0]!r}; use commas")
     if len(names) > MAX_COLUMNS:
-        raise _invalid(source, f"has {len(names)} columns in {path!r}, more than {MAX_COLUMNS}")
+        _refuse(source, f"has {len(names)} columns in {path!r}, more than {MAX_COLUMNS}")
     return table.replace_schema_metadata(None)
 
 
@@ -192,11 +196,11 @@ def _joined(source: DataSource, paths: list[str], tables: list[Any]) -> Any:  # 
     first = tables[0]
     for path, table in zip(paths, tables, strict=True):
         if odd := sorted(set(table.column_names) ^ set(first.column_names)):
-            raise _invalid(source, f"has the column {odd[0]!r} in one of {paths[0]!r} and {path!r}, but not in the other")
+            _refuse(source, f"has the column {odd[0]!r} in one of {paths[0]!r} and {path!r}, but not in the other")
     try:
         return pa.concat_tables([table.select(first.column_names) for table in tables], promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise _invalid(source, f"has files whose columns differ in type: {error}") from error
+        _refuse(source, f"has files whose columns differ in type: {error}")
 
 
 def _neighbours(claim: Path, path: str) -> str:
@@ -209,5 +213,5 @@ def _neighbours(claim: Path, path: str) -> str:
     return f"its folder holds {shown}" if names else "its folder is empty"
 
 
-def _invalid(source: DataSource, problem: str) -> StageError:
-    return StageError(Reason.DATA_INVALID, f"data set {source.name!r} {problem}")
+def _refuse(source: DataSource, problem: str) -> NoReturn:
+    raise StageError(Reason.DATA_INVALID, f"data set {source.name!r} {problem}")

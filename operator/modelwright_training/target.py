@@ -3,7 +3,7 @@
 """The target column: labels for classification, numbers for regression."""
 
 import difflib
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -28,19 +28,19 @@ def extract(table: Any, name: str, task: Task) -> Target:  # noqa: ANN401 - Arro
     """
     if name not in table.column_names:
         near = difflib.get_close_matches(name, table.column_names) or table.column_names
-        raise _invalid(f"target {name!r} is not a column of the data; did you mean {', '.join(near[:10])}?")
+        _refuse(f"target {name!r} is not a column of the data; did you mean {', '.join(near[:10])}?")
     column = table.column(name)
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if pa.types.is_null(column.type) or column.null_count == len(column):
-        raise _invalid(f"target {name!r} is empty: no row has a value")
+        _refuse(f"target {name!r} is empty: no row has a value")
     missing = column.null_count
     if pa.types.is_floating(column.type):
-        missing += pc.sum(pc.is_nan(column)).as_py() or 0
+        missing += int(np.isnan(column.to_numpy()).sum()) - column.null_count
     if pa.types.is_string(column.type):
-        missing += pc.sum(pc.equal(column, "")).as_py() or 0
+        missing += column.to_pylist().count("")
     if missing:
-        raise _invalid(f"target {name!r} is missing in {missing} of {len(column)} rows; remove these rows or label them")
+        _refuse(f"target {name!r} is missing in {missing} of {len(column)} rows; remove these rows or label them")
     return _labels(name, column) if task is Task.CLASSIFICATION else _numbers(name, column)
 
 
@@ -53,14 +53,14 @@ def check_trainable(target: Target, name: str, task: Task) -> None:
     """
     values, counts = np.unique(target, return_counts=True)
     if len(values) == 1:
-        raise _invalid(f"target {name!r} has the one value {values[0]!r} in every row; there is nothing to learn")
+        _refuse(f"target {name!r} has the one value {values[0]!r} in every row; there is nothing to learn")
     if task is Task.REGRESSION:
         return
     if len(values) > MAX_CLASSES:
-        raise _invalid(f"target {name!r} has {len(values)} classes, more than {MAX_CLASSES}; use a regressor, or group them")
+        _refuse(f"target {name!r} has {len(values)} classes, more than {MAX_CLASSES}; use a regressor, or group them")
     if single := [str(value) for value, count in zip(values, counts, strict=True) if count == 1]:
         some = ", ".join(single[:5]) + (", …" if len(single) > 5 else "")  # noqa: PLR2004 - enough to find them
-        raise _invalid(
+        _refuse(
             f"target {name!r} has classes with a single row ({some}), which cannot be both trained on and tested;"
             " add rows, merge these classes, or use a regressor"
         )
@@ -74,7 +74,7 @@ def check_holdout(train: Target, holdout: Target, name: str) -> None:
 
     """
     if unseen := sorted(set(holdout) - set(train)):
-        raise _invalid(f"target {name!r} has the class {unseen[0]!r} in the holdout but not in the training data")
+        _refuse(f"target {name!r} has the class {unseen[0]!r} in the holdout but not in the training data")
 
 
 def _labels(name: str, column: Any) -> Target:  # noqa: ANN401 - Arrow has no types
@@ -87,11 +87,9 @@ def _labels(name: str, column: Any) -> Target:  # noqa: ANN401 - Arrow has no ty
         try:
             column = column.cast(pa.int64())
         except pa.ArrowInvalid as error:
-            raise _invalid(
-                f"target {name!r} has fractions, so its values are no classes ({error}); use a regressor"
-            ) from error
+            _refuse(f"target {name!r} has fractions, so its values are no classes ({error}); use a regressor")
     else:
-        raise _invalid(f"target {name!r} has the type {kind}; a class is a text, a whole number or true/false")
+        _refuse(f"target {name!r} has the type {kind}; a class is a text, a whole number or true/false")
     labels: Target = column.to_numpy()
     return labels
 
@@ -102,15 +100,15 @@ def _numbers(name: str, column: Any) -> Target:  # noqa: ANN401 - Arrow has no t
         column = column.cast(pa.int8())
     elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         example = column[0].as_py()
-        raise _invalid(
+        _refuse(
             f"target {name!r} is not numeric (type {kind}, such as {example!r}), but a regressor predicts numbers;"
             " use a classifier, or another target"
         )
     numbers: Target = pc.cast(column, pa.float64(), safe=False).to_numpy()
     if not np.isfinite(numbers).all():
-        raise _invalid(f"target {name!r} has infinite values; remove these rows")
+        _refuse(f"target {name!r} has infinite values; remove these rows")
     return numbers
 
 
-def _invalid(problem: str) -> StageError:
-    return StageError(Reason.TARGET_INVALID, problem)
+def _refuse(problem: str) -> NoReturn:
+    raise StageError(Reason.TARGET_INVALID, problem)

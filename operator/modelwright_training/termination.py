@@ -28,8 +28,8 @@ def result_text(result: Result) -> str:
         text = dumps(dataclasses.replace(result, schema=None))
     if len(text.encode()) > MESSAGE_LIMIT:
         message = (
-            f"the result of stage {result.stage} has {len(text.encode())} bytes, more than the {MESSAGE_LIMIT} a pod can"
-            " hand back; use fewer data sets with shorter names"
+            f"the result of stage {result.stage} has {len(text.encode())} bytes, more than the {MESSAGE_LIMIT} a pod"
+            " can hand back; use fewer data sets with shorter names"
         )
         raise StageError(Reason.RESULT_TOO_LARGE, message)
     return text

@@ -83,7 +83,9 @@ def _explained(error: Exception, job: JobConfig) -> StageError:
     if type(error).__name__ == "InvalidParameterError":
         return StageError(Reason.ESTIMATOR_INVALID, f"trainer.sklearn.parameters: {said}")
     if "contains NaN" in said:
-        message = f"the data have missing numbers, which {name} does not take; set trainer.sklearn.preprocessing to Auto"
+        message = (
+            f"the data have missing numbers, which {name} does not take; set trainer.sklearn.preprocessing to Auto"
+        )
         return StageError(Reason.DATA_INVALID, message)
     message = f"{name} cannot be fitted ({type(error).__name__}: {said}); change trainer.sklearn or the data"
     return StageError(Reason.TRAINING_FAILED, message)

@@ -1,0 +1,131 @@
+"""A valid job, and what is left of the way from data to a compared model, for tests that vary one thing."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelwright_training import contract, convert, dataset, parity, pipeline, train
+from modelwright_training.__main__ import main
+from modelwright_training.contract import (
+    Columns,
+    DataSource,
+    Evaluation,
+    Failure,
+    JobConfig,
+    Preprocessing,
+    Result,
+    SklearnTrainer,
+    Source,
+    Stage,
+    Storage,
+    Task,
+    Trainer,
+    parse_message,
+)
+from modelwright_training.runtime import Runtime
+
+HIST_CLASSIFIER = "sklearn.ensemble.HistGradientBoostingClassifier"
+HIST_REGRESSOR = "sklearn.ensemble.HistGradientBoostingRegressor"
+LOGISTIC = "sklearn.linear_model.LogisticRegression"
+
+JOB = JobConfig(
+    namespace="team",
+    training_job="churn-1",
+    uid="3a5e",
+    model="churn",
+    data=(DataSource("train", "sklearn://breast_cancer", None),),
+    target="target",
+    task=Task.AUTO,
+    columns=Columns((), ()),
+    trainer=Trainer(SklearnTrainer(HIST_CLASSIFIER, {}, Preprocessing.AUTO)),
+    evaluation=Evaluation(None, 25),
+    seed=7,
+    storage=Storage("pvc://models/"),
+    source=Source(None, None),
+)
+
+
+def job(
+    estimator: str = HIST_CLASSIFIER,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    uri: str = "sklearn://breast_cancer",
+    preprocessing: Preprocessing = Preprocessing.AUTO,
+    **changes: Any,
+) -> JobConfig:
+    trainer = Trainer(SklearnTrainer(estimator, parameters or {}, preprocessing))
+    return replace(JOB, **{"trainer": trainer, "data": (DataSource("train", uri, None),), **changes})
+
+
+@dataclass(frozen=True)
+class Model:
+    """A fitted, converted and compared model."""
+
+    data: dataset.Dataset
+    fitted: Any
+    converted: convert.Converted
+    runtime: Runtime
+    report: parity.Report
+
+
+def make(config: JobConfig, tables: Mapping[str, Any] | None = None, estimator: Any = None) -> Model:
+    """Go all the way in this process; `estimator` replaces the one the job names."""
+    task = train.task_of(config)
+    data = dataset.prepare(config, task, tables) if tables else dataset.load(config, task)
+    if estimator is None:
+        fitted, _ = train.fit(config, data)
+    else:
+        built = pipeline.build(estimator, data.features, config.trainer.sklearn.preprocessing)
+        fitted = built.fit(data.train.values.native(), data.train.target)
+    converted = convert.to_onnx(fitted, data.features, task)
+    runtime = Runtime(converted)
+    return Model(data, fitted, converted, runtime, parity.check(fitted, runtime, data))
+
+
+@dataclass(frozen=True)
+class Pod:
+    """The folders of a training pod; stages run in this process, or as commands with `environment`."""
+
+    root: Path
+
+    @property
+    def artifact(self) -> Path:
+        return self.root / "artifact"
+
+    @property
+    def store(self) -> Path:
+        return self.root / "stores" / "models"
+
+    def environment(self, config: JobConfig) -> dict[str, str]:
+        return {
+            contract.ENV_JOB: config.to_json(),
+            contract.ENV_WORKSPACE: str(self.root / "workspace"),
+            contract.ENV_ARTIFACT_DIR: str(self.artifact),
+            contract.ENV_STORES_DIR: str(self.root / "stores"),
+            contract.ENV_TERMINATION_LOG: str(self.root / "termination-log"),
+        }
+
+    def message(self, stage: Stage) -> Result | Failure | None:
+        return parse_message((self.root / "termination-log").read_text(encoding="utf-8"), stage)
+
+    def run(self, config: JobConfig, monkeypatch: pytest.MonkeyPatch) -> list[Result]:
+        """Run the four stages; all must succeed."""
+        for name, value in self.environment(config).items():
+            monkeypatch.setenv(name, value)
+        results: list[Result] = []
+        for stage in Stage:
+            code = main([stage])
+            result = self.message(stage)
+            assert code == 0, result
+            assert result is not None
+            assert not isinstance(result, Failure)
+            results.append(result)
+        return results
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,79 @@
+import pytest
+
+from modelwright_training import estimator, train
+from modelwright_training.contract import Preprocessing, Reason, SklearnTrainer, Task
+from modelwright_training.errors import StageError
+from tests.training.builders import HIST_CLASSIFIER, LOGISTIC, job, make
+
+RIDGE = "sklearn.linear_model.Ridge"
+
+
+def build(path: str, parameters: dict[str, object] | None = None, seed: int = 7) -> object:
+    return estimator.build(SklearnTrainer(path, parameters or {}, Preprocessing.AUTO), seed)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters", "named"),
+    [
+        ("os.system", {}, "not a public class of scikit-learn"),
+        ("sklearn", {}, "not a public class"),
+        ("sklearn.svm.os", {}, "not a public class"),
+        ("sklearn.ensemble._forest.RandomForestClassifier", {}, "not a public class"),
+        ("sklearn.tests.test_base.MyEstimator", {}, "not a public class"),
+        ("sklearn.datasets.load_iris", {}, "not a public class"),
+        ("sklearn.linear_model.Ridge\n", {}, "not a public class"),
+        ("sklearn.nothing.Ridge", {}, "no module 'sklearn.nothing'"),
+        ("sklearn.linear_model.Rigde", {}, "did you mean Ridge"),
+        ("sklearn.exceptions.ConvergenceWarning", {}, "not an estimator"),
+        ("sklearn.cluster.KMeans", {}, "neither a classifier nor a regressor"),
+        ("sklearn.ensemble.IsolationForest", {}, "neither a classifier nor a regressor"),
+        ("sklearn.decomposition.PCA", {}, "neither a classifier nor a regressor"),
+        ("sklearn.ensemble.StackingClassifier", {}, "wraps another estimator"),
+        ("sklearn.ensemble.BaggingClassifier", {"estimator": "x"}, "wraps another estimator"),
+        (HIST_CLASSIFIER, {"max_itr": 3}, "did you mean max_iter"),
+        (HIST_CLASSIFIER, {"zzz": 3}, "no parameter 'zzz'"),
+    ],
+)
+def test_refused(path: str, parameters: dict[str, object], named: str) -> None:
+    with pytest.raises(StageError) as error:
+        build(path, parameters)
+    assert error.value.reason is Reason.ESTIMATOR_INVALID
+    assert str(error.value).startswith("trainer.sklearn.")
+    assert named in str(error.value)
+
+
+def test_parameters_reach_the_estimator() -> None:
+    built = build("sklearn.ensemble.RandomForestClassifier", {"max_depth": "None", "max_features": 0.5})
+    assert built.get_params()["max_depth"] is None  # type: ignore[attr-defined]
+    assert built.get_params()["max_features"] == 0.5  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("parameters", "state"), [({}, 7), ({"random_state": "None"}, 7), ({"random_state": 3}, 3)])
+def test_random_state_is_always_a_number(parameters: dict[str, object], state: int) -> None:
+    assert build(LOGISTIC, parameters).get_params()["random_state"] == state  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("parameters", [{"max_iter": -3}, {"max_iter": "many"}])
+def test_wrong_value_is_the_estimators_fault(parameters: dict[str, object]) -> None:
+    with pytest.raises(StageError, match=r"trainer.sklearn.parameters: The 'max_iter' parameter") as error:
+        make(job(HIST_CLASSIFIER, parameters))
+    assert error.value.reason is Reason.ESTIMATOR_INVALID
+
+
+def test_class_weight_names_classes() -> None:
+    assert make(job(LOGISTIC, {"class_weight": {"0": 1, "1": 5}})).fitted[-1].class_weight == {0: 1, 1: 5}
+    with pytest.raises(StageError, match="class_weight names '2', but the classes are 0, 1"):
+        make(job(LOGISTIC, {"class_weight": {"2": 1}}))
+
+
+def test_task_follows_the_estimator_and_must_agree() -> None:
+    assert train.task_of(job(LOGISTIC)) is Task.CLASSIFICATION
+    assert train.task_of(job(RIDGE)) is Task.REGRESSION
+    with pytest.raises(StageError, match="is a regressor, but task is Classification"):
+        train.task_of(job(RIDGE, task=Task.CLASSIFICATION))
+
+
+def test_fit_failure_says_what_scikit_learn_says() -> None:
+    with pytest.raises(StageError, match=r"CCA cannot be fitted .*n_components") as error:
+        make(job("sklearn.cross_decomposition.CCA", uri="sklearn://diabetes"))
+    assert error.value.reason is Reason.TRAINING_FAILED
