@@ -61,7 +61,7 @@ def plan(snapshot: DeploymentSnapshot) -> Plan:
         apply=() if snapshot.refusals else applies,
         delete=tuple(Delete(child) for child in stale),
         confirm=confirm,
-        requeue_after=(60.0 if snapshot.refusals else 15.0) if waiting else None,
+        requeue_after=(30.0 if snapshot.refusals else 15.0) if waiting else None,
     )
     return finish(deployment, marks, _values(snapshot, tracks), snapshot.now, writes)
 

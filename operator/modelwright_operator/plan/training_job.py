@@ -259,7 +259,7 @@ def _complete(snapshot: TrainingJobSnapshot, trained: training.Trained, values: 
         return replace(made, plan=Plan(apply=(Apply(manifest),)))
     if version.spec.artifact.digest != trained.publish.digest or version.spec.model != job.spec.model:
         message = f"ModelVersion {name} exists with another digest: delete or rename it; then this job goes on by itself"
-        return _Move(conditions.stalled(Reason.NAME_CONFLICT, message), values, Plan(requeue_after=60.0))
+        return _Move(conditions.stalled(Reason.NAME_CONFLICT, message), values, Plan(requeue_after=_PROGRESS_SECONDS))
     maker = version.spec.provenance.training_job if version.spec.provenance else None
     if maker is not None and maker.uid == job.metadata.uid:
         return _succeeded(results, name, Reason.SUCCEEDED, f"made ModelVersion {name}")
