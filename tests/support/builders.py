@@ -1,17 +1,17 @@
 """Fluent makers of objects as the API server returns them.
 
-    training_job("churn").spec(retryLimit=0).status(attempt=1).condition("Failed").raw
+training_job("churn").spec(retryLimit=0).status(attempt=1).condition("Failed").raw
 """
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any, Self
 
 from modelwright_operator import naming
 from modelwright_operator.settings import Settings
 from tests.support import defaults
 from tests.support.clock import START
+from tests.support.copying import copied
 from tests.support.structural import defaulted, schema_of
 
 Raw = dict[str, Any]
@@ -76,7 +76,9 @@ class Maker:
         """Let its deletion have begun."""
         return self.metadata(deletionTimestamp=START.strftime("%Y-%m-%dT%H:%M:%SZ"))
 
-    def condition(self, kind: str, status: str = "True", reason: str = "Running", message: str = "", **extra: Any) -> Self:
+    def condition(
+        self, kind: str, status: str = "True", reason: str = "Running", message: str = "", **extra: Any
+    ) -> Self:
         """Add a condition; `extra` replaces what it has by default."""
         condition = {
             "type": kind,
@@ -117,7 +119,7 @@ def _without_none(value: Raw) -> Raw:
 
 def stored(raw: Raw, **metadata: Any) -> Raw:
     """Return an object with the defaults that the API server fills in, and the metadata that it gives."""
-    filled = deepcopy(raw)
+    filled = copied(raw)
     given = {"uid": f"uid-of-{raw['metadata']['name']}", "resourceVersion": "20", "generation": 1}
     filled["metadata"] = {**given, **filled["metadata"], **metadata}
     if filled["apiVersion"] == naming.API_VERSION:

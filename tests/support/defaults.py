@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
 
 from modelwright_operator import naming
 from tests.support import merging
+from tests.support.copying import copied
 
 Raw = dict[str, Any]
 
@@ -24,7 +24,7 @@ _IMMUTABLE: dict[str, tuple[str, ...]] = {
 
 
 def _under(value: Raw, defaults: Raw) -> Raw:
-    return {**deepcopy(defaults), **value}
+    return {**copied(defaults), **value}
 
 
 def _template(template: Raw) -> Raw:
@@ -37,7 +37,7 @@ def _template(template: Raw) -> Raw:
 
 def fill(resource: str, raw: Raw) -> Raw:
     """Return the object as it is stored."""
-    filled = deepcopy(raw)
+    filled = copied(raw)
     if "spec" not in filled or resource == naming.PODS:
         return filled
     spec = _under(filled["spec"], _SPECS.get(resource, {}))

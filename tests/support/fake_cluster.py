@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from modelwright_operator import naming
 from modelwright_operator.errors import Conflict, NotFound, Refused
 from tests.support import defaults, merging, structural
 from tests.support.clock import Clock
+from tests.support.copying import copied
 
 Raw = dict[str, Any]
 _READS = {"get", "list", "get_lease"}
@@ -89,11 +89,11 @@ class FakeCluster:
 
     async def get(self, resource: str, namespace: str, name: str) -> Raw:
         with self._request("get", resource, name):
-            return deepcopy(self._found(Key(resource, namespace, name)))
+            return copied(self._found(Key(resource, namespace, name)))
 
     async def list(self, resource: str, namespace: str | None, selector: str | None = None) -> AsyncIterator[Raw]:
         with self._request("list", resource, ""):
-            listed = [deepcopy(raw) for raw in self.all(resource, namespace) if _selected(raw, selector)]
+            listed = [copied(raw) for raw in self.all(resource, namespace) if _selected(raw, selector)]
         for raw in listed:
             yield raw
 
@@ -113,7 +113,7 @@ class FakeCluster:
             merged = merging.merge(current or self._blank(key), last, body)
             self._store(key, merged)
             self._owned.setdefault(key, {})[naming.FIELD_MANAGER] = body
-            return deepcopy(self.objects[key])
+            return copied(self.objects[key])
 
     async def apply_status(self, resource: str, metadata: Mapping[str, str], status: Mapping[str, Any]) -> Raw:
         _check_json(status)
@@ -125,10 +125,10 @@ class FakeCluster:
                 raise Conflict(message)
             self._check_known({"kind": current["kind"], "status": dict(status)}, key)
             last = self._owned.get(key, {}).get("status", {})
-            merged = merging.merge(current.get("status", {}), last, deepcopy(dict(status)))
+            merged = merging.merge(current.get("status", {}), last, copied(dict(status)))
             self._store(key, {**current, "status": merged})
-            self._owned.setdefault(key, {})["status"] = deepcopy(dict(status))
-            return deepcopy(self.objects[key])
+            self._owned.setdefault(key, {})["status"] = copied(dict(status))
+            return copied(self.objects[key])
 
     async def delete(self, resource: str, namespace: str, name: str, uid: str) -> None:
         key = Key(resource, namespace, name)
@@ -141,13 +141,13 @@ class FakeCluster:
 
     async def create_event(self, namespace: str, event: Raw) -> None:
         with self._request("create_event", "events", event["regarding"]["name"]):
-            self.events.append(deepcopy({**event, "namespace": namespace}))
+            self.events.append(copied({**event, "namespace": namespace}))
 
     async def get_lease(self, namespace: str, name: str) -> Raw:
         with self._request("get_lease", "leases", name):
             if (namespace, name) not in self.leases:
                 raise NotFound(name)
-            return deepcopy(self.leases[namespace, name])
+            return copied(self.leases[namespace, name])
 
     async def put_lease(self, lease: Raw) -> Raw:
         metadata = lease["metadata"]
@@ -157,9 +157,9 @@ class FakeCluster:
                 message = "the lease has been modified"
                 raise Conflict(message)
             self._version += 1
-            stored = deepcopy({**lease, "metadata": {**metadata, "resourceVersion": str(self._version)}})
+            stored = copied({**lease, "metadata": {**metadata, "resourceVersion": str(self._version)}})
             self.leases[metadata["namespace"], metadata["name"]] = stored
-            return deepcopy(stored)
+            return copied(stored)
 
     # everybody else: users, Kubernetes' controllers, the tests
 
@@ -187,7 +187,7 @@ class FakeCluster:
             message = f"{key.name} exists"
             raise Conflict(message)
         self._check_known(raw, key)
-        body = {name: value for name, value in deepcopy(raw).items() if name != "status"}
+        body = {name: value for name, value in copied(raw).items() if name != "status"}
         metadata = {**self._blank(key)["metadata"], **body["metadata"], "namespace": key.namespace}
         self._store(key, {**body, "metadata": metadata})
         return self.objects[key]
@@ -195,7 +195,7 @@ class FakeCluster:
     def edit(self, resource: str, name: str, change: Callable[[Raw], object], namespace: str = "team") -> Raw:
         """Change an object's spec or metadata as a user does."""
         key = Key(resource, namespace, name)
-        changed = deepcopy(self._found(key))
+        changed = copied(self._found(key))
         change(changed)
         self._store(key, changed)
         return self.objects[key]
@@ -203,7 +203,7 @@ class FakeCluster:
     def set_status(self, resource: str, name: str, status: Raw, namespace: str = "team") -> Raw:
         """Replace an object's status as a controller does."""
         key = Key(resource, namespace, name)
-        self._store(key, {**deepcopy(self._found(key)), "status": deepcopy(status)})
+        self._store(key, {**copied(self._found(key)), "status": copied(status)})
         return self.objects[key]
 
     def remove(self, resource: str, name: str, namespace: str = "team") -> None:
@@ -266,7 +266,9 @@ class FakeCluster:
         if uid is None:
             return
         if current is None:
-            message = f"{key.name}: uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+            message = (
+                f"{key.name}: uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+            )
             raise Conflict(message)
         if current["metadata"]["uid"] != uid:  # the port makes a conflict of the 422, too
             message = f"{key.name}: metadata.uid: field is immutable"
@@ -295,11 +297,13 @@ class FakeCluster:
             filled = defaults.fill(key.resource, raw)
             if current is not None and (field := defaults.changed_immutable(key.resource, current, filled)):
                 raise Refused(kind, key.name, 422, f'{kind} "{key.name}" is invalid: {field}: field is immutable')
-        metadata = {name: value for name, value in filled["metadata"].items() if name not in {"generation", "resourceVersion"}}
+        metadata = {
+            name: value for name, value in filled["metadata"].items() if name not in {"generation", "resourceVersion"}
+        }
         before = current["metadata"] if current is not None else {}
         same_spec = current is not None and merging.equal(filled.get("spec"), current.get("spec"))
         generation = before.get("generation", 0) + (0 if same_spec else 1)
-        stored = deepcopy({**filled, "metadata": {**metadata, "generation": generation}})
+        stored = copied({**filled, "metadata": {**metadata, "generation": generation}})
         if current is not None:
             unversioned = {**current, "metadata": {k: v for k, v in before.items() if k != "resourceVersion"}}
             if merging.equal(unversioned, stored):
@@ -307,7 +311,7 @@ class FakeCluster:
         self._version += 1
         stored["metadata"]["resourceVersion"] = str(self._version)
         self.objects[key] = stored
-        self.happened.append(Happened(key.resource, "MODIFIED" if current is not None else "ADDED", deepcopy(stored)))
+        self.happened.append(Happened(key.resource, "MODIFIED" if current is not None else "ADDED", copied(stored)))
 
 
 class _Request:
@@ -342,7 +346,7 @@ def resource_of(raw: Mapping[str, Any]) -> str:
 
 def _body(manifest: Raw) -> Raw:
     metadata = {name: value for name, value in manifest["metadata"].items() if name != "uid"}
-    return deepcopy({**{name: value for name, value in manifest.items() if name != "status"}, "metadata": metadata})
+    return copied({**{name: value for name, value in manifest.items() if name != "status"}, "metadata": metadata})
 
 
 def _owners(raw: Raw) -> set[str]:

@@ -92,7 +92,13 @@ def pod_of(job: Raw, status: Raw, name: str = "") -> Raw:
             "creationTimestamp": "2026-03-01T12:00:00Z",
             "labels": labels,
             "ownerReferences": [
-                {"apiVersion": "batch/v1", "kind": "Job", "name": metadata["name"], "uid": metadata["uid"], "controller": True}
+                {
+                    "apiVersion": "batch/v1",
+                    "kind": "Job",
+                    "name": metadata["name"],
+                    "uid": metadata["uid"],
+                    "controller": True,
+                }
             ],
         },
         "status": status,
@@ -171,7 +177,13 @@ def serving_pod(workload: Raw, status: Raw, name: str = "") -> Raw:
             "creationTimestamp": "2026-03-01T12:00:00Z",
             "labels": {**workload["spec"]["template"]["metadata"]["labels"]},
             "ownerReferences": [
-                {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "rs", "uid": f"rs-{metadata['uid']}", "controller": True}
+                {
+                    "apiVersion": "apps/v1",
+                    "kind": "ReplicaSet",
+                    "name": "rs",
+                    "uid": f"rs-{metadata['uid']}",
+                    "controller": True,
+                }
             ],
         },
         "status": status,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
+
+from tests.support.copying import copied
 
 _KEYS = {
     "containers": "name",
@@ -24,12 +25,12 @@ def merge(current: Any, last: Any, new: Any, field: str = "") -> Any:
         before = last if isinstance(last, dict) else {}
         kept = {name: value for name, value in current.items() if name in new or name not in before}
         merged = {name: merge(current[name], before.get(name), new[name], name) for name in kept if name in new}
-        added = {name: deepcopy(value) for name, value in new.items() if name not in kept}
+        added = {name: copied(value) for name, value in new.items() if name not in kept}
         return {**kept, **merged, **added}
     key = _KEYS.get(field)
     if key and isinstance(new, list) and isinstance(current, list):
         return _merge_map(current, last or [], new, key)
-    return deepcopy(new)
+    return copied(new)
 
 
 def _merge_map(current: list[Any], last: list[Any], new: list[Any], key: str) -> list[Any]:

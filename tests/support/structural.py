@@ -7,7 +7,6 @@ strict where the API server is; the end-to-end tests hold it against the real on
 from __future__ import annotations
 
 import re
-from copy import deepcopy
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ import cel
 
 from modelwright_operator import naming
 from modelwright_operator.api import crd
+from tests.support.copying import copied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +54,7 @@ def defaulted(schema: Json, value: Any) -> Any:
         filled = {**value}
         for name, child in properties.items():
             if name not in filled and "default" in child:
-                filled[name] = deepcopy(child["default"])
+                filled[name] = copied(child["default"])
         return {name: defaulted(properties.get(name, _values(schema)), item) for name, item in filled.items()}
     if isinstance(value, list):
         return [defaulted(schema.get("items", {}), item) for item in value]

@@ -21,7 +21,8 @@ Raw = dict[str, Any]
 Act = "Callable[[World], object]"
 
 _ROUNDS = 30
-_SETTLE_SECONDS = 25.0
+_MOMENT_SECONDS = 2.0  # a failed call is tried again meanwhile
+_WHILE_SECONDS = 45.0  # a failed attempt is
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,12 @@ class Scenario:
             world.cluster.create(raw)
         acts = list(self.acts)
         for _ in range(_ROUNDS):
-            await world.settle(_SETTLE_SECONDS)
+            await world.settle(_MOMENT_SECONDS)
             if self._kubernetes(world):
+                continue
+            writes = len(world.cluster.writes())
+            await world.settle(_WHILE_SECONDS)
+            if len(world.cluster.writes()) > writes:
                 continue
             if not acts:
                 return

@@ -38,9 +38,11 @@ def _neighbours(store: Store, resource: str, raw: Raw) -> Iterator[Owner]:
                 yield Owner(naming.DEPLOYMENT, namespace, other["metadata"]["name"])
     if resource == naming.DEPLOYMENTS:
         named = {(spec.get("model") or {}).get("version")}
-        named |= {(status.get(track) or {}).get("version") for track in ("stable", "canary", "previous")}
-        for version in sorted(filter(None, named)):
-            yield Owner(naming.MODEL_VERSION, namespace, version)
+        named |= {(status.get(track) or {}).get("version") for track in ("stable", "canary")}
+        for other in store.all(naming.MODEL_VERSIONS, namespace):
+            version = other["metadata"]["name"]
+            if version in named or name in ((other.get("status") or {}).get("usedBy") or ()):
+                yield Owner(naming.MODEL_VERSION, namespace, version)
 
 
 class Inbox:

@@ -1,0 +1,14 @@
+"""Copies of JSON values, many times faster than `copy.deepcopy`."""
+
+from __future__ import annotations
+
+import marshal
+from typing import TypeVar
+
+Value = TypeVar("Value")
+
+
+def copied(value: Value) -> Value:
+    """Return a copy that shares nothing with a value of dictionaries, lists and scalars."""
+    copy: Value = marshal.loads(marshal.dumps(value))  # noqa: S302  # what was just written
+    return copy

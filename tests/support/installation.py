@@ -1,0 +1,62 @@
+"""Modelwright on a cluster, as a user installs it: images built and loaded, the chart by helm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests import images
+from tests.cluster import load
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.cluster.client import Cluster
+
+NAMESPACE = "modelwright-system"
+RELEASE = "modelwright"
+CHART = Path(__file__).parents[2] / "charts" / "modelwright"
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A release of the chart on a cluster."""
+
+    cluster: Cluster
+    images: Mapping[str, str]
+
+    @property
+    def workload(self) -> str:
+        """Name of the operator's own apps/v1 Deployment."""
+        return RELEASE
+
+    def operator_pod(self) -> str:
+        """Return the name of the running operator pod."""
+        pods = self.cluster.find("pods", NAMESPACE, "app.kubernetes.io/name=modelwright")
+        return next(str(pod["metadata"]["name"]) for pod in pods if "deletionTimestamp" not in pod["metadata"])
+
+    def logs(self) -> str:
+        """Return the operator's log."""
+        return self.cluster.kubectl("logs", "-n", NAMESPACE, f"deployment/{self.workload}", "--tail=-1", check=False)
+
+
+def image_values(references: Mapping[str, str]) -> list[str]:
+    """Return helm's `--set` values that select these images."""
+    return [
+        f"images.{name}.{key}={value}"
+        for name, reference in references.items()
+        for key, value in zip(("repository", "tag"), reference.rsplit(":", 1), strict=True)
+    ]
+
+
+def install(cluster: Cluster, *values: str) -> Installation:
+    """Build, load and install what is in the checkout; further values are given as helm's `--set` takes them."""
+    references = images.build()
+    load(list(references.values()))
+    settings = [argument for value in (*image_values(references), *values) for argument in ("--set", value)]
+    cluster.helm(
+        *("upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace"),
+        *("--wait", "--timeout", "3m", *settings),
+    )
+    return Installation(cluster, references)
