@@ -1,0 +1,164 @@
+"""The reference says what the code does: fields, reasons, settings, metrics, limits; nothing missing, nothing extra."""
+
+import re
+from dataclasses import MISSING, fields
+from typing import Any
+
+import pytest
+import yaml
+
+from modelwright_operator.decide.training import retry_delay_seconds
+from modelwright_operator.naming import ANNOTATION_RETRY
+from modelwright_operator.reasons import Reason
+from modelwright_operator.render import serving as serving_render
+from modelwright_operator.render import training as training_render
+from modelwright_operator.settings import PREFIX, Settings
+from modelwright_server import artifact, dataplane, messages, server
+from modelwright_server import contract as serving
+from modelwright_training import contract as training
+from tests.docs import generate, pages
+
+_REFERENCE = pages.DOCS / "reference"
+_CHART = pages.REPOSITORY / "charts" / "modelwright"
+_OPERATOR_SOURCE = pages.REPOSITORY / "operator" / "modelwright_operator"
+# Given whole, whatever keys a user puts into them.
+_FREE_VALUES = {"metrics.serviceMonitor.labels", "serviceAccount.annotations", "podLabels", "podAnnotations"}
+_FREE_VALUES |= {"nodeSelector", "affinity"}
+
+
+@pytest.mark.parametrize("name", sorted(generate.FILES.values()))
+def test_generated_pages_are_current(name: str) -> None:
+    current = generate.pages()[name]
+    assert pages.read(_REFERENCE / name) == current, "run: python -m tests.docs.generate"
+
+
+@pytest.mark.parametrize("name", sorted(generate.FILES.values()))
+def test_every_field_is_described(name: str) -> None:
+    for section in ("spec", "status"):
+        for cells in list(pages.rows(_REFERENCE / name, section))[1:]:
+            assert re.search(r"[a-z]", cells[3].split("(")[0]), f"{cells[0]} has no description"
+
+
+def test_every_reason_is_documented_once() -> None:
+    documented = pages.names(_REFERENCE / "reasons.md")
+    assert set(documented) == {reason.value for reason in Reason}
+
+
+def test_every_reason_says_what_it_means_and_what_to_do() -> None:
+    for reason, cells in pages.names(_REFERENCE / "reasons.md").items():
+        assert len(cells) == 3, reason
+        assert all(cells), reason
+
+
+def test_what_pods_report_is_documented() -> None:
+    documented = pages.names(_REFERENCE / "reasons.md")
+    assert {reason.value for reason in (*training.Reason, *serving.Reason)} <= set(documented)
+
+
+def test_the_retry_annotation_is_documented_as_it_is() -> None:
+    assert f"{ANNOTATION_RETRY}=2" in pages.read(_REFERENCE / "reasons.md")
+
+
+def _leaves(values: dict[str, Any], path: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        here = f"{path}{name}"
+        if isinstance(value, dict) and value and here not in _FREE_VALUES:
+            found |= _leaves(value, f"{here}.")
+        else:
+            found[here] = value
+    return found
+
+
+def _text(value: object) -> str:
+    """Return a default as the table shows it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return '""' if value == "" else str(value)
+
+
+def test_every_value_of_the_chart_is_documented_with_its_default() -> None:
+    values = yaml.safe_load((_CHART / "values.yaml").read_text(encoding="utf-8"))
+    documented = pages.names(_REFERENCE / "settings.md", "Values of the chart")
+    assert {name: cells[0] for name, cells in documented.items()} == {
+        name: f"`{_text(value)}`" for name, value in _leaves(values).items()
+    }
+
+
+def _default(value: object) -> str:
+    if value is MISSING:
+        return "required"
+    return f"`{value}`" if value not in {"", ()} else "empty"
+
+
+def test_every_setting_of_the_operator_is_documented_with_its_default() -> None:
+    documented = pages.names(_REFERENCE / "settings.md", "The operator's environment")
+    assert {name: cells[0] for name, cells in documented.items()} == {
+        PREFIX + field.name.upper(): _default(field.default) for field in fields(Settings)
+    }
+
+
+def test_every_metric_of_the_operator_is_documented() -> None:
+    source = "\n".join(path.read_text(encoding="utf-8") for path in _OPERATOR_SOURCE.rglob("*.py"))
+    assert set(pages.names(_REFERENCE / "metrics.md", "Operator")) == set(
+        re.findall(r'"(modelwright_operator_[a-z_]+)"', source)
+    )
+
+
+def test_every_metric_of_the_server_is_documented() -> None:
+    known = {value for name, value in vars(serving).items() if name.startswith("METRIC_")}
+    assert set(pages.names(_REFERENCE / "metrics.md", "Model server")) == known
+
+
+def test_alerts_use_metrics_that_exist() -> None:
+    page = _REFERENCE / "metrics.md"
+    known = {*pages.names(page, "Operator"), *pages.names(page, "Model server")}
+    for name in re.findall(r"modelwright_\w+", pages.prose(page)):
+        assert re.sub(r"_(count|sum|bucket)$", "", name) in known, name
+
+
+def test_the_servers_limits_are_as_documented() -> None:
+    text = pages.read(_REFERENCE / "server.md")
+    settings, limits = serving.ServerSettings(model_name="m", model_version="v"), messages.Limits()
+    body = settings.max_body_bytes
+    waiting = f"{dataplane.MAX_WAITING}, or {dataplane.MAX_WAITING_BYTES >> 20} MiB of arrays"
+    head = (
+        f"{limits.head >> 10} KiB, {limits.headers} headers, {limits.target >> 10} KiB target, {limits.head_seconds} s"
+    )
+    for line in (
+        f"| request body | {body >> 20} MiB; {4 * body >> 20} MiB for all incomplete bodies together |",
+        f"| rows in a request | {settings.max_rows:,} |".replace(",", " "),
+        f"| connections | {limits.connections:,} |".replace(",", " "),
+        f"| calls waiting for the model | {waiting} |",
+        f"| head of a request | {head} |",
+        f"| a request from first to last byte | {limits.request_seconds} s |",
+        f"| idle connection | {limits.idle_seconds} s |",
+        f"longer than {dataplane.INLINE_SECONDS * 1000:g} ms",
+        f"at least {settings.drain_seconds} seconds",
+        f"up to {server.LAST_ANSWERS_SECONDS:.0f} seconds",
+        f"(port {serving_render.SERVICE_PORT})",
+        f"port {settings.metrics_port}",
+    ):
+        assert line in text
+
+
+def test_the_artifacts_limits_are_as_documented() -> None:
+    text = pages.read(_REFERENCE / "artifact.md")
+    assert f"more than {artifact.MAX_FILES} files" in text
+    assert f"{artifact.MAX_MANIFEST_BYTES >> 10} KiB of manifest or {artifact.MAX_BYTES >> 30} GiB altogether" in text
+
+
+def test_the_compute_of_stages_is_as_documented() -> None:
+    requests, limits = training_render.DEFAULT_RESOURCES.requests, training_render.DEFAULT_RESOURCES.limits
+    assert (requests, limits) != (None, None)
+    assert requests is not None
+    assert limits is not None
+    said = f"{requests.cpu} CPU and {str(requests.memory).replace('Mi', ' MiB')}"
+    text = " ".join(pages.read(pages.DOCS / "training.md").split())
+    assert said in text
+    assert f"may use {str(limits.memory).replace('Gi', ' GiB')}" in text
+
+
+def test_the_pauses_between_attempts_are_as_documented() -> None:
+    first = ", ".join(str(retry_delay_seconds(attempt)) for attempt in (1, 2, 3))
+    assert f"{first} … at most {retry_delay_seconds(100)} seconds" in pages.read(_REFERENCE / "reasons.md")
