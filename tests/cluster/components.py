@@ -17,13 +17,16 @@ _MAXIMUM_PODS = 500
 
 @dataclass(frozen=True)
 class Component:
-    """A process of the node. `health` is the URL that answers 200 when it works, empty if it has none."""
+    """A process of the node. `health` is the URL that answers 200 when it works, empty if it has none.
+
+    A component is started, and its health judged, when every one of an earlier stage is well.
+    """
 
     name: str
     program: str
     arguments: tuple[str, ...]
     health: str = ""
-    needs_api: bool = True
+    stage: int = 2
 
 
 def components(settings: Settings) -> list[Component]:
@@ -35,15 +38,15 @@ def components(settings: Settings) -> list[Component]:
             "containerd",
             ("--config", str(settings.config / "containerd.toml")),
             health=f"http://{address}:1338/v1/metrics",
-            needs_api=False,
+            stage=0,
         ),
-        Component("etcd", "etcd", _etcd(settings), health=f"http://{address}:2381/readyz", needs_api=False),
+        Component("etcd", "etcd", _etcd(settings), health=f"http://{address}:2381/readyz", stage=0),
         Component(
             "kube-apiserver",
             "kube-apiserver",
             _apiserver(settings),
             health=f"{settings.server}/readyz",
-            needs_api=False,
+            stage=1,
         ),
         Component(
             "kube-controller-manager",

@@ -17,7 +17,7 @@ from tests.cluster.settings import ClusterError, Settings
 _API_NAME = "kubernetes.default.svc.cluster.local"
 
 
-def answers(url: str, *, timeout: float = 2) -> bool:
+def answers(url: str, *, timeout: float = 5) -> bool:
     """Tell whether a health check answers 200. The components' own certificates are not checked."""
     parts = urlsplit(url)
     if parts.scheme == "https":

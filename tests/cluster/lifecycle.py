@@ -10,6 +10,7 @@ from typing import Protocol
 
 from tests.cluster.kind import Kind, find_engine
 from tests.cluster.node import Node
+from tests.cluster.processes import find_init, find_processes
 from tests.cluster.settings import ClusterError, Settings, load_settings
 from tests.cluster.states import State
 
@@ -47,7 +48,8 @@ def engine(settings: Settings) -> Engine:
     if wanted not in {"auto", "kind", "node"}:
         message = f"MODELWRIGHT_CLUSTER_ENGINE is {wanted!r}: set auto, kind or node"
         raise ClusterError(message)
-    found = None if wanted == "node" else find_engine()
+    runs = wanted == "auto" and find_init(find_processes(settings)) is not None  # one made before the engine answered
+    found = None if runs or wanted == "node" else find_engine()
     if found is not None:
         return Kind(settings, found, report)
     if wanted == "kind":

@@ -22,7 +22,7 @@ from tests.cluster.states import State
 from tests.cluster.storage import CLASS, STORAGE_CLASS
 
 _START_SECONDS = 90.0
-_ILL_SECONDS = 5.0
+_ILL_SECONDS = 15.0
 _CTR = ["ctr", "-a", CONTAINERD, "-n", "k8s.io"]
 Report = Callable[[str], None]
 
@@ -62,8 +62,8 @@ class Node:
         """Start the components that do not run or are ill, and return their names."""
         parts = components(self._settings)
         started: list[str] = []
-        # The rest would only fail and try again until there is an API server.
-        for group in ([part for part in parts if not part.needs_api], [part for part in parts if part.needs_api]):
+        for stage in sorted({part.stage for part in parts}):
+            group = [part for part in parts if part.stage == stage]
             started += [part.name for part in group if self._ensure_component(init, part)]
             self._wait(group)
         self._report(f"started {', '.join(started)}" if started else "everything was running")
@@ -174,7 +174,7 @@ class Node:
                 lambda images=images, source=source: (  # type: ignore[misc]
                     "" if images.items() <= self._loaded(init).items() else f"{source} was imported, but is not there"
                 ),
-                deadline=30,
+                deadline=_START_SECONDS,
                 hint=f"see {self._settings.logs}/containerd.log",
             )
             self._report(f"loaded {source} in {time.monotonic() - started:.1f} s")

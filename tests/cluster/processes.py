@@ -37,7 +37,7 @@ def marks(settings: Settings, component: str) -> dict[str, str]:
 def find_processes(settings: Settings) -> list[Process]:
     """Return the cluster's processes, the oldest first."""
     mark = f"{NODE}={settings.state}".encode()
-    folders = [folder for folder in Path("/proc").iterdir() if folder.name.isdecimal()]
+    folders = Path("/proc").glob("[0-9]*")  # none where there is no /proc
     found = [process for folder in folders if (process := _read(folder, mark))]
     return sorted(found, key=lambda process: -process.age)
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster import lifecycle
 from tests.cluster.api import Json
 from tests.cluster.client import Cluster
 from tests.cluster.images import write_program_archive
-from tests.cluster.lifecycle import engine, is_up
 from tests.cluster.node import Node
 from tests.cluster.processes import Process, find_component, find_init, find_processes, kill_process
 from tests.cluster.settings import Settings, load_settings
@@ -38,7 +38,7 @@ FAULTY = "7"
 @pytest.fixture
 def faulty() -> Generator[Cluster]:
     """Give a cluster that may be hurt."""
-    if not isinstance(engine(load_settings()), Node):
+    if not isinstance(lifecycle.engine(load_settings()), Node):
         pytest.skip("faults are done to processes of the node that is made of real programs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MODELWRIGHT_CLUSTER_INDEX", FAULTY)
@@ -101,7 +101,7 @@ def job(name: str, *arguments: str, claim: str | None = None) -> Json:
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {"name": name},
-        "spec": {"backoffLimit": 3, "template": {"spec": spec}},
+        "spec": {"backoffLimit": 0, "template": {"spec": spec}},
     }
 
 
@@ -126,9 +126,7 @@ def test_job_workload_and_service(cluster: Cluster, namespace: str, tmp_path: Pa
 def test_nothing_leaves_the_machine(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
     load_probe(tmp_path)
     for name, target in (("by-name", "http://example.com/"), ("by-address", "http://192.0.2.2/")):
-        spec = job(name, "get", target)
-        spec["spec"]["backoffLimit"] = 0
-        cluster.apply(spec, namespace)
+        cluster.apply(job(name, "get", target), namespace)
         cluster.wait("jobs.batch", name, namespace, reached("failed", 1))
     assert "no such host" in cluster.kubectl("logs", "job/by-name", "-n", namespace)
     assert "unreachable" in cluster.kubectl("logs", "job/by-address", "-n", namespace)
@@ -160,9 +158,10 @@ def test_claims_are_provisioned_and_cleaned_up(cluster: Cluster, namespace: str,
 
 @pytest.mark.usefixtures("cluster")
 def test_a_running_cluster_is_left_alone() -> None:
-    before = {(process.component, process.pid) for process in find_processes(load_settings())}
+    before = lifecycle.status()
+    assert all(state.problem == "" for state in before)
     command("up")
-    assert {(process.component, process.pid) for process in find_processes(load_settings())} >= before
+    assert lifecycle.status() == before
     assert "well" in command("status")
 
 
@@ -176,10 +175,10 @@ def test_repair(faulty: Cluster, tmp_path: Path) -> None:
     for name in ("kube-apiserver", "kubelet", "etcd", "containerd"):
         killed = component(settings, name)
         kill_process(killed)
-        assert not is_up()
+        assert not lifecycle.is_up()
         command("up")
         assert component(settings, name).pid != killed.pid
-        assert is_up()
+        assert lifecycle.is_up()
         assert faulty.http("web", "default").status == 200
 
     # The whole node at once, as in a crash of the machine: containers start anew, objects and volumes stay.
@@ -205,9 +204,9 @@ def test_an_interrupted_up_is_resumed(faulty: Cluster) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         interrupted.send_signal(signal.SIGKILL)
-    assert not is_up()
+    assert not lifecycle.is_up()
     command("up")
-    assert is_up()
+    assert lifecycle.is_up()
     assert faulty.kubectl("get", "nodes", "-o", "name").strip() == f"node/{settings.name}"
 
 
