@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from modelwright_operator import api
 from modelwright_operator.decide.training import retry_delay_seconds
 from modelwright_operator.naming import ANNOTATION_RETRY
 from modelwright_operator.reasons import Reason
@@ -148,15 +149,23 @@ def test_the_artifacts_limits_are_as_documented() -> None:
     assert f"{artifact.MAX_MANIFEST_BYTES >> 10} KiB of manifest or {artifact.MAX_BYTES >> 30} GiB altogether" in text
 
 
-def test_the_compute_of_stages_is_as_documented() -> None:
-    requests, limits = training_render.DEFAULT_RESOURCES.requests, training_render.DEFAULT_RESOURCES.limits
-    assert (requests, limits) != (None, None)
+def _compute(given: api.Resources) -> tuple[str, str, str]:
+    """Return CPU and memory asked for and the memory limit, as the pages write them."""
+    requests, limits = given.requests, given.limits
     assert requests is not None
     assert limits is not None
-    said = f"{requests.cpu} CPU and {str(requests.memory).replace('Mi', ' MiB')}"
-    text = " ".join(pages.read(pages.DOCS / "training.md").split())
-    assert said in text
-    assert f"may use {str(limits.memory).replace('Gi', ' GiB')}" in text
+    memory, limit = (re.sub(r"([MG]i)$", r" \1B", str(amount)) for amount in (requests.memory, limits.memory))
+    return f"{requests.cpu} CPU", memory, limit
+
+
+def test_the_compute_of_pods_is_as_documented() -> None:
+    cpu, memory, limit = _compute(training_render.DEFAULT_RESOURCES)
+    asks = f"asks for {cpu} and {memory} and may use {limit}"
+    operations = " ".join(pages.read(pages.DOCS / "operations.md").split())
+    assert asks in " ".join(pages.read(pages.DOCS / "training.md").split())
+    assert f"a training stage {asks}" in operations
+    cpu, memory, limit = _compute(serving_render.DEFAULT_RESOURCES)
+    assert f"a model server asks for {cpu} and {memory} and may use {limit}" in operations
 
 
 def test_the_pauses_between_attempts_are_as_documented() -> None:
