@@ -64,10 +64,11 @@ test-cluster: setup ## Run the tests on the real Kubernetes (KEEP=1 leaves it ru
 test: lint types arch ## Run every check and every test (KEEP=1 leaves the cluster running)
 	@$(on_cluster) $(PYTHON) -m pytest $(PYTEST_ARGS)
 
-# What takes minutes the first time is done here, in sight and outside any test's time limit. The cluster goes when the
-# recipe ends, however it ends, and says so only if that fails: the last line printed is pytest's.
+# What takes minutes the first time is done here, in sight and outside any test's time limit. A cluster that was not
+# running before goes when the recipe ends, however it ends, and says so only if that fails: the last line is pytest's.
 define on_cluster
 set -e; \
+if $(PYTHON) -m tests.cluster status > /dev/null 2>&1; then KEEP=1; fi; \
 down() { [[ -n "$${KEEP:-}" ]] || said=$$($(PYTHON) -m tests.cluster down 2>&1) || echo "$$said" >&2; }; \
 trap down EXIT; \
 $(PYTHON) -m tests.images build; \
