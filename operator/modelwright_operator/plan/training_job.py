@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from modelwright_operator.decide.snapshot import TrainingJobSnapshot
 
 _PROGRESS_SECONDS = 15.0
+_REFUSED_SECONDS = 60.0
+_REPORT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def plan(snapshot: TrainingJobSnapshot) -> Plan:
     if conditions.holds(status.conditions, conditions.COMPLETE) or conditions.holds(status.conditions, conditions.FAILED):
         move = _ended(snapshot)
     elif marks := refused(snapshot.refusals):
-        move = _Move(marks, _values(status), Plan(requeue_after=60.0))
+        move = _Move(marks, _values(status), Plan(requeue_after=_REFUSED_SECONDS))
     else:
         move = _next(snapshot)
     return finish(job, move.marks, move.values, snapshot.now, move.plan)
@@ -64,23 +66,29 @@ def _kept(status: api.TrainingJobStatus) -> tuple[Mark, ...]:
     )
 
 
+def _job_name(snapshot: TrainingJobSnapshot, attempt: int) -> str:
+    return naming.job_name(snapshot.job.metadata.name, snapshot.job.metadata.uid, str(attempt))
+
+
 def _job(snapshot: TrainingJobSnapshot, attempt: int) -> Job | None:
-    name = naming.job_name(snapshot.job.metadata.name, snapshot.job.metadata.uid, str(attempt))
+    name = _job_name(snapshot, attempt)
     return next((item for item in snapshot.jobs if item.name == name and not item.deleting), None)
 
 
 def _ended(snapshot: TrainingJobSnapshot) -> _Move:
     """Leave the result as it is, and let Kubernetes remove the Jobs."""
-    return _Move(_kept(snapshot.job.status), _values(snapshot.job.status), Plan(apply=_expire(snapshot, snapshot.jobs)))
+    expire = Plan(requeue_after=_REFUSED_SECONDS) if snapshot.refusals else Plan(apply=_expire(snapshot, _started(snapshot)))
+    return _Move(_kept(snapshot.job.status), _values(snapshot.job.status), expire)
 
 
-def _expire(snapshot: TrainingJobSnapshot, jobs: Sequence[Job]) -> tuple[Apply, ...]:
+def _expire(snapshot: TrainingJobSnapshot, last: int) -> tuple[Apply, ...]:
+    """Return what lets Kubernetes remove the finished Jobs of all attempts up to the last one given."""
     manifests = [
-        render.batch_job(snapshot.job, int(item.labels.get(naming.LABEL_ATTEMPT, "0")), snapshot.settings, item, expire=True)
-        for item in jobs
-        if item.finished and not item.deleting
+        render.batch_job(snapshot.job, attempt, snapshot.settings, item, expire=True)
+        for attempt in range(1, last + 1)
+        if (item := _job(snapshot, attempt)) is not None and item.finished
     ]
-    return wanted(manifests, jobs)
+    return wanted(manifests, snapshot.jobs)
 
 
 def _started(snapshot: TrainingJobSnapshot) -> int:
@@ -111,16 +119,15 @@ def _start(snapshot: TrainingJobSnapshot, attempt: int, values: Mapping[str, Any
     started = values.get("startedAt") or conditions.rfc3339(snapshot.now)
     marks = conditions.reconciling(Reason.PENDING, f"attempt {attempt} of {job.spec.retry_limit + 1} was started")
     fresh = {**values, "attempt": attempt, "job": name, "startedAt": started, "stage": None, "stages": []}
-    previous = [item for item in snapshot.jobs if item.name != name]
+    confirm = [Confirm(naming.JOBS, name, None)]
+    if attempt > 1 and _job(snapshot, attempt - 1) is None:  # two attempts never run at once
+        confirm.append(Confirm(naming.JOBS, _job_name(snapshot, attempt - 1), None))
     return _Move(
         marks,
         fresh,
         Plan(
-            apply=(*_expire(snapshot, previous), Apply(manifest)),
-            confirm=(
-                Confirm(naming.TRAINING_JOBS, job.metadata.name, job.metadata.resource_version),
-                Confirm(naming.JOBS, name, None),
-            ),
+            apply=(*_expire(snapshot, attempt - 1), Apply(manifest)),
+            confirm=(Confirm(naming.TRAINING_JOBS, job.metadata.name, job.metadata.resource_version), *confirm),
             requeue_after=_PROGRESS_SECONDS,
         ),
     )
@@ -177,16 +184,23 @@ def _run(snapshot: TrainingJobSnapshot, attempt: int, current: Job) -> _Move:
     return _Move(conditions.reconciling(Reason.RUNNING, f"{of}: stage {values['stage']}"), values, keep)
 
 
+def _unreported(snapshot: TrainingJobSnapshot, broken: training.Broken) -> bool:
+    """Tell whether the pod's end may still be on its way: pods and Jobs are watched apart, and either may come first."""
+    lacking = broken.reason in {Reason.RESULT_MISSING, Reason.POD_LOST}
+    return lacking and broken.failed_at is not None and (snapshot.now - broken.failed_at).total_seconds() < _REPORT_SECONDS
+
+
 def _judge(snapshot: TrainingJobSnapshot, attempt: int, current: Job) -> _Move:
     seen = training.outcome(current, snapshot.pods)
     values = {**_recorded(snapshot, attempt, current), **_stages(seen.stages)}
     match seen:
         case training.Trained():
             return _complete(snapshot, seen, values)
-        case training.Broken():
+        case training.Broken() if not _unreported(snapshot, seen):
             return _broken(snapshot, attempt, seen, values)
-        case training.InProgress():  # a finished Job is never in progress; the next event tells more
-            return _Move(conditions.reconciling(Reason.RUNNING, "the attempt is ending"), values, Plan(requeue_after=5.0))
+        case training.Broken() | training.InProgress():
+            marks = conditions.reconciling(Reason.RUNNING, "the attempt ended; waiting for what its pod reports")
+            return _Move(marks, values, Plan(requeue_after=_REPORT_SECONDS))
         case _:
             assert_never(seen)
 
