@@ -30,9 +30,9 @@ def owned(cluster: Cluster, release: str) -> dict[str, Any]:
     return {f"{item['kind']}/{item['metadata']['name']}": item for item in found}
 
 
-def allowed(cluster: Cluster, account: str, verb: str, resource: str, namespace: str) -> bool:
-    question = ["auth", "can-i", verb, resource, "-n", namespace, "--as", account]
-    return cluster.kubectl(*question, check=False).strip().endswith("yes")
+def allowed(cluster: Cluster, account: str, question: str, namespace: str) -> bool:
+    words = ["auth", "can-i", *question.split(), "-n", namespace, "--as", account]
+    return cluster.kubectl(*words, check=False).strip().endswith("yes")
 
 
 def test_an_upgrade_with_the_same_values_changes_nothing(cluster: Cluster, release: str) -> None:
@@ -71,7 +71,7 @@ def test_the_operator_may_do_its_work_and_nothing_else(cluster: Cluster, release
     account = f"system:serviceaccount:{release}:{name.removesuffix('-metrics')}"
     lease = next(item["metadata"]["name"] for key, item in owned(cluster, release).items() if key.startswith("Lease/"))
     answers = {
-        question: allowed(cluster, account, *question.split(), release)
+        question: allowed(cluster, account, question, release)
         for question in (
             "create jobs.batch",
             "delete deployments.apps",
@@ -83,7 +83,7 @@ def test_the_operator_may_do_its_work_and_nothing_else(cluster: Cluster, release
     }
     assert answers == dict.fromkeys(answers, True)
     refused = {
-        question: allowed(cluster, account, *question.split(), release)
+        question: allowed(cluster, account, question, release)
         for question in (
             "get secrets",
             "create pods",
