@@ -42,6 +42,11 @@ def read(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
+def flat(path: Path) -> str:
+    """Return a page's text on one line, for phrases that may be broken anywhere."""
+    return " ".join(read(path).split())
+
+
 def blocks(path: Path, language: str = "") -> list[Block]:
     """Return a page's fenced blocks, of one language if one is named."""
     found = [

@@ -99,4 +99,4 @@ def test_the_supported_kubernetes_is_that_of_the_chart() -> None:
     minor = re.search(r">=(1\.\d+)", chart["kubeVersion"])
     assert minor is not None
     for name in ("README.md", "docs/operations.md"):
-        assert f"Kubernetes {minor[1]} or newer" in pages.read(pages.REPOSITORY / name)
+        assert f"Kubernetes {minor[1]} or newer" in pages.flat(pages.REPOSITORY / name)

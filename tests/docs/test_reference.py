@@ -57,7 +57,7 @@ def test_what_pods_report_is_documented() -> None:
 
 
 def test_the_retry_annotation_is_documented_as_it_is() -> None:
-    assert f"{ANNOTATION_RETRY}=2" in pages.read(_REFERENCE / "reasons.md")
+    assert f"{ANNOTATION_RETRY}=2" in pages.flat(_REFERENCE / "reasons.md")
 
 
 def _leaves(values: dict[str, Any], path: str = "") -> dict[str, Any]:
@@ -119,7 +119,7 @@ def test_alerts_use_metrics_that_exist() -> None:
 
 
 def test_the_servers_limits_are_as_documented() -> None:
-    text = pages.read(_REFERENCE / "server.md")
+    text = pages.flat(_REFERENCE / "server.md")
     settings, limits = serving.ServerSettings(model_name="m", model_version="v"), messages.Limits()
     body = settings.max_body_bytes
     waiting = f"{dataplane.MAX_WAITING}, or {dataplane.MAX_WAITING_BYTES >> 20} MiB of arrays"
@@ -144,7 +144,7 @@ def test_the_servers_limits_are_as_documented() -> None:
 
 
 def test_the_artifacts_limits_are_as_documented() -> None:
-    text = pages.read(_REFERENCE / "artifact.md")
+    text = pages.flat(_REFERENCE / "artifact.md")
     assert f"more than {artifact.MAX_FILES} files" in text
     assert f"{artifact.MAX_MANIFEST_BYTES >> 10} KiB of manifest or {artifact.MAX_BYTES >> 30} GiB altogether" in text
 
@@ -161,8 +161,8 @@ def _compute(given: api.Resources) -> tuple[str, str, str]:
 def test_the_compute_of_pods_is_as_documented() -> None:
     cpu, memory, limit = _compute(training_render.DEFAULT_RESOURCES)
     asks = f"asks for {cpu} and {memory} and may use {limit}"
-    operations = " ".join(pages.read(pages.DOCS / "operations.md").split())
-    assert asks in " ".join(pages.read(pages.DOCS / "training.md").split())
+    operations = pages.flat(pages.DOCS / "operations.md")
+    assert asks in pages.flat(pages.DOCS / "training.md")
     assert f"a training stage {asks}" in operations
     cpu, memory, limit = _compute(serving_render.DEFAULT_RESOURCES)
     assert f"a model server asks for {cpu} and {memory} and may use {limit}" in operations
@@ -170,4 +170,4 @@ def test_the_compute_of_pods_is_as_documented() -> None:
 
 def test_the_pauses_between_attempts_are_as_documented() -> None:
     first = ", ".join(str(retry_delay_seconds(attempt)) for attempt in (1, 2, 3))
-    assert f"{first} … at most {retry_delay_seconds(100)} seconds" in pages.read(_REFERENCE / "reasons.md")
+    assert f"{first} … at most {retry_delay_seconds(100)} seconds" in pages.flat(_REFERENCE / "reasons.md")
