@@ -13,7 +13,6 @@ class Reason(StrEnum):
     NAME_CONFLICT = "NameConflict"
     FORBIDDEN = "Forbidden"
     CHILD_REJECTED = "ChildRejected"
-    PROGRESSING = "Progressing"
 
     # what keeps a pod from running
     PENDING = "Pending"

@@ -42,7 +42,7 @@ class Installation:
 
 
 def image_values(references: Mapping[str, str]) -> list[str]:
-    """Return helm's `--set` values that select these images."""
+    """Return helm's `--set-string` values that select these images (a tag may be all digits)."""
     return [
         f"images.{name}.{key}={value}"
         for name, reference in references.items()
@@ -54,7 +54,8 @@ def install(cluster: Cluster, *values: str) -> Installation:
     """Build, load and install what is in the checkout; further values are given as helm's `--set` takes them."""
     references = images.build()
     load(list(references.values()))
-    settings = [argument for value in (*image_values(references), *values) for argument in ("--set", value)]
+    settings = [argument for value in image_values(references) for argument in ("--set-string", value)]
+    settings += [argument for value in values for argument in ("--set", value)]
     cluster.helm(
         *("upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace"),
         *("--wait", "--timeout", "3m", *settings),

@@ -115,12 +115,14 @@ class TrainingJobSpec(Model):
     )
     target: Column = Field(description="Column to predict (sklearn:// data sets call it target).")
     task: Literal["Auto", "Classification", "Regression"] = Field(
-        default="Auto", description="Auto: decided by the target's values."
+        default="Auto", description="Auto: what the estimator is, a classifier or a regressor."
     )
     columns: Columns | None = Field(default=None, description="Which columns are what; absent: found from the data.")
     trainer: Trainer = Field(description="How to train.")
     evaluation: Evaluation = Field(
-        default_factory=lambda: Evaluation(holdout_percent=25), description="Which rows judge the model; 25 percent by default."
+        default_factory=lambda: Evaluation(holdout_percent=25),
+        description="Which rows judge the model; 25 percent by default.",
+        json_schema_extra={"default": {"holdoutPercent": 25}},
     )
     seed: Annotated[int, Field(ge=0, le=2147483647)] = Field(
         default=0, description="Seed of every random choice: same data and seed, same model digest."

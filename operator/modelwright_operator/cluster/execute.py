@@ -12,6 +12,7 @@ import structlog
 
 from modelwright_operator import naming
 from modelwright_operator.cluster.gather import now
+from modelwright_operator.cluster.store import owner_of
 from modelwright_operator.decide.conditions import rfc3339
 from modelwright_operator.decide.observed import Child
 from modelwright_operator.errors import Conflict, NotFound, NotOurs, OperatorError
@@ -92,17 +93,19 @@ class Executor:
         plural = plural_of(apply.manifest)
         namespace = apply.manifest["metadata"]["namespace"]
         if apply.observed is not None:
-            metadata = {**apply.manifest["metadata"], "uid": apply.observed.uid}
             try:
-                answer = await self._kube.apply(plural, {**apply.manifest, "metadata": metadata}, force=True)
-            except Conflict:
+                self._store.put(plural, await self._change(plural, apply, apply.observed))
+            except (Conflict, NotFound) as error:
                 await self.refresh(plural, namespace, apply.name)
-                raise
-            self._store.put(plural, answer)
+                raise Conflict(str(error)) from error
             return
         live = await self.refresh(plural, namespace, apply.name)
         if live is not None:
             owned = apply.manifest["metadata"].get("ownerReferences")
+            if owned and Child(live).controller_uid == resource.metadata.uid and owner_of(live) != owner_of(apply.manifest):
+                # Ours, but somebody took away the labels by which it is found.
+                self._store.put(plural, await self._change(plural, apply, Child(live)))
+                return
             if owned and Child(live).controller_uid != resource.metadata.uid:
                 self._store.remove(plural, namespace, apply.name)
                 message = (
@@ -113,6 +116,17 @@ class Executor:
             message = f"{apply.kind} {apply.name} was there already"
             raise Conflict(message)
         self._store.put(plural, await self._kube.apply(plural, apply.manifest, force=False))
+
+    async def _change(self, plural: str, apply: Apply, observed: Child) -> dict[str, Any]:
+        metadata = {**apply.manifest["metadata"], "uid": observed.uid}
+        if not apply.replace:
+            return await self._kube.apply(plural, {**apply.manifest, "metadata": metadata}, force=True)
+        metadata |= {
+            "resourceVersion": observed.resource_version,
+            "labels": {**observed.labels, **metadata["labels"]},
+            "annotations": {**observed.annotations, **metadata["annotations"]},
+        }
+        return await self._kube.replace(plural, {**apply.manifest, "metadata": metadata})
 
     async def _delete(self, delete: Delete) -> None:
         child = delete.child

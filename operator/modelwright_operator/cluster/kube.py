@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Raw = dict[str, Any]
 
 _APPLY: Final = "application/apply-patch+yaml"
+_JSON_PATCH: Final = "application/json-patch+json"
 _PAGE: Final = 500
 _NOT_FOUND: Final = 404
 _CONFLICT: Final = 409
@@ -142,6 +143,23 @@ class Kube:
             query=query,
             body=manifest,
             content_type=_APPLY,
+            subject=(manifest["kind"], metadata["name"]),
+        )
+
+    async def replace(self, resource: str, manifest: Raw) -> Raw:
+        """Put a child's whole spec, labels and annotations back, if it still has the resourceVersion in the manifest."""
+        metadata = manifest["metadata"]
+        return await self._call(
+            "PATCH",
+            path(resource, metadata["namespace"], metadata["name"]),
+            query={"fieldManager": naming.FIELD_MANAGER},
+            body=[
+                {"op": "replace", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+                {"op": "add", "path": "/metadata/labels", "value": metadata["labels"]},
+                {"op": "add", "path": "/metadata/annotations", "value": metadata["annotations"]},
+                {"op": "replace", "path": "/spec", "value": manifest["spec"]},
+            ],
+            content_type=_JSON_PATCH,
             subject=(manifest["kind"], metadata["name"]),
         )
 

@@ -40,13 +40,25 @@ def owner_of(raw: Raw) -> Owner | None:
     return Owner(kind, raw["metadata"]["namespace"], name) if kind and name else None
 
 
+def spec_managers(raw: Raw) -> list[str]:
+    """Return who owns parts of the spec, as `manager/operation`: anybody but us has edited a child by hand."""
+    entries: Iterable[Raw] = raw["metadata"].get("managedFields") or ()
+    return sorted(
+        {
+            f"{entry.get('manager', '')}/{entry.get('operation', '')}"
+            for entry in entries
+            if entry.get("subresource", "") in {"", "scale"} and "f:spec" in (entry.get("fieldsV1") or {})
+        }
+    )
+
+
 def trim(resource: str, raw: Raw) -> Raw:
-    """Drop what is never read and is most of the size."""
+    """Drop what is never read and is most of the size; of the managed fields only the spec's managers are kept."""
     api_version, kind = naming.RESOURCES[resource]
     metadata = {key: value for key, value in raw["metadata"].items() if key != "managedFields"}
     if annotations := metadata.get("annotations"):
         metadata["annotations"] = {key: value for key, value in annotations.items() if key != _LAST_APPLIED}
-    trimmed = {**raw, "apiVersion": api_version, "kind": kind, "metadata": metadata}
+    trimmed = {**raw, "apiVersion": api_version, "kind": kind, "metadata": metadata, "managers": spec_managers(raw)}
     if resource == naming.PODS:
         status = raw.get("status") or {}
         trimmed.pop("spec", None)

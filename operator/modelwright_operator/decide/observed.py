@@ -80,6 +80,17 @@ class Child:
         return next((str(owner["uid"]) for owner in owners if owner.get("controller")), None)
 
     @property
+    def managers(self) -> Sequence[str]:
+        """Who owns parts of its spec, as `manager/operation`."""
+        managers: Sequence[str] = self.raw.get("managers") or ()
+        return managers
+
+    @property
+    def edited(self) -> bool:
+        """Whether anybody but the operator has changed its spec."""
+        return any(not manager.startswith(f"{naming.FIELD_MANAGER}/") for manager in self.managers)
+
+    @property
     def spec(self) -> Raw:
         """Its spec."""
         return self.raw.get("spec") or _EMPTY
@@ -133,9 +144,9 @@ class Container:
         return (self.raw.get("state") or {}).get("terminated")
 
     @property
-    def last_terminated(self) -> Raw | None:
-        """How it ended, now or before its last restart."""
-        return self.terminated or (self.raw.get("lastState") or {}).get("terminated")
+    def previous(self) -> Raw | None:
+        """How it ended before its last restart, if it was restarted."""
+        return (self.raw.get("lastState") or {}).get("terminated")
 
     @property
     def started_at(self) -> datetime | None:

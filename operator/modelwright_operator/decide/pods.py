@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from modelwright_operator.reasons import Reason, reported
+from modelwright_server.contract import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from modelwright_operator.decide.observed import Container, Pod
 
@@ -80,20 +81,49 @@ def _container(container: Container) -> Problem | None:
             f"container {container.name} cannot be created: {cut(container.waiting_message)}",
             lasting=True,
         )
-    ended = container.last_terminated
-    if ended is not None and ended.get("reason") == "OOMKilled":
-        return Problem(
-            Reason.OUT_OF_MEMORY,
-            f"container {container.name} was killed at its memory limit; raise it in the spec's resources",
-            lasting=True,
-        )
-    if waiting == "CrashLoopBackOff" and ended is not None:
+    if container.ready:  # whatever happened before
+        return None
+    if (said := _reported(container.terminated or container.previous)) is not None:
+        return said
+    before = container.previous
+    if before is not None and before.get("reason") == "OOMKilled":
+        return _out_of_memory(container)
+    if waiting == "CrashLoopBackOff" and before is not None:
         return Problem(
             Reason.CRASH_LOOPING,
-            f"container {container.name} keeps ending with exit code {ended.get('exitCode')}: {cut(str(ended.get('message', '')))}",
+            f"container {container.name} keeps ending with exit code {before.get('exitCode')}: {cut(str(before.get('message', '')))}",
             lasting=True,
         )
     return None
+
+
+def _out_of_memory(container: Container) -> Problem:
+    return Problem(
+        Reason.OUT_OF_MEMORY,
+        f"container {container.name} was killed at its memory limit; raise it in the spec's resources",
+        lasting=True,
+    )
+
+
+def _reported(ended: Mapping[str, Any] | None) -> Problem | None:
+    """Return what a container said at its end; None where it is no message of ours."""
+    if ended is None or ended.get("exitCode") == ExitCode.DONE:
+        return None
+    try:
+        said = json.loads(str(ended.get("message", "")))
+    except ValueError:
+        return None
+    if not isinstance(said, dict) or "reason" not in said:
+        return None
+    reason = reported(str(said["reason"]), Reason.CRASH_LOOPING)
+    return Problem(reason, cut(str(said.get("message", ""))), lasting=ended.get("exitCode") == ExitCode.PERMANENT)
+
+
+def killed(pods: Sequence[Pod]) -> Problem | None:
+    """Return the problem of pods that ended, for good, at their memory limit."""
+    ended = (container for pod in pods for container in pod.containers if container.terminated is not None)
+    found = (_out_of_memory(container) for container in ended if (container.terminated or {}).get("reason") == "OOMKilled")
+    return next(found, None)
 
 
 def problem(pods: Sequence[Pod]) -> Problem | None:
@@ -108,15 +138,3 @@ def problem(pods: Sequence[Pod]) -> Problem | None:
         candidates = (_unscheduled(pod), *(_container(container) for container in pod.containers))
         found.extend(candidate for candidate in candidates if candidate is not None)
     return min(found, key=lambda item: not item.lasting, default=None)
-
-
-def reported_failure(message: str) -> Problem | None:
-    """Return what a serving container's termination message says; None where it is no message of ours."""
-    try:
-        said = json.loads(message)
-    except ValueError:
-        return None
-    if not isinstance(said, dict) or "reason" not in said:
-        return None
-    reason = reported(str(said["reason"]), Reason.CRASH_LOOPING)
-    return Problem(reason, cut(str(said.get("message", ""))), lasting=True)

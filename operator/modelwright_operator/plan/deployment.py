@@ -19,10 +19,8 @@ from modelwright_operator.reasons import Reason
 from modelwright_operator.render import serving
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from modelwright_operator.decide.conditions import Mark
-    from modelwright_operator.decide.observed import Child, Pod, Workload
+    from modelwright_operator.decide.observed import Child, Workload
     from modelwright_operator.decide.pods import Problem
     from modelwright_operator.decide.snapshot import DeploymentSnapshot
     from modelwright_operator.render.common import Manifest
@@ -162,33 +160,19 @@ def _available(snapshot: DeploymentSnapshot, tracks: _Tracks) -> Mark:
 
 def _trouble(snapshot: DeploymentSnapshot, revision: api.Revision) -> Problem | None:
     own = [pod for pod in snapshot.pods if pod.labels.get(naming.LABEL_REVISION) == revision.revision]
-    if (found := _init_failure(own)) is not None or (found := pods.problem(own)) is not None:
+    found = pods.problem(own)
+    if found is not None and found.lasting:
         return found
     workload = _workload(snapshot, revision)
     condition = workload.condition("Progressing") if workload is not None else None
     if condition is not None and condition.get("reason") == "ProgressDeadlineExceeded":
-        return pods.Problem(
-            Reason.PROGRESS_DEADLINE_EXCEEDED,
-            f"{revision.version} was not ready within spec.progressDeadlineSeconds; see the pods with "
-            f"kubectl get pods -l {naming.LABEL_REVISION}={revision.revision}",
-            lasting=True,
-        )
+        look = f"see the pods with kubectl get pods -l {naming.LABEL_REVISION}={revision.revision}"
+        message = f"{revision.version} was not ready within spec.progressDeadlineSeconds: {found.message if found else look}"
+        return pods.Problem(Reason.PROGRESS_DEADLINE_EXCEEDED, message, lasting=True)
     failure = workload.condition("ReplicaFailure") if workload is not None else None
     if failure is not None and failure.get("status") == "True":
         return pods.Problem(Reason.POD_REJECTED, pods.cut(str(failure.get("message", ""))), lasting=True)
-    return None
-
-
-def _init_failure(own: Sequence[Pod]) -> Problem | None:
-    """Return what fetch or server said at their end: more exact than the crash loop it leads to."""
-    for pod in own:
-        for container in pod.containers:
-            ended = container.last_terminated
-            if pod.deleting or container.ready or ended is None or ended.get("exitCode") == 0:
-                continue
-            if (found := pods.reported_failure(str(ended.get("message", "")))) is not None:
-                return found
-    return None
+    return found
 
 
 def _marks(

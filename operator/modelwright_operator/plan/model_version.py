@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _FIRST = "1"
 _USERS = 50
+_INT64 = 2**63
 
 _Verdict = tuple[tuple["Mark", ...], dict[str, Any], Plan]
 
@@ -132,7 +133,7 @@ def _verify(snapshot: ModelVersionSnapshot, attempt: str, values: Mapping[str, A
         return marks, fresh, Plan(apply=(Apply(manifest),), confirm=(confirm,), requeue_after=30.0)
     own = [pod for pod in snapshot.pods if pod.controller_uid == job.uid]
     if job.finished:
-        return _result(job, own, fresh)
+        return _result(version, job, own, fresh)
     keep = Plan(apply=wanted([verification.batch_job(version, attempt, snapshot.settings, job)], snapshot.jobs), requeue_after=30.0)
     if (trouble := pods.problem(own)) is not None and trouble.lasting:
         marks = conditions.stalled(trouble.reason, trouble.message)
@@ -156,12 +157,13 @@ def _message(own: Sequence[Pod]) -> dict[str, Any]:
     return parsed if isinstance(parsed, dict) else {}
 
 
-def _result(job: Job, own: Sequence[Pod], values: dict[str, Any]) -> _Verdict:
+def _result(version: api.ModelVersion, job: Job, own: Sequence[Pod], values: dict[str, Any]) -> _Verdict:
     said = _message(own)
-    retry = f"mend it, then: kubectl annotate mv NAME {naming.ANNOTATION_RETRY}=2 --overwrite"
+    again = f"kubectl annotate mv {version.metadata.name} {naming.ANNOTATION_RETRY}=$(date +%s) --overwrite"
+    retry = f"mend it, then: {again}"
     if job.has("Complete"):
         size = said.get("sizeBytes")
-        found: dict[str, Any] = {"sizeBytes": size} if isinstance(size, int) and size >= 0 else {}
+        found: dict[str, Any] = {"sizeBytes": size} if type(size) is int and 0 <= size < _INT64 else {}
         try:
             given = schema.Schema.model_validate({**said["schema"], **({"task": said["task"]} if "task" in said else {})})
             found["schema"] = given.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -169,7 +171,7 @@ def _result(job: Job, own: Sequence[Pod], values: dict[str, Any]) -> _Verdict:
             pass  # too large for a message, or not to be believed: the artifact has it
         return _accepted(Reason.VERIFIED, "the artifact is what its digest says, and the model runs"), {**values, **found}, Plan()
     reason = reported(str(said.get("reason", "")), Reason.ARTIFACT_INVALID)
-    trouble = pods.problem(own)
+    trouble = pods.killed(own) or pods.problem(own)
     if "reason" not in said and trouble is not None:
         return _rejected(trouble.reason, f"{trouble.message}; {retry}"), values, Plan()
     text = pods.cut(str(said.get("message", "the verification Job left no message; see its log")))

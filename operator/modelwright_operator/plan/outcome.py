@@ -36,6 +36,15 @@ class Apply:
     observed: Child | None = None
 
     @property
+    def replace(self) -> bool:
+        """Whether to put the whole spec back: applying cannot remove what others, or an earlier replacement, own."""
+        return (
+            self.observed is not None
+            and self.kind != "Job"
+            and any(manager != f"{naming.FIELD_MANAGER}/Apply" for manager in self.observed.managers)
+        )
+
+    @property
     def kind(self) -> str:
         """Kubernetes kind of the child."""
         return str(self.manifest["kind"])
@@ -99,10 +108,18 @@ class Plan:
 
 
 def differs(manifest: Manifest, observed: Child) -> bool:
-    """Tell whether a child has to be applied: something wanted is missing, or something once wanted no longer is."""
+    """Tell whether a child has to be written.
+
+    Something wanted is missing, something once wanted no longer is, or somebody else put something into its spec. (What
+    others may put into a Job does nothing: its template cannot be changed.)
+    """
     applied = naming.ANNOTATION_APPLIED
-    return observed.annotations.get(applied) != manifest["metadata"]["annotations"][applied] or not contains(
-        observed.raw, {key: value for key, value in manifest.items() if key not in {"apiVersion", "kind"}}
+    return (
+        observed.annotations.get(applied) != manifest["metadata"]["annotations"][applied]
+        or (observed.edited and observed.kind != "Job")
+        or not contains(
+            observed.raw, {key: value for key, value in manifest.items() if key not in {"apiVersion", "kind"}}
+        )
     )
 
 

@@ -149,6 +149,15 @@ def pod_settings(pod: meta.Pod | None) -> dict[str, Any]:
     }
 
 
+def _first_template(observed: Child | None) -> Manifest | None:
+    """Return the template that a child was made with; None: there is none, or somebody spoilt it."""
+    try:
+        template = json.loads(observed.annotations[naming.ANNOTATION_TEMPLATE]) if observed is not None else None
+    except (KeyError, ValueError):
+        return None
+    return template if isinstance(template, dict) else None
+
+
 def manifest(model: BaseModel, api_version: str, kind: str, observed: Child | None = None) -> Manifest:
     """Return the manifest to apply.
 
@@ -162,10 +171,8 @@ def manifest(model: BaseModel, api_version: str, kind: str, observed: Child | No
     }
     annotations: dict[str, str] = body["metadata"].setdefault("annotations", {})
     if "template" in body.get("spec", {}):
-        kept = observed.annotations.get(naming.ANNOTATION_TEMPLATE) if observed is not None else None
-        annotations[naming.ANNOTATION_TEMPLATE] = kept or naming.canonical_json(body["spec"]["template"])
-        if kept:
-            body["spec"]["template"] = json.loads(kept)
+        body["spec"]["template"] = _first_template(observed) or body["spec"]["template"]
+        annotations[naming.ANNOTATION_TEMPLATE] = naming.canonical_json(body["spec"]["template"])
     annotations[naming.ANNOTATION_APPLIED] = naming.short_hash(body)
     return body
 

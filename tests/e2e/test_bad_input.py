@@ -1,0 +1,430 @@
+"""What users get wrong: refused when applied, or said in a condition soon after, and nothing that serves is touched."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from modelwright_operator import api, naming
+from modelwright_operator.render import serving, training
+from modelwright_operator.settings import Settings
+from tests.cluster.settings import ClusterError
+from tests.e2e.fixtures import (
+    CLAIM,
+    DEPLOYMENTS,
+    JOBS,
+    VERSIONS,
+    Object,
+    Team,
+    claim,
+    condition,
+    deployment,
+    is_true,
+    rows_body,
+    training_job,
+)
+from tests.e2e.test_serving import Clients
+from tests.support.claims import run_in_claim, write_files
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+    from concurrent.futures import Future
+
+pytestmark = pytest.mark.cluster
+
+SOON = 30  # seconds within which bad input must be answered
+DIGEST = "sha256:" + "0" * 64
+DATA = "raw"  # the claim with the tables below
+NO_IMAGE = "localhost/modelwright/none:none"
+ROW = [[14.0] * 30]
+
+TABLES = {
+    "empty.csv": "a,b,target\n" + "1,2,\n3,4,\n" * 20,
+    "texts.csv": "a,b,target\n" + "1,2,high\n3,4,low\n" * 20,
+    "lonely.csv": "a,b,target\n" + "1,2,0\n3,4,1\n" * 20 + "5,6,2\n",
+    "holes.csv": "a,b,target\n" + "1,,0\n3,4,1\n" * 20,
+    "right.csv": "a,b,target\n" + "1,2,0\n3,4,1\n" * 20,
+}
+
+
+def version(name: str, **artifact: str) -> Object:
+    return {
+        "apiVersion": "modelwright.dev/v1alpha1",
+        "kind": "ModelVersion",
+        "metadata": {"name": name},
+        "spec": {
+            "model": "cancer",
+            "artifact": {"uri": "pvc://modelwright-models/nothing", "digest": DIGEST, **artifact},
+        },
+    }
+
+
+def sklearn(estimator: str, preprocessing: str = "Auto", **parameters: Any) -> Object:
+    settings = {"estimator": f"sklearn.{estimator}", "parameters": parameters, "preprocessing": preprocessing}
+    return {"trainer": {"sklearn": settings}}
+
+
+def table(name: str) -> Object:
+    return {"data": [{"name": "all", "uri": f"pvc://{DATA}/{name}"}]}
+
+
+# Refused when applied: the object, and words its refusal must have, the field first.
+
+LATEST = {"name": "cancer", "follow": "Latest"}
+REFUSED: Mapping[str, tuple[Object, tuple[str, ...]]] = {
+    "unknown field": (training_job("bad", epochs=3), ("unknown field", "epochs")),
+    "unknown nested field": (
+        deployment("bad", LATEST, server={"thread": 1}),
+        ("unknown field", "thread", "spec.server"),
+    ),
+    "wrong type": (training_job("bad", seed="seven"), ("spec.seed", "integer")),
+    "wrong type of a list": (training_job("bad", data={"name": "all"}), ("spec.data", "array")),
+    "estimator outside scikit-learn": (
+        training_job("bad", trainer={"sklearn": {"estimator": "os.system"}}),
+        ("spec.trainer.sklearn.estimator", "sklearn"),
+    ),
+    "estimator that is a function": (
+        training_job("bad", **sklearn("utils.estimator_html_repr")),
+        ("spec.trainer.sklearn.estimator",),
+    ),
+    "no trainer": (training_job("bad", trainer={}), ("spec.trainer", "sklearn", "required")),
+    "no data": (training_job("bad", data=[]), ("spec.data", "at least 1")),
+    "two data sets of one name": (
+        training_job("bad", data=[{"name": "all", "uri": "sklearn://iris"}] * 2),
+        ("spec.data[1]", "Duplicate"),
+    ),
+    "address of another kind": (
+        training_job("bad", data=[{"name": "all", "uri": "file:///etc/passwd"}]),
+        ("spec.data[0].uri", "pvc://"),
+    ),
+    "digest that is none": (
+        training_job("bad", data=[{"name": "all", "uri": "sklearn://iris", "digest": "md5:1"}]),
+        ("spec.data[0].digest", "sha256:"),
+    ),
+    "two ways to hold out": (
+        training_job("bad", evaluation={"holdout": "all", "holdoutPercent": 10}),
+        ("exactly one of holdout and holdoutPercent",),
+    ),
+    "holdout that is no data set": (
+        training_job("bad", evaluation={"holdout": "test"}),
+        ("spec.evaluation.holdout", "spec.data"),
+    ),
+    "holdout that leaves nothing": (
+        training_job("bad", evaluation={"holdout": "all"}),
+        ("spec.evaluation.holdout", "add a data set"),
+    ),
+    "whole data held out": (
+        training_job("bad", evaluation={"holdoutPercent": 100}),
+        ("spec.evaluation.holdoutPercent", "90"),
+    ),
+    "negative retries": (training_job("bad", retryLimit=-1), ("spec.retryLimit", "0")),
+    "name of a TrainingJob": (training_job("bad.name"), ("name of a TrainingJob", "lower-case")),
+    "long name of a TrainingJob": (training_job("a" * 58), ("name of a TrainingJob", "57")),
+    "name of a model": (training_job("bad", model="Big Model"), ("spec.model",)),
+    "someone else's label": (
+        training_job("bad", pod={"labels": {"modelwright.dev/kind": "x"}}),
+        ("spec.pod.labels", "choose another prefix"),
+    ),
+    "negative replicas": (deployment("bad", LATEST, replicas=-1), ("spec.replicas", "greater than or equal to 0")),
+    "version and name": (
+        deployment("bad", {"version": "v", **LATEST}),
+        ("spec.model", "either spec.model.version, or spec.model.name"),
+    ),
+    "neither version nor name": (
+        deployment("bad", {}),
+        ("spec.model", "either spec.model.version, or spec.model.name"),
+    ),
+    "name without follow": (deployment("bad", {"name": "cancer"}), ("spec.model", "spec.model.follow go together")),
+    "name of a Deployment": (deployment("9bad", LATEST), ("name of a Deployment", "start with a letter")),
+    "long name of a Deployment": (deployment("a" * 36, LATEST), ("name of a Deployment", "35")),
+    "name of another's Service": (deployment("bad-canary", LATEST), ("name of a Deployment", "-canary")),
+    "artifact elsewhere": (version("bad", uri="https://example.org/model"), ("spec.artifact.uri", "pvc://")),
+    "artifact without digest": (version("bad", digest="latest"), ("spec.artifact.digest", "sha256:")),
+    "name of a ModelVersion": (version("bad.name"), ("name of a ModelVersion", "lower-case")),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_is_refused_when_applied(shared: Team, case: str) -> None:
+    bad, words = REFUSED[case]
+    with pytest.raises(ClusterError) as refusal:
+        shared.apply(bad)
+    said = str(refusal.value)
+    assert [word for word in words if word not in said] == [], said
+
+
+@pytest.mark.parametrize(
+    ("resource", "given", "path", "value"),
+    [
+        (JOBS, training_job("settled", suspend=True), "seed", 8),
+        (JOBS, training_job("settled", suspend=True), "resources", {"limits": {"memory": "1Gi"}}),
+        (JOBS, training_job("settled", suspend=True), "data", [{"name": "all", "uri": "sklearn://iris"}]),
+        (
+            VERSIONS,
+            version("settled"),
+            "artifact",
+            {"uri": "pvc://modelwright-models/nothing", "digest": DIGEST[:-1] + "1"},
+        ),
+        (VERSIONS, version("settled"), "model", "other"),
+    ],
+)
+def test_what_was_run_or_published_cannot_be_changed(
+    shared: Team, resource: str, given: Object, path: str, value: object
+) -> None:
+    shared.apply(given)
+    with pytest.raises(ClusterError, match=f"spec.{path} cannot be changed.*create another one"):
+        shared.patch(resource, "settled", {"spec": {path: value}})
+
+
+# Said in a condition: what a TrainingJob is given, the reason, and words of the message, the field first.
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """Bad input of a TrainingJob, and what must be said of it."""
+
+    spec: Object
+    reason: str
+    words: tuple[str, ...]
+
+
+WRONG: Mapping[str, Wrong] = {
+    "data-set": Wrong(
+        {"data": [{"name": "all", "uri": "sklearn://titanic"}]},
+        "DataNotFound",
+        ("data set 'all'", "sklearn://titanic", "there are breast_cancer"),
+    ),
+    "file": Wrong(table("wrong.csv"), "DataNotFound", ("data set 'all'", "wrong.csv", "its folder holds")),
+    "digest": Wrong(
+        {"data": [{"name": "all", "uri": f"pvc://{DATA}/right.csv", "digest": DIGEST}]},
+        "DataDigestMismatch",
+        ("data set 'all'", DIGEST, "restore the data, or set the digest"),
+    ),
+    "target": Wrong(
+        {**table("right.csv"), "target": "targets"}, "TargetInvalid", ("target 'targets'", "did you mean target?")
+    ),
+    "empty-target": Wrong(table("empty.csv"), "TargetInvalid", ("target 'target' is empty",)),
+    "text-target": Wrong(
+        {**table("texts.csv"), **sklearn("linear_model.Ridge")},
+        "TargetInvalid",
+        ("target 'target' is not numeric", "use a classifier"),
+    ),
+    "lonely-class": Wrong(table("lonely.csv"), "TargetInvalid", ("target 'target'", "single row (2)", "add rows")),
+    "missing-numbers": Wrong(
+        {**table("holes.csv"), **sklearn("linear_model.LogisticRegression", "None")},
+        "DataInvalid",
+        ("missing", "trainer.sklearn.preprocessing to Auto"),
+    ),
+    "estimator": Wrong(
+        {**table("right.csv"), **sklearn("linear_model.LogisticRegresion")},
+        "EstimatorInvalid",
+        ("trainer.sklearn.estimator", "did you mean LogisticRegression"),
+    ),
+    "parameter": Wrong(
+        {**table("right.csv"), **sklearn("linear_model.LogisticRegression", iterations=3)},
+        "EstimatorInvalid",
+        ("trainer.sklearn.parameters", "'iterations'"),
+    ),
+    "no-converter": Wrong(
+        {**table("right.csv"), **sklearn("neighbors.NearestCentroid")},
+        "ConversionFailed",
+        ("trainer.sklearn.estimator: NearestCentroid", "choose another estimator"),
+    ),
+    "parity": Wrong(
+        sklearn("calibration.CalibratedClassifierCV", method="isotonic"),
+        "ParityFailed",
+        ("row", "CalibratedClassifierCV", "choose others"),
+    ),
+    "model-claim": Wrong(
+        {**table("right.csv"), "storage": {"uri": "pvc://nowhere/models"}},
+        "VolumeClaimNotFound",
+        ("PersistentVolumeClaim nowhere", "create it"),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def answers(shared: Team) -> Generator[Mapping[str, Future[Object]]]:
+    """Apply all wrong TrainingJobs, a few at a time as the node is small; give what becomes of each."""
+
+    def answer(name: str, wrong: Wrong) -> Object:
+        shared.apply(training_job(name, **wrong.spec))
+        return shared.wait(JOBS, name, is_true("Stalled"), deadline=SOON)
+
+    shared.apply(claim(DATA), claim())
+    write_files(shared, DATA, {name: text.encode() for name, text in TABLES.items()})
+    with ThreadPoolExecutor(3) as pool:
+        yield {name: pool.submit(answer, name, wrong) for name, wrong in WRONG.items()}
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_is_said_in_a_condition(answers: Mapping[str, Future[Object]], case: str) -> None:
+    wrong, seen = WRONG[case], answers[case].result()
+    stalled = condition(seen, "Stalled")
+    assert stalled["reason"] == wrong.reason, stalled
+    assert [word for word in wrong.words if word not in stalled["message"]] == [], stalled["message"]
+    assert condition(seen, "Ready")["status"] == "False"
+    assert not condition(seen, "Reconciling")
+    if wrong.reason != "VolumeClaimNotFound":  # all others are final
+        assert condition(seen, "Failed")["status"] == "True"
+        assert seen["status"]["attempt"] == 1, "what a retry cannot mend is not retried"
+        failed = [stage for stage in seen["status"]["stages"] if stage["state"] == "Failed"]
+        assert [(stage["exitCode"], stage["message"]) for stage in failed] == [(2, stalled["message"])]
+
+
+def test_a_job_goes_on_by_itself_once_its_claim_is_there(shared: Team, answers: Mapping[str, Future[Object]]) -> None:
+    answers["model-claim"].result()
+    shared.apply(claim("nowhere"))
+    seen = shared.wait(JOBS, "model-claim", is_true("Complete"), deadline=60)
+    assert seen["status"]["attempt"] == 1
+
+
+def test_a_name_taken_by_another_version_is_said_and_the_job_goes_on_once_it_is_free(
+    shared: Team, answers: Mapping[str, Future[Object]]
+) -> None:
+    answers["file"].result()  # the claim has its tables
+    spec = {**table("right.csv"), "model": "taken"}
+    shared.apply(training_job("taken-first", **spec))
+    made = shared.wait(JOBS, "taken-first", is_true("Complete"), deadline=60)["status"]["modelVersion"]
+    shared.cluster.delete(VERSIONS, made, shared.namespace)
+    foreign = version(made)
+    shared.apply(foreign)
+    shared.apply(training_job("taken-second", **spec))
+    seen = shared.wait(JOBS, "taken-second", is_true("Stalled", "NameConflict"), deadline=SOON)
+    assert f"ModelVersion {made} exists" in condition(seen, "Stalled")["message"]
+    assert shared.get(VERSIONS, made)["spec"]["artifact"]["digest"] == DIGEST
+    shared.cluster.delete(VERSIONS, made, shared.namespace)
+    seen = shared.wait(JOBS, "taken-second", is_true("Complete"), deadline=SOON)
+    assert seen["status"]["modelVersion"] == made
+    assert shared.get(VERSIONS, made)["spec"]["provenance"]["trainingJob"]["uid"] == seen["metadata"]["uid"]
+
+
+# Images: one setting of the operator, right in the tests. The children below are what an operator with a wrong one
+# left behind; pods once rendered are never rendered anew, so the present operator works on with them.
+
+MISSET = Settings(serving_image=NO_IMAGE, training_image=NO_IMAGE)
+
+
+def test_an_image_that_is_not_there_is_said_of_a_training_job(shared: Team) -> None:
+    shared.apply(training_job("no-image", suspend=True))
+    waiting = shared.wait(JOBS, "no-image", is_true("Suspended"))
+    shared.apply(training.batch_job(api.TrainingJob.model_validate(waiting), 1, MISSET))
+    shared.patch(JOBS, "no-image", {"spec": {"suspend": False}})
+    seen = shared.wait(JOBS, "no-image", is_true("Stalled"), deadline=SOON)
+    assert_no_image(seen, "fetch")
+    shared.patch(JOBS, "no-image", {"spec": {"suspend": True}})
+
+
+def assert_no_image(seen: Object, container: str) -> None:
+    stalled = condition(seen, "Stalled")
+    assert stalled["reason"] == "ImagePullFailed", stalled
+    assert f"image {NO_IMAGE} of container {container} cannot be pulled" in stalled["message"]
+    assert "check the image's name" in stalled["message"]
+
+
+# Serving goes on.
+
+
+@pytest.fixture(scope="module")
+def cancer(shared: Team) -> Object:
+    """Train the model that the tests below serve; return its ModelVersion."""
+    made = shared.train("cancer")["status"]["modelVersion"]
+    return shared.wait(VERSIONS, made, is_true("Verified"))
+
+
+def copies(team: Team, published: Object, *names: str) -> list[Object]:
+    """Copy a published artifact; return a verified ModelVersion of each copy."""
+    source = published["spec"]["artifact"]["uri"].removeprefix(f"pvc://{CLAIM}/")
+    program = f"import shutil; [shutil.copytree({source!r}, name) for name in {list(names)}]"
+    run_in_claim(team, CLAIM, program)
+    digest = published["spec"]["artifact"]["digest"]
+    team.apply(*(version(name, uri=f"pvc://{CLAIM}/{name}", digest=digest) for name in names))
+    return [team.wait(VERSIONS, name, is_true("Verified")) for name in names]
+
+
+def test_what_serves_goes_on_while_its_deployment_is_pointed_at_broken_versions(shared: Team, cancer: Object) -> None:
+    deleted, altered = copies(shared, cancer, "deleted", "altered")
+    good = cancer["metadata"]["name"]
+    shared.apply(deployment("steady", {"version": good}), version("unverified", uri=f"pvc://{CLAIM}/unverified"))
+    shared.wait(DEPLOYMENTS, "steady", is_true("Ready"))
+    shared.wait(VERSIONS, "unverified", is_true("Stalled", "ArtifactNotFound"))
+    damage = "import os, shutil; shutil.rmtree('deleted'); os.truncate('altered/model.onnx', 100)"
+    run_in_claim(shared, CLAIM, damage)
+    broken = {
+        "nowhere": ("VersionNotFound", "spec.model.version: there is no ModelVersion nowhere"),
+        "unverified": ("VersionNotVerified", "ModelVersion unverified was not accepted (ArtifactNotFound)"),
+        deleted["metadata"]["name"]: ("ArtifactNotFound", f"pvc://{CLAIM}/deleted"),
+        altered["metadata"]["name"]: ("DigestMismatch", "model.onnx has 100 bytes"),
+    }
+    address = shared.get("services", "steady")["spec"]["clusterIP"]
+    with Clients(address, "/v2/models/cancer/infer", kept=1, fresh=1) as load:
+        for name, (reason, words) in broken.items():
+            shared.patch(DEPLOYMENTS, "steady", {"spec": {"model": {"version": name}}})
+            seen = shared.wait(DEPLOYMENTS, "steady", is_true("Stalled", reason), deadline=SOON)
+            assert words in condition(seen, "Stalled")["message"]
+            assert seen["status"]["stable"]["version"] == good
+            assert is_true("Available")(seen)
+        assert f"{good} goes on answering" in condition(seen, "Stalled")["message"]
+        shared.patch(DEPLOYMENTS, "steady", {"spec": {"model": {"version": good}}})
+        shared.wait(DEPLOYMENTS, "steady", is_true("Ready"), deadline=SOON)
+    assert set(load.answers) == {good}, load.answers
+    assert load.answers[good] > 100
+
+
+def test_an_artifact_deleted_before_anything_serves_is_said(shared: Team, cancer: Object) -> None:
+    copies(shared, cancer, "gone")
+    run_in_claim(shared, CLAIM, "import shutil; shutil.rmtree('gone')")
+    shared.apply(deployment("early", {"version": "gone"}))
+    seen = shared.wait(DEPLOYMENTS, "early", is_true("Stalled", "ArtifactNotFound"), deadline=SOON)
+    assert f"pvc://{CLAIM}/gone" in condition(seen, "Stalled")["message"]
+    assert condition(seen, "Available")["status"] == "False"
+
+
+def test_a_service_of_another_stays_untouched_and_the_deployment_goes_on_once_it_is_gone(
+    shared: Team, cancer: Object
+) -> None:
+    foreign = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "taken"},
+        "spec": {"selector": {"app": "another"}, "ports": [{"port": 80}]},
+    }
+    shared.apply(foreign, deployment("taken", {"version": cancer["metadata"]["name"]}))
+    before = shared.get("services", "taken")
+    seen = shared.wait(DEPLOYMENTS, "taken", is_true("Stalled", "NameConflict"), deadline=SOON)
+    message = condition(seen, "Stalled")["message"]
+    assert "Service taken exists" in message
+    assert "delete or rename it, or choose another name" in message
+    assert shared.get("services", "taken") == before
+    shared.cluster.delete("services", "taken", shared.namespace)
+    shared.wait(DEPLOYMENTS, "taken", is_true("Ready"), deadline=SOON)
+    assert shared.infer("taken", rows_body(ROW))["model_version"] == cancer["metadata"]["name"]
+
+
+def test_an_image_that_is_not_there_is_said_of_a_deployment(shared: Team, cancer: Object) -> None:
+    name = cancer["metadata"]["name"]
+    shared.apply(deployment("no-image", {"version": name}, replicas=0))
+    resting = shared.wait(DEPLOYMENTS, "no-image", is_true("Ready", "ScaledToZero"))
+    found = api.Deployment.model_validate(resting)
+    assert found.status.stable is not None
+    revision = found.status.stable.revision
+    wrong = serving.workload(found, api.ModelVersion.model_validate(cancer), revision, MISSET)
+    template = wrong["metadata"]["annotations"][naming.ANNOTATION_TEMPLATE]
+    workload = naming.workload_name("no-image", revision)
+    shared.patch("deployments.apps", workload, {"metadata": {"annotations": {naming.ANNOTATION_TEMPLATE: template}}})
+    shared.wait("deployments.apps", workload, lambda seen: NO_IMAGE in json.dumps((seen or {}).get("spec")))
+    shared.patch(DEPLOYMENTS, "no-image", {"spec": {"replicas": 1}})
+    seen = shared.wait(DEPLOYMENTS, "no-image", is_true("Stalled"), deadline=SOON)
+    assert_no_image(seen, naming.FETCH_CONTAINER)
+    shared.cluster.delete(DEPLOYMENTS, "no-image", shared.namespace)
+
+
+def test_a_second_version_of_one_name_is_refused_and_changes_nothing(shared: Team, cancer: Object) -> None:
+    with pytest.raises(ClusterError, match=r"spec\.artifact cannot be changed"):
+        shared.apply(version(cancer["metadata"]["name"]))
+    assert shared.get(VERSIONS, cancer["metadata"]["name"])["spec"] == cancer["spec"]

@@ -1,0 +1,157 @@
+"""The operator killed, away or late: the same end, nothing twice, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.fixtures import DEPLOYMENTS, JOBS, OURS, VERSIONS, Object, Team, claim, deployment, is_true, training_job
+from tests.support.installation import NAMESPACE, Installation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+pytestmark = pytest.mark.cluster
+
+CHILDREN = ("jobs.batch", "pods", "deployments.apps", "replicasets.apps", "services", "poddisruptionbudgets.policy")
+
+
+def scale_operator(installation: Installation, replicas: int) -> None:
+    """Send the operator of the installation away, or fetch it back."""
+    cluster, name = installation.cluster, installation.workload
+    cluster.kubectl("scale", f"deployment/{name}", f"--replicas={replicas}", "-n", NAMESPACE)
+    cluster.wait(
+        "deployments.apps", name, NAMESPACE, lambda seen: seen and seen["status"].get("readyReplicas", 0) == replicas
+    )
+    if not replicas:
+        selector = "app.kubernetes.io/name=modelwright"
+        cluster.wait(
+            "deployments.apps", name, NAMESPACE, lambda _: not cluster.find("pods", NAMESPACE, selector), deadline=60
+        )
+
+
+@pytest.fixture
+def away(installation: Installation) -> Generator[Installation]:
+    """Give the installation with its operator away; it comes back afterwards."""
+    scale_operator(installation, 0)
+    yield installation
+    scale_operator(installation, 1)
+
+
+class Process:
+    """The operator as a process of this machine, to be killed at will and started again at once."""
+
+    def __init__(self, installation: Installation, namespace: str) -> None:
+        self._environment = installation.cluster.environment | {
+            "MODELWRIGHT_SERVING_IMAGE": installation.images["serving"],
+            "MODELWRIGHT_TRAINING_IMAGE": installation.images["training"],
+            "MODELWRIGHT_WATCH_NAMESPACES": namespace,
+            "MODELWRIGHT_HEALTH_PORT": "18191",
+            "MODELWRIGHT_METRICS_PORT": "18192",
+        }
+        self._log = Path(tempfile.mkdtemp()) / "operator.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.kills = 0
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            command = [sys.executable, "-m", "modelwright_operator"]
+            self._process = subprocess.Popen(command, env=self._environment, stderr=log, cwd=self._log.parent)
+
+    def kill(self) -> None:
+        assert self._process is not None
+        assert self._process.poll() is None, self.log()
+        os.kill(self._process.pid, 9)
+        self._process.wait()
+        self.kills += 1
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+
+@pytest.fixture
+def process(away: Installation, namespace: str) -> Generator[Process]:
+    """Give the operator as a process that the test may kill."""
+    started = Process(away, namespace)
+    started.start()
+    yield started
+    started.kill()
+
+
+def stage_is(name: str) -> Callable[[Object | None], object]:
+    """Tell whether the run has come to that stage, or past it."""
+    order = ["fetch", "train", "evaluate", "publish"]
+
+    def holds(seen: Object | None) -> bool:
+        stage = ((seen or {}).get("status") or {}).get("stage")
+        return stage in order[order.index(name) :]
+
+    return holds
+
+
+@pytest.mark.timeout(400)
+def test_killed_at_each_stage_it_ends_as_if_nothing_had_happened(process: Process, team: Team) -> None:
+    team.apply(claim(), training_job("first"), deployment("scores", {"name": "cancer", "follow": "Latest"}))
+    moments: list[tuple[str, str, Callable[[Object | None], object]]] = [
+        (JOBS, "first", lambda seen: seen and seen["status"].get("attempt") == 1),
+        *((JOBS, "first", stage_is(stage)) for stage in ("fetch", "train", "evaluate", "publish")),
+        (JOBS, "first", is_true("Complete")),
+        (DEPLOYMENTS, "scores", lambda seen: seen and seen["status"].get("canary")),
+        (DEPLOYMENTS, "scores", lambda seen: seen and seen["status"].get("stable")),
+    ]
+    for resource, name, moment in moments:
+        team.wait(resource, name, moment, deadline=90)
+        process.kill()
+        process.start()
+    team.wait(DEPLOYMENTS, "scores", is_true("Ready"), deadline=60)
+    job = team.wait(JOBS, "first", is_true("Complete"))
+    assert process.kills == len(moments)
+    assert job["status"]["attempt"] == 1
+    assert len(team.find("jobs.batch")) == 1
+    assert [item["metadata"]["name"] for item in team.find(VERSIONS)] == [job["status"]["modelVersion"]]
+    assert len(team.find("deployments.apps")) == 1
+    assert "Traceback" not in process.log()
+
+
+def test_deleting_leaves_no_child(team: Team) -> None:
+    team.train("first")
+    team.apply(deployment("scores", {"name": "cancer", "follow": "Latest"}, replicas=2))
+    team.wait(DEPLOYMENTS, "scores", is_true("Ready"))
+    delete_all(team)
+
+
+def test_deleting_leaves_no_child_while_the_operator_is_away(team: Team, away: Installation) -> None:
+    assert away.images
+    scale_operator(away, 1)
+    team.train("first")
+    team.apply(deployment("scores", {"name": "cancer", "follow": "Latest"}, replicas=2))
+    team.wait(DEPLOYMENTS, "scores", is_true("Ready"))
+    scale_operator(away, 0)
+    delete_all(team)
+
+
+def delete_all(team: Team) -> None:
+    for resource in OURS:
+        for item in team.find(resource):
+            team.cluster.delete(resource, item["metadata"]["name"], team.namespace)
+    anything = "app.kubernetes.io/managed-by=modelwright"
+
+    def nothing_left(_: Object | None) -> bool:
+        return not any(team.find(resource, anything) for resource in CHILDREN if resource != "replicasets.apps")
+
+    team.cluster.wait("namespaces", team.namespace, None, nothing_left, deadline=60)
+    assert not any(team.find(resource) for resource in OURS)
+
+
+def test_work_goes_on_where_it_stood_when_the_operator_comes_back(team: Team, away: Installation) -> None:
+    team.apply(claim(), training_job("first"), deployment("scores", {"name": "cancer", "follow": "Latest"}))
+    assert team.get(JOBS, "first")["status"]["observedGeneration"] == -1
+    scale_operator(away, 1)
+    team.wait(DEPLOYMENTS, "scores", is_true("Ready"), deadline=120)
+    assert team.get(JOBS, "first")["status"]["attempt"] == 1
