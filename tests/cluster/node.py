@@ -146,7 +146,7 @@ class Node:
             if process and component.health and not answers(component.health):
                 problem = f"does not answer at {component.health}"
             states.append(State(component.name, process.pid if process else None, problem))
-        if init and settings.kubeconfig.exists():
+        if not any(state.problem for state in states):  # else they would only wait for what is known to be missing
             states.append(State("node", None, node_problem(Api(settings.kubeconfig), settings)))
             states.append(State("dns", None, dns_problem(settings)))
         return states
