@@ -1,4 +1,5 @@
 """Training on a team's own tables, and what happens to runs that fail, wait or are stopped."""
+# ruff: noqa: PD011 - `values` is the training package's own attribute, not pandas'
 
 from __future__ import annotations
 

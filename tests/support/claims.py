@@ -1,4 +1,4 @@
-"""Files in a claim, brought there by a short pod as a user would bring them."""
+"""Files in a claim, brought there by short pods as users would bring them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def write_files(team: Team, claim: str, files: Mapping[str, bytes]) -> None:
 
 
 def run_in_claim(team: Team, claim: str, program: str, *, files: str | None = None) -> str:
-    """Run a Python program in a claim's root folder and return what it printed; `files` is a ConfigMap seen at /files."""
+    """Run a Python program in a claim's root folder; return what it printed. `files` is a ConfigMap, seen at /files."""
     name = f"claim-{secrets.token_hex(4)}"
     volumes: list[dict[str, Any]] = [{"name": "claim", "persistentVolumeClaim": {"claimName": claim}}]
     mounts = [{"name": "claim", "mountPath": _FOLDER}]
