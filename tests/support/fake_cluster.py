@@ -19,6 +19,7 @@ from tests.support.clock import Clock
 from tests.support.copying import copied
 
 Raw = dict[str, Any]
+_APPLIED_BY_US: Raw = {"manager": naming.FIELD_MANAGER, "operation": "Apply", "fieldsV1": {"f:spec": {}}}
 _READS = {"get", "list", "get_lease"}
 
 
@@ -111,8 +112,27 @@ class FakeCluster:
                 message = f"conflict with another manager: {field}"
                 raise Conflict(message)
             merged = merging.merge(current or self._blank(key), last, body)
-            self._store(key, merged)
+            self._store(key, _managed(merged, _APPLIED_BY_US, *_managers(current or {})))
             self._owned.setdefault(key, {})[naming.FIELD_MANAGER] = body
+            return copied(self.objects[key])
+
+    async def replace(self, resource: str, manifest: Raw) -> Raw:
+        _check_json(manifest)
+        metadata = manifest["metadata"]
+        key = Key(resource, metadata["namespace"], metadata["name"])
+        with self._request("replace", resource, key.name):
+            current = self._found(key)
+            self._check_uid(key, current, metadata["uid"])
+            if metadata["resourceVersion"] != current["metadata"]["resourceVersion"]:
+                message = f"{key.name}: the object has been modified"
+                raise Conflict(message)
+            given = {name: current["metadata"][name] for name in ("uid", "creationTimestamp")}
+            body = _body(manifest)
+            whole = {**body, "metadata": {**body["metadata"], **given}}
+            if "status" in current:
+                whole["status"] = current["status"]
+            kept = [entry for entry in _managers(current) if entry == _APPLIED_BY_US]
+            self._store(key, _managed(whole, {**_APPLIED_BY_US, "operation": "Update"}, *kept))
             return copied(self.objects[key])
 
     async def apply_status(self, resource: str, metadata: Mapping[str, str], status: Mapping[str, Any]) -> Raw:
@@ -197,6 +217,9 @@ class FakeCluster:
         key = Key(resource, namespace, name)
         changed = copied(self._found(key))
         change(changed)
+        if not merging.equal(changed.get("spec"), self._found(key).get("spec")):
+            editor = {**_APPLIED_BY_US, "manager": "kubectl-edit", "operation": "Update"}
+            changed = _managed(changed, editor, *_managers(changed))
         self._store(key, changed)
         return self.objects[key]
 
@@ -344,8 +367,19 @@ def resource_of(raw: Mapping[str, Any]) -> str:
     return next(plural for plural, known in naming.RESOURCES.items() if known == identity)
 
 
+def _managers(raw: Raw) -> list[Raw]:
+    return list(raw.get("metadata", {}).get("managedFields", ()))
+
+
+def _managed(raw: Raw, *entries: Raw) -> Raw:
+    """Return the object with these managers of its spec, each once."""
+    unique = [entry for index, entry in enumerate(entries) if entry not in entries[:index]]
+    ordered = sorted(unique, key=lambda entry: (str(entry["manager"]), str(entry["operation"])))
+    return {**raw, "metadata": {**raw["metadata"], "managedFields": ordered}}
+
+
 def _body(manifest: Raw) -> Raw:
-    metadata = {name: value for name, value in manifest["metadata"].items() if name != "uid"}
+    metadata = {name: value for name, value in manifest["metadata"].items() if name not in {"uid", "resourceVersion"}}
     return copied({**{name: value for name, value in manifest.items() if name != "status"}, "metadata": metadata})
 
 

@@ -47,7 +47,7 @@ def plan(snapshot: DeploymentSnapshot) -> Plan:
     manifests = _children(snapshot, tracks)
     observed: tuple[Child, ...] = (*snapshot.workloads, *snapshot.children)
     applies = wanted(manifests, observed)
-    stale = _stale(snapshot, tracks, settled=not promoted and not applies)
+    stale = _stale(snapshot, tracks, settled=not promoted and not applies and not snapshot.refusals)
     marks = _marks(snapshot, tracks, choice)
     confirm = (
         (Confirm(naming.DEPLOYMENTS, deployment.metadata.name, deployment.metadata.resource_version),)
@@ -81,7 +81,7 @@ def _workload(snapshot: DeploymentSnapshot, revision: api.Revision | None) -> Wo
 
 
 def _ready(snapshot: DeploymentSnapshot, revision: api.Revision) -> bool:
-    """Tell whether a revision could take all the traffic: every pod asked for is ready, and at least one was asked for."""
+    """Tell whether a revision could take all the traffic: every pod asked for is ready (of none, all are)."""
     workload = _workload(snapshot, revision)
     replicas = snapshot.deployment.spec.replicas
     return workload is not None and workload.observed and workload.wanted == replicas and workload.ready >= replicas

@@ -74,7 +74,8 @@ def _verdict(snapshot: ModelVersionSnapshot) -> _Verdict:
     settled = decided is not None and decided.status != "Unknown"
     if decided is not None and settled and (decided.status == "True" or tried == attempt):
         make = _accepted if decided.status == "True" else _rejected
-        return make(decided.reason, decided.message), values, Plan(apply=_expire(snapshot))
+        expire = Plan(requeue_after=60.0) if snapshot.refusals else Plan(apply=_expire(snapshot))
+        return make(decided.reason, decided.message), values, expire
     if (made := _made_by_job(snapshot)) is not None:
         marks, wait = made
         return marks, values, Plan(requeue_after=30.0 if wait else None)
