@@ -1,0 +1,144 @@
+"""Everything the operator creates, as YAML to read in a review."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from modelwright_operator import api, naming
+from modelwright_operator.decide.training import Trained
+from modelwright_operator.render import serving, training, verification
+from modelwright_operator.render.version import model_version_of
+from modelwright_training import contract
+from tests.golden.conftest import FOLDER
+from tests.support import builders as make
+from tests.support import kubelet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Raw = dict[str, Any]
+Check = "Callable[[str, Any], None]"
+
+POD = {
+    "labels": {"team": "risk"},
+    "nodeSelector": {"disk": "ssd"},
+    "tolerations": [{"key": "batch", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 60}],
+    "priorityClassName": "low",
+    "imagePullSecrets": [{"name": "registry"}],
+}
+FULL_JOB = (
+    make.training_job("full", model="churn")
+    .spec(
+        source={"repository": "https://git.example.test/churn", "commit": "0123abc"},
+        data=[
+            {"name": "train", "uri": "pvc://lake/churn/*.parquet", "digest": make.digest("e")},
+            {"name": "test", "uri": "pvc://lake/holdout.csv"},
+        ],
+        target="churned",
+        task="Classification",
+        columns={"drop": ["id"], "categorical": ["plan"]},
+        trainer={
+            "sklearn": {
+                "estimator": "sklearn.ensemble.HistGradientBoostingClassifier",
+                "parameters": {"max_iter": 200, "learning_rate": 0.1},
+                "preprocessing": "None",
+            }
+        },
+        evaluation={"holdout": "test"},
+        seed=7,
+        resources={"requests": {"cpu": "1500m", "memory": "1024Mi"}, "limits": {"memory": "1.5Gi"}},
+        pod=POD,
+        storage={"uri": "pvc://registry/models"},
+        activeDeadlineSeconds=7200,
+    )
+)
+
+
+def _job(maker: make.Maker) -> api.TrainingJob:
+    return api.TrainingJob.model_validate(maker.stored())
+
+
+def _version(maker: make.Maker) -> api.ModelVersion:
+    return api.ModelVersion.model_validate(maker.stored())
+
+
+def _deployment(maker: make.Maker) -> api.Deployment:
+    return api.Deployment.model_validate(maker.stored())
+
+
+def _trained() -> Trained:
+    said = {name: contract.parse_message(naming.canonical_json(text), contract.Stage(name)) for name, text in kubelet.results().items()}
+    results: Any = said
+    return Trained((), results["fetch"], results["evaluate"], results["publish"], None)
+
+
+VERSION = _version(make.verified("a"))
+SMALL = _deployment(make.deployment(version=VERSION.metadata.name))
+FULL = _deployment(
+    make.deployment("full", version=VERSION.metadata.name).spec(
+        replicas=3,
+        server={"threads": 2, "resources": {"requests": {"cpu": 1}, "limits": {"memory": "1Gi"}}},
+        pod=POD,
+        progressDeadlineSeconds=120,
+    )
+)
+
+
+def _workload(deployment: api.Deployment) -> Raw:
+    return serving.workload(deployment, VERSION, serving.revision_hash(deployment, VERSION), make.SETTINGS)
+
+
+MANIFESTS: dict[str, Callable[[], Raw]] = {
+    "training-job": lambda: training.batch_job(_job(make.training_job()), 1, make.SETTINGS),
+    "training-job-full": lambda: training.batch_job(_job(FULL_JOB), 2, make.SETTINGS),
+    "training-job-suspended": lambda: training.batch_job(_job(make.training_job().spec(suspend=True)), 1, make.SETTINGS),
+    "training-job-expiring": lambda: training.batch_job(_job(make.training_job()), 1, make.SETTINGS, expire=True),
+    "model-version": lambda: model_version_of(_job(make.training_job()), _trained(), make.SETTINGS.training_image),
+    "verification-job": lambda: verification.batch_job(_version(make.model_version("a")), "1", make.SETTINGS),
+    "workload": lambda: _workload(SMALL),
+    "workload-full": lambda: _workload(FULL),
+    "service": lambda: serving.service(SMALL, serving.revision_hash(SMALL, VERSION)),
+    "disruption-budget": lambda: serving.disruption_budget(FULL, serving.revision_hash(FULL, VERSION)),
+}
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_manifest(name: str, golden: Callable[[str, Raw], None]) -> None:
+    golden(name, MANIFESTS[name]())
+
+
+def test_no_golden_file_is_left_over() -> None:
+    assert {path.stem for path in FOLDER.glob("*.yaml")} == set(MANIFESTS)
+
+
+@pytest.mark.parametrize("name", [name for name in MANIFESTS if name not in {"model-version", "service", "disruption-budget"}])
+def test_pods_meet_the_restricted_standard(name: str) -> None:
+    """https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted, and no token, and no writable root."""
+    pod = MANIFESTS[name]()["spec"]["template"]["spec"]
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert all(not set(volume) - {"name", "emptyDir", "persistentVolumeClaim"} for volume in pod["volumes"])
+    for container in (*pod.get("initContainers", ()), *pod["containers"]):
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert container["resources"]["limits"]["memory"]
+        assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
+        assert "valueFrom" not in str(container.get("env"))
+
+
+def test_stages_see_only_the_storage_they_need() -> None:
+    pod = MANIFESTS["training-job-full"]()["spec"]["template"]["spec"]
+    claims = {volume["name"]: volume["persistentVolumeClaim"]["claimName"] for volume in pod["volumes"] if "emptyDir" not in volume}
+    seen = {
+        container["name"]: sorted(
+            (claims[mount["name"]], mount.get("readOnly", False)) for mount in container["volumeMounts"] if mount["name"] in claims
+        )
+        for container in (*pod["initContainers"], *pod["containers"])
+    }
+    assert seen == {"fetch": [("lake", True)], "train": [], "evaluate": [], "publish": [("registry", False)]}
