@@ -64,6 +64,7 @@ def to_onnx(fitted: Any, features: Features, task: Task) -> Converted:  # noqa: 
         model = _with_inputs(core, features)
         outputs = _with_outputs(model, fitted, task)
         _settle(model)
+        _check_domains(model)
         onnx.checker.check_model(model, full_check=True)
     except MemoryError:
         raise
@@ -205,6 +206,13 @@ def _settle(model: onnx.ModelProto) -> None:
     graph.initializer.extend(constants)
     for index, node in enumerate(graph.node):
         node.name, node.doc_string = f"{node.op_type}_{index}", ""
+
+
+def _check_domains(model: onnx.ModelProto) -> None:
+    """Refuse operators of a single runtime, which the server does not load."""
+    if foreign := sorted({opset.domain for opset in model.opset_import} - OPSETS.keys()):
+        message = f"the graph needs operators of {foreign[0]}"
+        raise ValueError(message)
 
 
 def _uses(node: onnx.NodeProto) -> Sequence[str]:

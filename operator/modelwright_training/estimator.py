@@ -6,10 +6,12 @@ import difflib
 import importlib
 import re
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any, NoReturn, TypeGuard
 
 import numpy as np
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
+from sklearn.utils._param_validation import Interval, RealNotInt
 
 from modelwright_training.contract import JobConfig, Reason, SklearnTrainer, Task
 from modelwright_training.errors import StageError
@@ -18,6 +20,8 @@ from modelwright_training.strict_json import JsonValue
 _PATH = re.compile(r"sklearn(\.[A-Za-z][A-Za-z0-9_]*)+\.[A-Z][A-Za-z0-9]*")
 _NOT_PUBLIC = frozenset({"tests", "externals", "conftest"})
 _NESTED = frozenset({"estimator", "estimators", "base_estimator", "regressor"})
+# Kubernetes drops nulls, and writes 1.0 as 1.
+_TEXTS: Mapping[str, object] = {"None": None, "1": 1, "1.0": 1.0}
 _SEED_LIMIT = 2**31  # some estimators hand the seed to C code
 
 
@@ -34,7 +38,7 @@ def build(trainer: SklearnTrainer, seed: int) -> Any:  # noqa: ANN401 - any esti
         if name not in accepted:
             near = difflib.get_close_matches(name, accepted) or accepted
             _refuse("parameters", f"{trainer.estimator} has no parameter {name!r}; did you mean {', '.join(near)}?")
-    given = {name: _value(value) for name, value in trainer.parameters.items()}
+    given = {name: _value(_settled(kind, name, value)) for name, value in trainer.parameters.items()}
     if "random_state" in accepted and given.get("random_state") is None:
         given["random_state"] = seed % _SEED_LIMIT
     try:
@@ -102,14 +106,31 @@ def _is_estimator_class(found: object) -> TypeGuard[type[Any]]:
 
 
 def _value(value: JsonValue) -> Any:  # noqa: ANN401 - whatever the parameter takes
-    """Return a parameter's value, the text "None" meaning None: Kubernetes drops nulls on their way."""
-    if value == "None":
-        return None
+    """Return a parameter's value, with the texts that stand for what does not survive Kubernetes."""
+    if isinstance(value, str) and value in _TEXTS:
+        return _TEXTS[value]
     if isinstance(value, list):
         return [_value(item) for item in value]
     if isinstance(value, dict):
         return {key: _value(item) for key, item in value.items()}
     return value
+
+
+def _settled(kind: type[Any], name: str, value: JsonValue) -> JsonValue:
+    """Return a whole number as the share that was meant, where the parameter takes shares.
+
+    Raises:
+        StageError: EstimatorInvalid, for a 1 that may be the share of all as well as the number one.
+
+    """
+    if type(value) is not int:
+        return value
+    constraints = getattr(kind, "_parameter_constraints", {}).get(name, ())
+    intervals = [constraint for constraint in constraints if isinstance(constraint, Interval)]
+    share = any(interval.type is RealNotInt and value in interval for interval in intervals)
+    if share and any(interval.type is Integral for interval in intervals):
+        _refuse("parameters", f'{name}: {value} may be a number or a share; write the text "1" or the text "1.0"')
+    return float(value) if share else value
 
 
 def describe(target: Any, task: Task, estimator: object) -> str:  # noqa: ANN401 - an array

@@ -25,6 +25,8 @@ from modelwright_training.contract import Columns, Reason
 from modelwright_training.errors import StageError
 
 MAX_CATEGORIES = 1000  # of one column: each becomes a column of the matrix
+MAX_INPUTS = 1000
+MAX_NAME = 120  # characters; a ModelVersion has room for 128, and some are numbered
 MAX_LOSS = 1e-3  # what rounding to float32 may cost, in standard deviations of the column
 MATRIX_INPUT = "input"
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]")
@@ -135,14 +137,22 @@ def infer(table: Any, columns: Columns, target: str) -> Features:  # noqa: ANN40
     names = [name for name in map(str, table.column_names) if name not in {*columns.drop, target}]
     if not names:
         _refuse("no feature is left: every column is dropped or the target")
+    for name in names:
+        _check_name(name)
     kinds = {name: _kind(name, table.column(name), categorical=name in columns.categorical) for name in names}
     inputs = _input_names(names)
-    return Features(
+    found = Features(
         tuple(
             Feature(name, inputs[name], kind, categorical=kind is Kind.TEXT or name in columns.categorical)
             for name, kind in kinds.items()
         )
     )
+    if len(names) > MAX_INPUTS and not found.is_matrix:
+        _refuse(
+            f"{len(names)} columns of several types would be {len(names)} inputs, more than {MAX_INPUTS}; drop some, or"
+            f" make all numeric (column {found.categorical[0].column!r} is a category)"
+        )
+    return found
 
 
 def extract(table: Any, features: Features) -> Values:  # noqa: ANN401 - Arrow has no types
@@ -201,9 +211,14 @@ def _column(feature: Feature) -> str:
     return feature.column
 
 
-def _kind(name: str, column: Any, *, categorical: bool) -> Kind:  # noqa: ANN401 - Arrow; a table of types
+def _check_name(name: str) -> None:
     if not name or name.startswith("Unnamed: "):
         _refuse(f"column {name!r} has no name in the file (a saved index?); name it, or add it to columns.drop")
+    if len(name) > MAX_NAME or not name.isprintable():
+        _refuse(f"column {name[:MAX_NAME]!r} has a name with control characters or over {MAX_NAME} letters; rename it")
+
+
+def _kind(name: str, column: Any, *, categorical: bool) -> Kind:  # noqa: ANN401 - Arrow; a table of types
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return Kind.TEXT
@@ -219,7 +234,8 @@ def _kind(name: str, column: Any, *, categorical: bool) -> Kind:  # noqa: ANN401
             " categories are texts, or whole numbers without missing values"
         )
     if whole:
-        return Kind.FLOAT if column.null_count else Kind.INTEGER
+        beyond = pa.types.is_uint64(kind) and not categorical
+        return Kind.FLOAT if column.null_count or beyond else Kind.INTEGER
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return Kind.FLOAT
     hint = "convert it to a number, such as days before a date," if pa.types.is_temporal(kind) else "convert it"

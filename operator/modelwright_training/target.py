@@ -14,6 +14,7 @@ from modelwright_training.contract import Reason, Task
 from modelwright_training.errors import StageError
 
 MAX_CLASSES = 1000
+MAX_LABEL = 128  # characters, as in a ModelVersion
 Target = npt.NDArray[Any]
 
 
@@ -58,6 +59,11 @@ def check_trainable(target: Target, name: str, task: Task) -> None:
         return
     if len(values) > MAX_CLASSES:
         _refuse(f"target {name!r} has {len(values)} classes, more than {MAX_CLASSES}; use a regressor, or group them")
+    if long := [value for value in map(str, values) if len(value) > MAX_LABEL or not value.isprintable()]:
+        _refuse(
+            f"target {name!r} has the class {long[0][:MAX_LABEL]!r}, which has control characters or over {MAX_LABEL}"
+            " letters; rename it"
+        )
     if single := [str(value) for value, count in zip(values, counts, strict=True) if count == 1]:
         some = ", ".join(single[:5]) + (", …" if len(single) > 5 else "")  # noqa: PLR2004 - enough to find them
         _refuse(

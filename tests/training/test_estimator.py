@@ -48,6 +48,24 @@ def test_parameters_reach_the_estimator() -> None:
     assert built.get_params()["max_features"] == 0.5  # type: ignore[attr-defined]
 
 
+FOREST = "sklearn.ensemble.RandomForestRegressor"
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "expected"),
+    [(FOREST, "1.0", 1.0), (FOREST, "1", 1), (FOREST, 2, 2), (FOREST, 0.3, 0.3), (HIST_CLASSIFIER, 1, 1.0)],
+)
+def test_shares_survive_kubernetes(path: str, given: object, expected: float) -> None:
+    found = build(path, {"max_features": given}).get_params()["max_features"]  # type: ignore[attr-defined]
+    assert (found, type(found)) == (expected, type(expected))
+
+
+@pytest.mark.parametrize("name", ["max_features", "min_samples_split"])
+def test_one_that_may_be_a_share_is_refused(name: str) -> None:
+    with pytest.raises(StageError, match=f'{name}: 1 may be a number or a share; write the text "1"'):
+        build(FOREST, {name: 1})
+
+
 @pytest.mark.parametrize(("parameters", "state"), [({}, 7), ({"random_state": "None"}, 7), ({"random_state": 3}, 3)])
 def test_random_state_is_always_a_number(parameters: dict[str, object], state: int) -> None:
     assert build(LOGISTIC, parameters).get_params()["random_state"] == state  # type: ignore[attr-defined]
