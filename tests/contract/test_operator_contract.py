@@ -1,0 +1,126 @@
+"""What the operator renders is what servers and stages read; what they report is what the operator understands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from modelwright_operator import api, naming
+from modelwright_operator.api import model_version
+from modelwright_operator.decide import training as judged
+from modelwright_operator.reasons import Reason
+from modelwright_operator.render import serving, training, verification
+from modelwright_server import contract as server_contract
+from modelwright_server import schema
+from modelwright_training import contract as training_contract
+from tests.golden.test_manifests import FULL, FULL_JOB, SMALL, VERSION
+from tests.support import builders as make
+from tests.support import kubelet
+
+Raw = dict[str, Any]
+
+
+def _environment(container: Raw) -> dict[str, str]:
+    return {item["name"]: item["value"] for item in container["env"]}
+
+
+def _containers(manifest: Raw) -> dict[str, Raw]:
+    pod = manifest["spec"]["template"]["spec"]
+    return {container["name"]: container for container in (*pod.get("initContainers", ()), *pod["containers"])}
+
+
+@pytest.mark.parametrize("deployment", [SMALL, FULL], ids=["small", "full"])
+def test_the_server_reads_what_the_workload_sets(deployment: api.Deployment) -> None:
+    manifest = serving.workload(deployment, VERSION, "r", make.SETTINGS)
+    containers = _containers(manifest)
+    settings = server_contract.ServerSettings.from_env(_environment(containers["server"]))
+    assert (settings.model_name, settings.model_version) == ("churn", VERSION.metadata.name)
+    assert (settings.deployment, settings.namespace) == (deployment.metadata.name, "team")
+    assert settings.threads == deployment.spec.server.threads
+    fetch = server_contract.FetchSettings.from_env(_environment(containers["fetch"]))
+    assert (fetch.artifact_uri, fetch.artifact_digest) == (VERSION.spec.artifact.uri, VERSION.spec.artifact.digest)
+    ports = {port["name"]: port["containerPort"] for port in containers["server"]["ports"]}
+    assert ports == {"http": settings.rest_port, "metrics": settings.metrics_port}
+    assert manifest["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > settings.drain_seconds
+
+
+@pytest.mark.parametrize("name", ["fetch", "server"])
+def test_paths_a_serving_container_reads_are_mounted(name: str) -> None:
+    container = _containers(serving.workload(SMALL, VERSION, "r", make.SETTINGS))[name]
+    mounted = {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert server_contract.DEFAULT_MODEL_DIR in mounted
+    if name == "fetch":
+        assert f"{server_contract.DEFAULT_STORES_DIR}/modelwright-models" in mounted
+
+
+def test_the_service_leads_to_the_servers_port() -> None:
+    port = serving.service(SMALL, "r")["spec"]["ports"][0]
+    assert port["port"] == serving.SERVICE_PORT
+    names = {item["name"]: item["containerPort"] for item in _containers(serving.workload(SMALL, VERSION, "r", make.SETTINGS))["server"]["ports"]}
+    assert names.get(port["targetPort"], port["targetPort"]) == server_contract.REST_PORT
+
+
+def test_probes_ask_the_servers_paths() -> None:
+    container = _containers(serving.workload(SMALL, VERSION, "r", make.SETTINGS))["server"]
+    assert container["readinessProbe"]["httpGet"] == {"path": server_contract.READY_PATH, "port": server_contract.REST_PORT}
+    assert container["livenessProbe"]["httpGet"] == {"path": server_contract.LIVE_PATH, "port": server_contract.REST_PORT}
+
+
+def test_the_verification_reads_what_its_job_sets() -> None:
+    manifest = verification.batch_job(VERSION, "1", make.SETTINGS)
+    container = _containers(manifest)[naming.VERIFY_CONTAINER]
+    settings = server_contract.FetchSettings.from_env(_environment(container))
+    assert settings.artifact_digest == VERSION.spec.artifact.digest
+    assert container["command"] == ["python", "-m", server_contract.FETCH_MODULE, server_contract.VERIFY_FLAG]
+    [rule] = [rule for rule in manifest["spec"]["podFailurePolicy"]["rules"] if rule["action"] == "FailJob"]
+    assert rule["onExitCodes"]["values"] == [server_contract.ExitCode.PERMANENT]
+
+
+@pytest.mark.parametrize("maker", [make.training_job(), FULL_JOB], ids=["small", "full"])
+def test_every_stage_reads_the_config_its_job_sets(maker: make.Maker) -> None:
+    job = api.TrainingJob.model_validate(maker.stored())
+    containers = _containers(training.batch_job(job, 1, make.SETTINGS))
+    assert list(containers) == [stage.value for stage in training_contract.Stage]
+    for stage, container in containers.items():
+        config = training_contract.JobConfig.from_json(_environment(container)[training_contract.ENV_JOB])
+        assert config == training.job_config(job, make.SETTINGS)
+        assert container["command"] == ["python", "-m", "modelwright_training", stage]
+    assert (config.model, config.target, config.seed) == ("churn", job.spec.target, job.spec.seed)
+    assert [source.uri for source in config.data] == [data.uri for data in job.spec.data]
+
+
+def test_a_full_config_carries_every_choice() -> None:
+    config = training.job_config(api.TrainingJob.model_validate(FULL_JOB.stored()), make.SETTINGS)
+    assert config.evaluation.holdout == "test"
+    assert config.columns == training_contract.Columns(drop=("id",), categorical=("plan",))
+    assert config.trainer.sklearn.parameters == {"max_iter": 200, "learning_rate": 0.1}
+    assert config.trainer.sklearn.preprocessing is training_contract.Preprocessing.NONE
+    assert config.storage.uri == "pvc://registry/models"
+    assert config.task is training_contract.Task.CLASSIFICATION
+    assert config.source.commit == "0123abc"
+    assert config.data[0].digest == make.digest("e")
+
+
+@pytest.mark.parametrize("reason", [*training_contract.Reason, *server_contract.Reason], ids=str)
+def test_every_reason_a_pod_reports_is_one_of_ours(reason: str) -> None:
+    assert Reason(reason).value == reason
+
+
+@pytest.mark.parametrize("stage", list(training_contract.Stage))
+def test_results_as_the_tests_write_them_are_as_stages_do(stage: training_contract.Stage) -> None:
+    message = training_contract.parse_message(naming.canonical_json(kubelet.results()[stage]), stage)
+    assert message is not None
+    assert not isinstance(message, training_contract.Failure)
+
+
+def test_both_sides_agree_on_exit_codes_and_stages() -> None:
+    assert int(training_contract.ExitCode.PERMANENT) == int(server_contract.ExitCode.PERMANENT) == 2
+    assert judged.STAGES == tuple(training_contract.Stage)
+    assert training_contract.DEFAULT_STORES_DIR == server_contract.DEFAULT_STORES_DIR
+
+
+def test_what_a_verification_reports_of_a_schema_is_a_schema_of_ours() -> None:
+    text = naming.canonical_json({**kubelet.SCHEMA, "outputs": [*kubelet.SCHEMA["outputs"]], "task": "Classification"})
+    document = schema.parse(text.encode()).to_document()
+    assert model_version.Schema.model_validate(document).inputs[0].columns == ["a", "b"]

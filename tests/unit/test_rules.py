@@ -1,0 +1,160 @@
+"""What users may write: schema and CEL rules accept and refuse, as the API server would at apply."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from modelwright_operator.errors import Refused
+from tests.support import builders as make
+from tests.support.fake_cluster import FakeCluster
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Raw = dict[str, Any]
+Change = "Callable[[Raw], object]"
+
+JOB, VERSION, DEPLOYMENT = make.training_job, make.model_version, make.deployment
+
+
+def sklearn(**fields: Any) -> Raw:
+    return {"sklearn": {"estimator": "sklearn.linear_model.LogisticRegression", **fields}}
+
+
+def data(**fields: Any) -> list[Raw]:
+    return [{"name": "train", "uri": "sklearn://iris", **fields}]
+
+
+ACCEPTED = {
+    "a job as small as can be": JOB(),
+    "a job with parameters": JOB().spec(trainer=sklearn(parameters={"C": 0.5, "penalty": "None", "l": [1, 2], "m": {"a": 1}})),
+    "a holdout of its own": JOB().spec(
+        data=[*data(), {"name": "test", "uri": "pvc://lake/a.csv"}], evaluation={"holdout": "test"}
+    ),
+    "globs": JOB().spec(data=data(uri="pvc://lake/2026-*/part-?.parquet")),
+    "a nested estimator": JOB().spec(trainer={"sklearn": {"estimator": "sklearn.ensemble.HistGradientBoostingClassifier"}}),
+    "cpu as a number": JOB().spec(resources={"requests": {"cpu": 1, "memory": "512Mi"}}),
+    "the longest name of a job": JOB("a" * 57),
+    "an imported version": VERSION(),
+    "a version with a schema": VERSION().spec(
+        schema={"inputs": [{"name": "i", "datatype": "FP32", "shape": [-1, 3]}], "outputs": []}
+    ),
+    "a pinned Deployment": DEPLOYMENT(version="churn-1"),
+    "a following Deployment": DEPLOYMENT(),
+    "no replicas": DEPLOYMENT().spec(replicas=0),
+    "the longest name of a Deployment": DEPLOYMENT("a" * 35),
+    "labels of one's own": DEPLOYMENT().spec(pod={"labels": {"team.example.test/cost": "7"}}),
+}
+
+REFUSED: dict[str, tuple[make.Maker, str]] = {
+    "an unknown field": (JOB().spec(gates=[]), "field not declared in schema"),
+    "an unknown nested field": (JOB().spec(trainer={"container": {}}), "field not declared in schema"),
+    "no trainer": (JOB().spec(trainer=None), "trainer: is required"),
+    "no data": (JOB().spec(data=[]), ".spec.data: has 0 items"),
+    "two data sets of one name": (JOB().spec(data=data() * 2), "duplicate"),
+    "an estimator out of reach": (JOB().spec(trainer={"sklearn": {"estimator": "os.system"}}), "estimator"),
+    "an estimator that is a function": (JOB().spec(trainer={"sklearn": {"estimator": "sklearn.base.clone"}}), "estimator"),
+    "an estimator with a dunder": (JOB().spec(trainer={"sklearn": {"estimator": "sklearn.__init__.Os"}}), "estimator"),
+    "a path that is none": (JOB().spec(data=data(uri="/etc/passwd")), "uri"),
+    "a store of a later stage": (JOB().spec(data=data(uri="s3://lake/x")), "uri"),
+    "a digest that is none": (JOB().spec(data=data(digest="sha256:abc")), "digest"),
+    "two kinds of holdout": (
+        JOB().spec(data=[*data(), {"name": "b", "uri": "sklearn://iris"}], evaluation={"holdout": "b", "holdoutPercent": 5}),
+        "exactly one of holdout and holdoutPercent",
+    ),
+    "no kind of holdout": (JOB().spec(evaluation={}), "exactly one of holdout and holdoutPercent"),
+    "a holdout that is no data set": (JOB().spec(evaluation={"holdout": "other"}), "must be the name of a data set"),
+    "a holdout that is all data": (JOB().spec(evaluation={"holdout": "train"}), "leaves no data to train on"),
+    "a holdout of everything": (JOB().spec(evaluation={"holdoutPercent": 100}), "holdoutPercent"),
+    "a seed below zero": (JOB().spec(seed=-1), "seed"),
+    "a seed that is a text": (JOB().spec(seed="7"), "seed"),
+    "too many retries": (JOB().spec(retryLimit=11), "retryLimit"),
+    "a model name in capitals": (JOB().spec(model="Churn"), "model"),
+    "a name of a job too long": (JOB("a" * 58), "57 characters"),
+    "a name with dots": (JOB("a.b"), "lower-case letters"),
+    "an amount that is none": (JOB().spec(resources={"limits": {"memory": "1 GB"}}), "memory"),
+    "a negative amount": (JOB().spec(resources={"limits": {"cpu": "-1"}}), "cpu"),
+    "replicas below zero": (DEPLOYMENT().spec(replicas=-1), "replicas"),
+    "version and name": (DEPLOYMENT().spec(model={"version": "v", "name": "m", "follow": "Latest"}), "either spec.model.version"),
+    "neither version nor name": (DEPLOYMENT().spec(model={}), "either spec.model.version"),
+    "name without follow": (DEPLOYMENT().spec(model={"name": "m"}), "go together"),
+    "follow without name": (DEPLOYMENT().spec(model={"version": "v", "follow": "Latest"}), "go together"),
+    "approval, which is a later stage": (DEPLOYMENT().spec(model={"name": "m", "follow": "LatestApproved"}), "follow"),
+    "a name of a Deployment too long": (DEPLOYMENT("a" * 36), "35 characters"),
+    "a name of a Deployment that starts with a digit": (DEPLOYMENT("1a"), "start with a letter"),
+    "a name that another's Service has": (DEPLOYMENT("churn-canary"), "-canary"),
+    "a name that another's monitor has": (DEPLOYMENT("churn-monitor"), "-monitor"),
+    "the operator's own labels": (DEPLOYMENT().spec(pod={"labels": {"modelwright.dev/revision": "x"}}), "another prefix"),
+    "labels of the application": (DEPLOYMENT().spec(pod={"labels": {"app.kubernetes.io/name": "x"}}), "another prefix"),
+    "an artifact without a digest": (VERSION().spec(artifact={"uri": "pvc://a/b"}), "digest: is required"),
+    "an artifact elsewhere": (VERSION().spec(artifact={"uri": "file:///a", "digest": make.digest()}), "uri"),
+    "a claim without a name": (VERSION().spec(artifact={"uri": "pvc:///a", "digest": make.digest()}), "uri"),
+}
+
+
+@pytest.mark.parametrize("what", ACCEPTED)
+def test_accepted(what: str) -> None:
+    stored = FakeCluster().create(ACCEPTED[what].raw)
+    assert stored["status"]["observedGeneration"] == -1
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_refused(what: str) -> None:
+    maker, said = REFUSED[what]
+    with pytest.raises(Refused, match=said):
+        FakeCluster().create(maker.raw)
+
+
+def test_defaults_are_the_schemas() -> None:
+    job = FakeCluster().create(JOB().raw)["spec"]
+    assert job["evaluation"] == {"holdoutPercent": 25}
+    assert (job["seed"], job["retryLimit"], job["suspend"], job["task"]) == (0, 2, False, "Auto")
+    assert job["trainer"]["sklearn"]["preprocessing"] == "Auto"
+    assert FakeCluster().create(DEPLOYMENT().raw)["spec"]["replicas"] == 1
+
+
+def test_a_holdout_of_ones_own_is_not_joined_by_the_default() -> None:
+    two = [*data(), {"name": "test", "uri": "sklearn://iris"}]
+    job = FakeCluster().create(JOB().spec(data=two, evaluation={"holdout": "test"}).raw)
+    assert job["spec"]["evaluation"] == {"holdout": "test"}
+
+
+IMMUTABLE: dict[str, tuple[make.Maker, Callable[[Raw], object]]] = {
+    "seed": (JOB(), lambda spec: spec.update(seed=8)),
+    "target": (JOB(), lambda spec: spec.update(target="other")),
+    "data": (JOB(), lambda spec: spec["data"][0].update(uri="sklearn://wine")),
+    "parameters": (JOB(), lambda spec: spec["trainer"]["sklearn"].update(parameters={"C": 1})),
+    "an optional field added": (JOB(), lambda spec: spec.update(storage={"uri": "pvc://a/"})),
+    "an optional field taken away": (JOB().spec(columns={"drop": ["id"]}), lambda spec: spec.pop("columns")),
+    "artifact": (VERSION(), lambda spec: spec["artifact"].update(digest=make.digest("b"))),
+    "model": (VERSION(), lambda spec: spec.update(model="other")),
+    "metrics": (VERSION(), lambda spec: spec.update(metrics=[{"name": "a", "value": 1}])),
+}
+MUTABLE: dict[str, tuple[make.Maker, Callable[[Raw], object]]] = {
+    "suspend": (JOB(), lambda spec: spec.update(suspend=True)),
+    "ttlSecondsAfterFinished": (JOB(), lambda spec: spec.update(ttlSecondsAfterFinished=5)),
+    "a whole number written as a fraction": (JOB().spec(seed=7), lambda spec: spec.update(seed=7.0)),
+    "replicas": (DEPLOYMENT(), lambda spec: spec.update(replicas=4)),
+    "version": (DEPLOYMENT(version="a"), lambda spec: spec.update(model={"version": "b"})),
+    "from a version to a name": (DEPLOYMENT(version="a"), lambda spec: spec.update(model={"name": "b", "follow": "Latest"})),
+}
+
+
+@pytest.mark.parametrize("field", IMMUTABLE)
+def test_what_a_run_or_version_is_never_changes(field: str) -> None:
+    maker, change = IMMUTABLE[field]
+    cluster = FakeCluster()
+    cluster.create(maker.raw)
+    with pytest.raises(Refused, match="cannot be changed"):
+        cluster.edit(maker.resource, maker.raw["metadata"]["name"], lambda raw: change(raw["spec"]))
+
+
+@pytest.mark.parametrize("field", MUTABLE)
+def test_what_may_change(field: str) -> None:
+    maker, change = MUTABLE[field]
+    cluster = FakeCluster()
+    cluster.create(maker.raw)
+    changed = cluster.edit(maker.resource, maker.raw["metadata"]["name"], lambda raw: change(raw["spec"]))
+    assert changed["metadata"]["generation"] in {1, 2}
