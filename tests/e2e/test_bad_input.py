@@ -253,7 +253,8 @@ def answers(shared: Team) -> Generator[Mapping[str, Future[Object]]]:
 
     def answer(name: str, wrong: Wrong) -> Object:
         shared.apply(training_job(name, **wrong.spec))
-        return shared.wait(JOBS, name, is_true("Stalled"), deadline=SOON)
+        end = "Stalled" if wrong.reason == "VolumeClaimNotFound" else "Failed"  # that one can go on
+        return shared.wait(JOBS, name, is_true(end), deadline=SOON)
 
     shared.apply(claim(DATA), claim())
     write_files(shared, DATA, {name: text.encode() for name, text in TABLES.items()})
@@ -270,8 +271,7 @@ def test_is_said_in_a_condition(answers: Mapping[str, Future[Object]], case: str
     assert [word for word in wrong.words if word not in stalled["message"]] == [], stalled["message"]
     assert condition(seen, "Ready")["status"] == "False"
     assert not condition(seen, "Reconciling")
-    if wrong.reason != "VolumeClaimNotFound":  # all others are final
-        assert condition(seen, "Failed")["status"] == "True"
+    if condition(seen, "Failed"):
         assert seen["status"]["attempt"] == 1, "what a retry cannot mend is not retried"
         failed = [stage for stage in seen["status"]["stages"] if stage["state"] == "Failed"]
         assert [(stage["exitCode"], stage["message"]) for stage in failed] == [(2, stalled["message"])]

@@ -58,8 +58,8 @@ def published(trained: Object) -> tuple[str, str]:
 
 def rejected(team: Team, name: str, reason: str) -> str:
     """Wait until a version is refused for that reason; return the message."""
-    seen = team.wait(VERSIONS, name, is_true("Stalled", reason), deadline=SOON)
-    assert condition(seen, "Verified")["status"] == "False"
+    seen = team.wait(VERSIONS, name, lambda seen: condition(seen, "Verified").get("status") == "False", deadline=SOON)
+    assert is_true("Stalled", reason)(seen), seen["status"]
     assert condition(seen, "Verified")["reason"] == reason
     assert not condition(seen, "Reconciling")
     return str(condition(seen, "Stalled")["message"])

@@ -74,6 +74,12 @@ def _older(new: Raw, old: Raw) -> bool:
     return mine.isdigit() and theirs.isdigit() and int(mine) < int(theirs)
 
 
+def _models_of(key: Name, version: Raw) -> set[tuple[str, str]]:
+    """Return the models a ModelVersion is looked for under: its own, and the one whose version its name says it is."""
+    own, named = str((version.get("spec") or {}).get("model")), key.name.rpartition("-")[0]
+    return {(key.namespace, own), (key.namespace, named)}
+
+
 class Store:
     """All that was seen; used from one event loop only."""
 
@@ -95,7 +101,8 @@ class Store:
         if (owner := owner_of(trimmed)) is not None:
             self._owned[resource][owner].add(key)
         if resource == naming.MODEL_VERSIONS:
-            self._models[key.namespace, str((trimmed.get("spec") or {}).get("model"))].add(key)
+            for model in _models_of(key, trimmed):
+                self._models[model].add(key)
         return True
 
     def remove(self, resource: str, namespace: str, name: str, uid: str | None = None) -> None:
@@ -114,10 +121,10 @@ class Store:
             if not owned[owner]:
                 del owned[owner]
         if resource == naming.MODEL_VERSIONS:
-            model = (key.namespace, str((known.get("spec") or {}).get("model")))
-            self._models[model].discard(key)
-            if not self._models[model]:
-                del self._models[model]
+            for model in _models_of(key, known):
+                self._models[model].discard(key)
+                if not self._models[model]:
+                    del self._models[model]
 
     def get(self, resource: str, namespace: str, name: str) -> Raw | None:
         """Return an object."""
@@ -137,7 +144,7 @@ class Store:
         return tuple(self._objects[resource][name] for name in sorted(names))
 
     def versions_of(self, namespace: str, model: str) -> tuple[Raw, ...]:
-        """Return the ModelVersions of a model, by name."""
+        """Return the ModelVersions of a model, and those that only have a name its jobs may give; by name."""
         names = self._models.get((namespace, model), ())
         return tuple(self._objects[naming.MODEL_VERSIONS][name] for name in sorted(names))
 
