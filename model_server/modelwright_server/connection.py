@@ -240,6 +240,10 @@ class Connection(asyncio.Protocol):
         elif self.idle and waited > limits.idle_seconds:
             self._end()
 
+    def abort(self) -> None:
+        """Cut the client off."""
+        self._transport.abort()
+
     def finish(self) -> None:
         """Close an idle connection; one in use closes after its last answer."""
         if self.idle:

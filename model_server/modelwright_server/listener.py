@@ -56,7 +56,11 @@ class Listener:
         return bound
 
     async def stop(self, seconds: float) -> bool:
-        """Stop listening, let what was begun end; return whether it did within ``seconds``."""
+        """Stop listening, let what was begun end, cut off what has not ended within ``seconds``.
+
+        Returns:
+            Whether all had ended.
+        """
         self.draining = True
         if self._server is not None:
             self._server.close()
@@ -66,6 +70,8 @@ class Listener:
             async with asyncio.timeout(seconds):
                 await self._empty.wait()
         except TimeoutError:
+            for connection in list(self._connections):
+                connection.abort()
             return False
         finally:
             if self._sweeper is not None:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
-from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_limits
 
 from tests.server import models
 from tests.server.models import Built
@@ -16,7 +16,13 @@ from tests.server.process import Server, settings
 def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Built]:
     """Build a model by name, once."""
     store = tmp_path_factory.mktemp("stores") / models.CLAIM
-    return cache(lambda name: models.BUILDERS[name](store, name))
+
+    @cache
+    def build(name: str) -> Built:
+        with threadpool_limits(1):  # more threads than free cores wait for each other
+            return models.BUILDERS[name](store, name)
+
+    return build
 
 
 @pytest.fixture(scope="session")
@@ -40,8 +46,3 @@ def logistic(serving: Callable[[str], Server]) -> Server:
 @pytest.fixture
 def mixed(serving: Callable[[str], Server]) -> Server:
     return serving("mixed")
-
-
-@pytest.fixture
-def termination_log(tmp_path: Path) -> Path:
-    return tmp_path / "termination-log"
