@@ -1,13 +1,16 @@
 """Every name the operator gives: API group, labels, annotations, child names, hashes.
 
-Names are deterministic, so that a crash between two writes repeats a step under the same name instead of doing it twice.
+Names are deterministic, so that a crash between two writes repeats a step under the same name instead of doing it
+twice.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Final
+from typing import Final
+
+from modelwright_operator.raw import is_list, is_map
 
 GROUP: Final = "modelwright.dev"
 VERSION: Final = "v1alpha1"
@@ -65,18 +68,18 @@ VERIFY_CONTAINER: Final = "verify"
 _SHORT: Final = 10
 
 
-def _canonical(value: Any) -> Any:
+def _canonical(value: object) -> object:
     """Make equal what the API server stores equally: 1.0 and 1, and maps in any order."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    if isinstance(value, dict):
+    if is_map(value):
         return {str(key): _canonical(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
+    if is_list(value):
         return [_canonical(item) for item in value]
     return value
 
 
-def canonical_json(value: Any) -> str:
+def canonical_json(value: object) -> str:
     """Return the one JSON text of a value.
 
     Raises:
@@ -85,23 +88,23 @@ def canonical_json(value: Any) -> str:
     return json.dumps(_canonical(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def unordered(value: Any) -> Any:
+def unordered(value: object) -> object:
     """Return the value with every list sorted, for hashes that should not tell one order from another."""
-    if isinstance(value, dict):
+    if is_map(value):
         return {key: unordered(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if is_list(value):
         return sorted((unordered(item) for item in value), key=canonical_json)
     return value
 
 
-def full_hash(value: Any) -> str:
+def full_hash(value: object) -> str:
     """Return `sha256:<64 hex>` of the value's canonical JSON."""
     return "sha256:" + hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
-def short_hash(*parts: Any) -> str:
+def short_hash(*parts: object) -> str:
     """Return 10 hex digits that name a child."""
-    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()[:_SHORT]
+    return hashlib.sha256(canonical_json(list(parts)).encode()).hexdigest()[:_SHORT]
 
 
 def job_name(owner: str, uid: str, attempt: str) -> str:

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import yaml
 from pydantic.json_schema import GenerateJsonSchema
 
 from modelwright_operator import naming
-from modelwright_operator.api.deployment import Deployment, DeploymentSpec, DeploymentStatus
-from modelwright_operator.api.meta import rules
-from modelwright_operator.api.model_version import ModelVersion, ModelVersionSpec, ModelVersionStatus
-from modelwright_operator.api.training_job import TrainingJob, TrainingJobSpec, TrainingJobStatus
+from modelwright_operator.api.deployment import Deployment
+from modelwright_operator.api.meta import Resource, rules
+from modelwright_operator.api.model_version import ModelVersion
+from modelwright_operator.api.training_job import TrainingJob
+from modelwright_operator.raw import is_list, is_map
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -48,17 +49,17 @@ class StructuralSchema(GenerateJsonSchema):
         return False
 
 
-def _inline(node: Any, definitions: Json) -> Any:
+def _inline(node: Any, definitions: Json) -> Any:  # noqa: ANN401  # any JSON
     """Replace references by what they name, and the shapes a structural schema does not have by those it has."""
-    if isinstance(node, list):
+    if is_list(node):
         return [_inline(item, definitions) for item in node]
-    if not isinstance(node, dict):
+    if not is_map(node):
         return node
     if "$ref" in node:
         target = definitions[node["$ref"].rsplit("/", 1)[-1]]
         return _inline({**target, **{key: value for key, value in node.items() if key != "$ref"}}, definitions)
     result = {key: _inline(value, definitions) for key, value in node.items() if key not in {"title", "$defs"}}
-    if {option.get("type") for option in node.get("anyOf", []) if isinstance(option, dict)} == {"integer", "string"}:
+    if {option.get("type") for option in node.get("anyOf", []) if is_map(option)} == {"integer", "string"}:
         del result["anyOf"]
         result["x-kubernetes-int-or-string"] = True
     if "const" in result:
@@ -95,18 +96,18 @@ def _condition(kind: str, field: str) -> str:
 _AGE: Final = _column("Age", ".metadata.creationTimestamp", "date")
 
 
-def _crd(
+def _crd(  # noqa: PLR0913  # the parts of a definition
     kind: str,
-    singular: str,
-    short: str,
-    resource: type[BaseModel],
-    spec: type[BaseModel],
-    status: type[BaseModel],
+    names: tuple[str, str],
+    resource: type[Resource],
+    *,
     root: tuple[tuple[str, str], ...],
     columns: list[Json],
     scale: Json | None = None,
 ) -> Json:
     plural = naming.PLURALS[kind]
+    singular, short = names
+    spec, status = (resource.model_fields[part].annotation for part in ("spec", "status"))
     subresources: Json = {"status": {}}
     if scale:
         subresources["scale"] = scale
@@ -142,8 +143,8 @@ def _crd(
                                 "apiVersion": {"type": "string", "description": f"{naming.API_VERSION}."},
                                 "kind": {"type": "string", "description": f"{kind}."},
                                 "metadata": {"type": "object"},
-                                "spec": schema(spec),
-                                "status": {**schema(status), "default": {}},
+                                "spec": schema(cast("type[BaseModel]", spec)),
+                                "status": {**schema(cast("type[BaseModel]", status)), "default": {}},
                             },
                         }
                     },
@@ -157,16 +158,13 @@ def definitions() -> dict[str, Json]:
     """Return the three CRDs by file name."""
     training_job = _crd(
         naming.TRAINING_JOB,
-        "trainingjob",
-        "tj",
+        ("trainingjob", "tj"),
         TrainingJob,
-        TrainingJobSpec,
-        TrainingJobStatus,
-        (
+        root=(
             ("self.metadata.name.size() <= 57", "the name of a TrainingJob may have 57 characters at most"),
             (_LABEL, "the name of a TrainingJob must be lower-case letters, digits and -"),
         ),
-        [
+        columns=[
             _column("Model", ".spec.model"),
             _column("Stage", ".status.stage"),
             _column("Complete", _condition("Complete", "status")),
@@ -178,16 +176,13 @@ def definitions() -> dict[str, Json]:
     )
     model_version = _crd(
         naming.MODEL_VERSION,
-        "modelversion",
-        "mv",
+        ("modelversion", "mv"),
         ModelVersion,
-        ModelVersionSpec,
-        ModelVersionStatus,
-        (
+        root=(
             ("self.metadata.name.size() <= 57", "the name of a ModelVersion may have 57 characters at most"),
             (_LABEL, "the name of a ModelVersion must be lower-case letters, digits and -"),
         ),
-        [
+        columns=[
             _column("Model", ".spec.model"),
             _column("Verified", _condition("Verified", "status")),
             _column("InUse", _condition("InUse", "status")),
@@ -199,12 +194,9 @@ def definitions() -> dict[str, Json]:
     )
     deployment = _crd(
         naming.DEPLOYMENT,
-        "modeldeployment",
-        "mdep",
+        ("modeldeployment", "mdep"),
         Deployment,
-        DeploymentSpec,
-        DeploymentStatus,
-        (
+        root=(
             ("self.metadata.name.size() <= 35", "the name of a Deployment may have 35 characters at most"),
             (
                 "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
@@ -215,7 +207,7 @@ def definitions() -> dict[str, Json]:
                 "the name of a Deployment may not end in -canary or -monitor, which name its Services",
             ),
         ),
-        [
+        columns=[
             _column("Ready", _condition("Ready", "status")),
             _column("Version", ".status.stable.version"),
             _column("Canary", ".status.canary.version"),

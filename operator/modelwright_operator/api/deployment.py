@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from modelwright_operator.api.meta import (
     Digest,
@@ -25,12 +25,12 @@ from modelwright_operator.api.meta import (
 class ModelReference(Model):
     """Which version to serve: one by name, or a model's newest."""
 
-    model_config = {
-        "json_schema_extra": rules(
+    model_config = ConfigDict(
+        json_schema_extra=rules(
             ("has(self.version) != has(self.name)", "give either spec.model.version, or spec.model.name with follow"),
             ("has(self.name) == has(self.follow)", "spec.model.name and spec.model.follow go together"),
         )
-    }
+    )
 
     version: ObjectName | None = Field(default=None, description="Name of the ModelVersion to serve.")
     name: ModelName | None = Field(default=None, description="Model whose versions are followed.")
@@ -73,7 +73,7 @@ class DeploymentStatus(Status):
     url: Text | None = Field(default=None, description="Base URL of the Open Inference Protocol, inside the cluster.")
     replicas: int = Field(default=0, description="Number of serving pods of the stable track.")
     ready_replicas: int = Field(default=0, description="How many of them are ready.")
-    selector: Text | None = Field(default=None, description="Label selector of the stable track's pods, for autoscalers.")
+    selector: Text | None = Field(default=None, description="Label selector of the pods, for autoscalers.")
     stable: Revision | None = Field(default=None, description="What answers requests.")
     canary: Revision | None = Field(default=None, description="What is being brought up to replace it.")
     previous: Revision | None = Field(default=None, description="What answered before.")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=DNS_LABEL)]
@@ -44,7 +46,9 @@ def immutable(model: type[BaseModel], *, mutable: Iterable[str] = (), advice: st
         if field.is_required() or field.default is not None or field.default_factory is not None:
             pairs.append((f"self.{alias} == oldSelf.{alias}", message))
         else:
-            same = f"has(self.{alias}) == has(oldSelf.{alias}) && (!has(self.{alias}) || self.{alias} == oldSelf.{alias})"
+            same = (
+                f"has(self.{alias}) == has(oldSelf.{alias}) && (!has(self.{alias}) || self.{alias} == oldSelf.{alias})"
+            )
             pairs.append((same, message))
     return rules(*pairs)
 
@@ -58,7 +62,7 @@ class Model(BaseModel):
 
 
 class Observed(BaseModel):
-    """Read from the cluster: frozen, camelCase outside, unknown fields ignored (a newer version may have written them)."""
+    """Read from the cluster: frozen, camelCase outside, unknown fields (a newer version's) ignored."""
 
     model_config = ConfigDict(
         frozen=True, extra="ignore", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
@@ -98,7 +102,7 @@ class Status(Observed):
 
     observed_generation: int = Field(default=-1, description="The metadata.generation this status was decided on.")
     conditions: list[Condition] = Field(
-        default_factory=list,
+        default_factory=list[Condition],
         max_length=32,
         description="Observations of the object's state; Ready, Reconciling and Stalled follow kstatus.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
@@ -156,7 +160,9 @@ class LocalSecret(Model):
 class Pod(Model):
     """The few settings of pods that users may need."""
 
-    labels: dict[Annotated[str, StringConstraints(max_length=317)], Annotated[str, StringConstraints(max_length=63)]] | None = Field(
+    labels: (
+        dict[Annotated[str, StringConstraints(max_length=317)], Annotated[str, StringConstraints(max_length=63)]] | None
+    ) = Field(
         default=None,
         max_length=20,
         description="Labels added to the pods; those of Modelwright and app.kubernetes.io cannot be replaced.",
@@ -167,9 +173,9 @@ class Pod(Model):
             )
         ),
     )
-    node_selector: dict[Annotated[str, StringConstraints(max_length=317)], Annotated[str, StringConstraints(max_length=63)]] | None = Field(
-        default=None, max_length=20, description="Labels a node must have to run the pods."
-    )
+    node_selector: (
+        dict[Annotated[str, StringConstraints(max_length=317)], Annotated[str, StringConstraints(max_length=63)]] | None
+    ) = Field(default=None, max_length=20, description="Labels a node must have to run the pods.")
     tolerations: list[Toleration] | None = Field(default=None, max_length=20, description="Taints the pods tolerate.")
     priority_class_name: Short | None = Field(default=None, description="PriorityClass of the pods.")
     image_pull_secrets: list[LocalSecret] | None = Field(

@@ -109,16 +109,22 @@ class Verification(Observed):
     """How the artifact was checked against its digest."""
 
     job: Short | None = Field(default=None, description="The batch Job that checks, or checked, the artifact.")
-    attempt: Short | None = Field(default=None, description="Names the attempt: the annotation modelwright.dev/retry starts another.")
+    attempt: Short | None = Field(
+        default=None, description="Names the attempt: the annotation modelwright.dev/retry starts another."
+    )
 
 
 class ModelVersionStatus(Status):
     """What is known of the version."""
 
     verification: Verification | None = Field(default=None, description="How the artifact was checked.")
-    schema_: Schema | None = Field(default=None, alias="schema", description="Inputs and outputs found in the artifact.")
+    schema_: Schema | None = Field(
+        default=None, alias="schema", description="Inputs and outputs found in the artifact."
+    )
     size_bytes: int | None = Field(default=None, description="Size of the artifact in bytes.")
-    used_by: list[Short] = Field(default_factory=list, max_length=50, description="Deployments that use this version (50 at most).")
+    used_by: list[Short] = Field(
+        default_factory=list, max_length=50, description="Deployments that use this version (50 at most)."
+    )
 
 
 class ModelVersion(Resource):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from modelwright_operator.api.meta import (
     DNS_LABEL,
@@ -46,7 +46,8 @@ class Data(Model):
 
     name: DataName = Field(description="Name of the data set in this job.")
     uri: Annotated[str, StringConstraints(max_length=1024, pattern=f"^(sklearn://[a-z_]+|{PVC_URI})$")] = Field(
-        description="sklearn://NAME (a data set bundled with scikit-learn) or pvc://CLAIM/PATH (CSV or Parquet; * and ? match files)."
+        description="sklearn://NAME (a data set bundled with scikit-learn) or pvc://CLAIM/PATH "
+        "(CSV or Parquet; * and ? match files)."
     )
     digest: Digest | None = Field(
         default=None, description="sha256 the data must have; the digest found is recorded in any case."
@@ -67,7 +68,9 @@ class Sklearn(Model):
 
     estimator: Annotated[
         str, StringConstraints(max_length=200, pattern=r"^sklearn\.([a-z][a-z0-9_]*\.)+[A-Z][A-Za-z0-9]*$")
-    ] = Field(description="Import path of a classifier or regressor, for example sklearn.linear_model.LogisticRegression.")
+    ] = Field(
+        description="Import path of a classifier or regressor, for example sklearn.linear_model.LogisticRegression."
+    )
     parameters: dict[str, Any] = Field(
         default_factory=dict,
         max_length=50,
@@ -88,7 +91,11 @@ class Trainer(Model):
 class Evaluation(Model):
     """Which rows judge the model: exactly one of the two."""
 
-    model_config = {"json_schema_extra": rules((exactly_one("holdout", "holdoutPercent"), "give exactly one of holdout and holdoutPercent"))}
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (exactly_one("holdout", "holdoutPercent"), "give exactly one of holdout and holdoutPercent")
+        )
+    )
 
     holdout: DataName | None = Field(default=None, description="The data set, of spec.data, kept for evaluation.")
     holdout_percent: Annotated[int, Field(ge=1, le=90)] | None = Field(
@@ -196,7 +203,7 @@ class DataDigest(Observed):
 class Resolved(Observed):
     """What this run was made of, for reproduction."""
 
-    data: list[DataDigest] = Field(default_factory=list, max_length=20, description="Digests of the data.")
+    data: list[DataDigest] = Field(default_factory=list[DataDigest], max_length=20, description="Digests of the data.")
     image: Text | None = Field(default=None, description="Image of the training stages.")
     parameters_digest: Digest | None = Field(
         default=None, description="Digest of trainer, columns, evaluation, task, target and seed."
@@ -217,9 +224,11 @@ class TrainingJobStatus(Status):
     attempt: int = Field(default=0, description="Number of the current attempt, from 1; 0: none was started.")
     job: Short | None = Field(default=None, description="Name of the batch Job of the current attempt.")
     stage: Short | None = Field(default=None, description="The stage that is running or failed.")
-    stages: list[StageStatus] = Field(default_factory=list, max_length=16, description="The stages of the attempt.")
+    stages: list[StageStatus] = Field(
+        default_factory=list[StageStatus], max_length=16, description="The stages of the attempt."
+    )
     task: Short | None = Field(default=None, description="Classification or Regression, once known.")
-    metrics: list[Metric] = Field(default_factory=list, max_length=64, description="Figures on the holdout.")
+    metrics: list[Metric] = Field(default_factory=list[Metric], max_length=64, description="Figures on the holdout.")
     resolved: Resolved | None = Field(default=None, description="What this run was made of.")
     artifact: PublishedArtifact | None = Field(default=None, description="The published model.")
     model_version: Short | None = Field(default=None, description="The ModelVersion made, or reproduced.")

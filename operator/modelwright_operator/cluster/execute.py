@@ -102,7 +102,11 @@ class Executor:
         live = await self.refresh(plural, namespace, apply.name)
         if live is not None:
             owned = apply.manifest["metadata"].get("ownerReferences")
-            if owned and Child(live).controller_uid == resource.metadata.uid and owner_of(live) != owner_of(apply.manifest):
+            if (
+                owned
+                and Child(live).controller_uid == resource.metadata.uid
+                and owner_of(live) != owner_of(apply.manifest)
+            ):
                 # Ours, but somebody took away the labels by which it is found.
                 self._store.put(plural, await self._change(plural, apply, Child(live)))
                 return
@@ -118,7 +122,7 @@ class Executor:
         self._store.put(plural, await self._kube.apply(plural, apply.manifest, force=False))
 
     async def _change(self, plural: str, apply: Apply, observed: Child) -> dict[str, Any]:
-        metadata = {**apply.manifest["metadata"], "uid": observed.uid}
+        metadata: dict[str, Any] = {**apply.manifest["metadata"], "uid": observed.uid}
         if not apply.replace:
             return await self._kube.apply(plural, {**apply.manifest, "metadata": metadata}, force=True)
         metadata |= {

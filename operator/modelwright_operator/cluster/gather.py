@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from modelwright_operator import api, naming
-from modelwright_operator.cluster.store import Owner, Raw, Store
 from modelwright_operator.decide.observed import Child, Job, Pod, Workload
 from modelwright_operator.decide.snapshot import (
     AnySnapshot,
@@ -14,10 +13,12 @@ from modelwright_operator.decide.snapshot import (
     ModelVersionSnapshot,
     TrainingJobSnapshot,
 )
+from modelwright_operator.raw import Raw, part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from modelwright_operator.cluster.store import Owner, Store
     from modelwright_operator.settings import Settings
 
 
@@ -47,10 +48,9 @@ def users_of(store: Store, namespace: str, version: str) -> tuple[str, ...]:
     """Return the names of the Deployments that serve a version, bring it up or name it."""
     users: list[str] = []
     for raw in store.all(naming.DEPLOYMENTS, namespace):
-        status: dict[str, Any] = raw.get("status") or {}
         named = {
-            (raw["spec"].get("model") or {}).get("version"),
-            *((status.get(track) or {}).get("version") for track in ("stable", "canary")),
+            part(raw, "spec", "model").get("version"),
+            *(part(raw, "status", track).get("version") for track in ("stable", "canary")),
         }
         if version in named and not raw["metadata"].get("deletionTimestamp"):
             users.append(str(raw["metadata"]["name"]))

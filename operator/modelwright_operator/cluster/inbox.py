@@ -1,4 +1,4 @@
-"""What arrives from the API server: into the store, and the keys it concerns into the queue; nothing is decided here."""
+"""What arrives from the API server: into the store, and the keys it concerns into the queue; nothing is decided."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from modelwright_operator import naming
-from modelwright_operator.cluster.store import Name, Owner, Raw, Store, owner_of
+from modelwright_operator.cluster.store import Name, Owner, Store, owner_of
+from modelwright_operator.raw import Raw, part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,23 +26,23 @@ _KINDS = {plural: kind for kind, plural in naming.PLURALS.items()}
 def _neighbours(store: Store, resource: str, raw: Raw) -> Iterator[Owner]:
     """Yield the objects whose decisions read this one, beside its owner."""
     namespace, name = raw["metadata"]["namespace"], raw["metadata"]["name"]
-    spec, status = raw.get("spec") or {}, raw.get("status") or {}
+    spec, status = part(raw, "spec"), part(raw, "status")
     if resource == naming.TRAINING_JOBS and (version := status.get("modelVersion")):
         yield Owner(naming.MODEL_VERSION, namespace, version)
     if resource == naming.MODEL_VERSIONS:
-        maker = (spec.get("provenance") or {}).get("trainingJob") or {}
+        maker = part(spec, "provenance", "trainingJob")
         if "name" in maker:
             yield Owner(naming.TRAINING_JOB, namespace, maker["name"])
         for other in store.all(naming.DEPLOYMENTS, namespace):
-            model = other["spec"].get("model") or {}
+            model = part(other, "spec", "model")
             if model.get("version") == name or model.get("name") == spec.get("model"):
                 yield Owner(naming.DEPLOYMENT, namespace, other["metadata"]["name"])
     if resource == naming.DEPLOYMENTS:
-        named = {(spec.get("model") or {}).get("version")}
-        named |= {(status.get(track) or {}).get("version") for track in ("stable", "canary")}
+        named = {part(spec, "model").get("version")}
+        named |= {part(status, track).get("version") for track in ("stable", "canary")}
         for other in store.all(naming.MODEL_VERSIONS, namespace):
-            version = other["metadata"]["name"]
-            if version in named or name in ((other.get("status") or {}).get("usedBy") or ()):
+            version = str(other["metadata"]["name"])
+            if version in named or name in (part(other, "status").get("usedBy") or ()):
                 yield Owner(naming.MODEL_VERSION, namespace, version)
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 import aiohttp
 from kubernetes.aio import client, config
-from kubernetes.aio.client.exceptions import ApiException
 
 from modelwright_operator import naming
-from modelwright_operator.errors import ClusterUnavailable, Conflict, NotFound, Refused
+from modelwright_operator.errors import ClusterUnavailable, Conflict, NotFound, OperatorError, Refused
+from modelwright_operator.raw import is_map
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -24,19 +24,15 @@ Raw = dict[str, Any]
 _APPLY: Final = "application/apply-patch+yaml"
 _JSON_PATCH: Final = "application/json-patch+json"
 _PAGE: Final = 500
-_NOT_FOUND: Final = 404
-_CONFLICT: Final = 409
-_UNPROCESSABLE: Final = 422
-_SERVER_ERROR: Final = 500
-_PERMANENT: Final = {400, 403, 405, 413, 415, _UNPROCESSABLE}
+_PERMANENT: Final = {400, 403, 405, 413, 415, 422}
 _TYPED_PATCH: Final = "failed to create typed patch object"
 
 
 def path(resource: str, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
     """Return the URL path of a resource.
 
-    >>> path("jobs", "team", "a"), path("pods", None), path("modelversions", "team", "v", "status")
-    ('/apis/batch/v1/namespaces/team/jobs/a', '/api/v1/pods', '/apis/modelwright.dev/v1alpha1/namespaces/team/modelversions/v/status')
+    >>> path("jobs", "team", "a", "status"), path("pods", None)
+    ('/apis/batch/v1/namespaces/team/jobs/a/status', '/api/v1/pods')
     """
     api_version, _ = naming.RESOURCES[resource]
     root = "/api/v1" if api_version == "v1" else f"/apis/{api_version}"
@@ -44,26 +40,25 @@ def path(resource: str, namespace: str | None, name: str | None = None, subresou
     return "/".join(part for part in (root, plural, name, subresource) if part)
 
 
-def _said(error: ApiException) -> Raw:
+def _message(body: bytes) -> str:
+    """Return what the API server says in the Status object that is the body of an error."""
     try:
-        body = json.loads(error.body) if error.body else {}
+        said = json.loads(body)
     except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
+        said = None
+    return str(said.get("message", "")) if is_map(said) else body[:500].decode(errors="replace")
 
 
-def _translate(error: ApiException, kind: str, name: str) -> Exception:
-    said = _said(error)
-    message = str(said.get("message") or error.reason or "no reason given")
-    status = int(error.status or 0)
-    if status == _NOT_FOUND:
+def _error(status: int, message: str, retry_after: str, kind: str, name: str) -> OperatorError:
+    if status == HTTPStatus.NOT_FOUND:
         return NotFound(message)
-    if status == _CONFLICT or (status == _UNPROCESSABLE and "uid" in message and "metadata.uid" in message):
+    if status == HTTPStatus.CONFLICT or (
+        status == HTTPStatus.UNPROCESSABLE_ENTITY and "uid" in message and "metadata.uid" in message
+    ):
         return Conflict(message)
-    if status in _PERMANENT or (status == _SERVER_ERROR and _TYPED_PATCH in message):
+    if status in _PERMANENT or (status == HTTPStatus.INTERNAL_SERVER_ERROR and _TYPED_PATCH in message):
         return Refused(kind, name, status, message)
-    retry = str((error.headers or {}).get("Retry-After", ""))
-    return ClusterUnavailable(f"{status}: {message}", retry_after=float(retry) if retry.isdigit() else None)
+    return ClusterUnavailable(f"{status}: {message}", retry_after=float(retry_after) if retry_after.isdigit() else None)
 
 
 class Kube:
@@ -81,7 +76,7 @@ class Kube:
         """Close the connections."""
         await self._api.close()  # type: ignore[no-untyped-call]  # the client types its models only
 
-    async def _call(
+    async def _call(  # noqa: PLR0913  # the parts of a request
         self,
         method: str,
         url: str,
@@ -95,24 +90,23 @@ class Kube:
         target = f"{url}?{urlencode(query)}" if query else url
         self.requests += 1
         try:
-            request = await self._api.param_serialize(
-                method, target, header_params=headers, body=body, auth_settings=["BearerToken"]
-            )
-            response = await self._api.call_api(*request, _request_timeout=self._timeout)
-            data: bytes = await response.read()  # type: ignore[no-untyped-call]  # likewise
-        except ApiException as error:
-            raise _translate(error, *subject) from error
-        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
+            status, retry_after, data = await self._send(method, target, headers, body)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
             message = f"{method} {url}: {type(error).__name__}: {error}"
             raise ClusterUnavailable(message) from error
-        status = int(response.status)
-        if status >= 400:  # noqa: PLR2004  # HTTP: everything from here on is an error
-            failure = ApiException(status=status, reason=response.reason)
-            failure.body = data.decode(errors="replace")
-            failure.headers = response.headers
-            raise _translate(failure, *subject)
+        if status >= HTTPStatus.BAD_REQUEST:
+            raise _error(status, _message(data), retry_after, *subject)
         parsed: Raw = json.loads(data)
         return parsed
+
+    async def _send(self, method: str, target: str, headers: dict[str, str], body: Any) -> tuple[int, str, bytes]:  # noqa: ANN401  # any JSON
+        """Return status, Retry-After and body of an answer; the client types its models, not its transport."""
+        api: Any = self._api
+        request = await api.param_serialize(
+            method, target, header_params=headers, body=body, auth_settings=["BearerToken"]
+        )
+        response: Any = await api.call_api(*request, _request_timeout=self._timeout)
+        return int(response.status), str(response.headers.get("Retry-After", "")), await response.read()
 
     async def get(self, resource: str, namespace: str, name: str) -> Raw:
         """Return an object."""
@@ -147,7 +141,7 @@ class Kube:
         )
 
     async def replace(self, resource: str, manifest: Raw) -> Raw:
-        """Put a child's whole spec, labels and annotations back, if it still has the resourceVersion in the manifest."""
+        """Put a child's spec, labels and annotations back whole, if it still has the manifest's resourceVersion."""
         metadata = manifest["metadata"]
         return await self._call(
             "PATCH",
@@ -184,7 +178,9 @@ class Kube:
             "propagationPolicy": "Background",
             "preconditions": {"uid": uid},
         }
-        await self._call("DELETE", path(resource, namespace, name), body=body, subject=(naming.RESOURCES[resource][1], name))
+        await self._call(
+            "DELETE", path(resource, namespace, name), body=body, subject=(naming.RESOURCES[resource][1], name)
+        )
 
     async def create_event(self, namespace: str, event: Raw) -> None:
         """Send an event for people."""

@@ -15,6 +15,7 @@ from modelwright_operator.cluster.gather import gather, now
 from modelwright_operator.decide.snapshot import Refusal
 from modelwright_operator.errors import ClusterUnavailable, Conflict, NotOurs, Refused
 from modelwright_operator.plan import kinds
+from modelwright_operator.raw import part
 from modelwright_operator.reasons import Reason
 
 if TYPE_CHECKING:
@@ -80,7 +81,9 @@ class Reconciler:
             return "conflict"
         except ClusterUnavailable as error:
             pause = self._queue.add_failed(owner, error.retry_after or 0.0)
-            log.warning("api server unavailable", kind=owner.kind, name=owner.name, error=str(error), again_in=round(pause, 1))
+            log.warning(
+                "api server unavailable", kind=owner.kind, name=owner.name, error=str(error), again_in=round(pause, 1)
+            )
             return "unavailable"
         except Refused as error:
             self._queue.add_failed(owner)
@@ -117,7 +120,11 @@ class Reconciler:
 
     async def _carry_out(self, owner: Owner, resource: api.Resource, plan: Plan) -> None:
         await self._executor.execute(resource, owner.kind, plan)
-        for write, count in (("apply", len(plan.apply)), ("delete", len(plan.delete)), ("status", plan.status is not None)):
+        for write, count in (
+            ("apply", len(plan.apply)),
+            ("delete", len(plan.delete)),
+            ("status", plan.status is not None),
+        ):
             if count:
                 self._telemetry.writes.labels(owner.kind, write).inc(count)
         if plan.writes:
@@ -137,7 +144,7 @@ class Reconciler:
             return None
         first = error.errors()[0]
         message = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-        status = {key: value for key, value in (raw.get("status") or {}).items() if key != "conditions"}
+        status = {key: value for key, value in part(raw, "status").items() if key != "conditions"}
         plan = kinds.unreadable(api.Unreadable.model_validate(raw), status, message, now())
         await self._carry_out(owner, api.Unreadable.model_validate(raw), plan)
         return plan

@@ -7,12 +7,13 @@ watch tells of it, is not undone by an older event.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from modelwright_operator import naming
+from modelwright_operator.raw import Raw, part
 
-Raw = Mapping[str, Any]
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
 
 _POD_STATUS: Final = ("phase", "reason", "message", "conditions", "initContainerStatuses", "containerStatuses")
 _LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
@@ -60,7 +61,7 @@ def trim(resource: str, raw: Raw) -> Raw:
         metadata["annotations"] = {key: value for key, value in annotations.items() if key != _LAST_APPLIED}
     trimmed = {**raw, "apiVersion": api_version, "kind": kind, "metadata": metadata, "managers": spec_managers(raw)}
     if resource == naming.PODS:
-        status = raw.get("status") or {}
+        status = part(raw, "status")
         trimmed.pop("spec", None)
         trimmed["status"] = {key: status[key] for key in _POD_STATUS if key in status}
     return trimmed
@@ -76,7 +77,7 @@ def _older(new: Raw, old: Raw) -> bool:
 
 def _models_of(key: Name, version: Raw) -> set[tuple[str, str]]:
     """Return the models a ModelVersion is looked for under: its own, and the one whose version its name says it is."""
-    own, named = str((version.get("spec") or {}).get("model")), key.name.rpartition("-")[0]
+    own, named = str(part(version, "spec").get("model")), key.name.rpartition("-")[0]
     return {(key.namespace, own), (key.namespace, named)}
 
 

@@ -5,15 +5,15 @@ The views parse only what is read, so that a newer API server's unknown fields d
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING
 
 from modelwright_operator import naming
+from modelwright_operator.raw import Raw, part
 
-Raw = Mapping[str, Any]
-_EMPTY: Final[Raw] = {}
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
 def parse_time(text: str | None) -> datetime | None:
@@ -93,12 +93,12 @@ class Child:
     @property
     def spec(self) -> Raw:
         """Its spec."""
-        return self.raw.get("spec") or _EMPTY
+        return part(self.raw, "spec")
 
     @property
     def status(self) -> Raw:
         """Its status."""
-        return self.raw.get("status") or _EMPTY
+        return part(self.raw, "status")
 
     def condition(self, kind: str) -> Raw | None:
         """Return the condition of that type, if it is there."""
@@ -121,17 +121,17 @@ class Container:
     @property
     def waiting_reason(self) -> str:
         """Why it waits, or an empty text."""
-        return str(((self.raw.get("state") or {}).get("waiting") or {}).get("reason", ""))
+        return str(part(self.raw, "state", "waiting").get("reason", ""))
 
     @property
     def waiting_message(self) -> str:
         """What the kubelet says about the waiting."""
-        return str(((self.raw.get("state") or {}).get("waiting") or {}).get("message", ""))
+        return str(part(self.raw, "state", "waiting").get("message", ""))
 
     @property
     def running(self) -> bool:
         """Whether it runs now."""
-        return bool((self.raw.get("state") or {}).get("running"))
+        return "running" in part(self.raw, "state")
 
     @property
     def ready(self) -> bool:
@@ -141,19 +141,18 @@ class Container:
     @property
     def terminated(self) -> Raw | None:
         """How it ended, if it did."""
-        return (self.raw.get("state") or {}).get("terminated")
+        return part(self.raw, "state", "terminated") or None
 
     @property
     def previous(self) -> Raw | None:
         """How it ended before its last restart, if it was restarted."""
-        return (self.raw.get("lastState") or {}).get("terminated")
+        return part(self.raw, "lastState", "terminated") or None
 
     @property
     def started_at(self) -> datetime | None:
         """When the present or last run started."""
-        state: Raw = self.raw.get("state") or {}
-        part: Raw = state.get("running") or state.get("terminated") or {}
-        return parse_time(part.get("startedAt"))
+        state = part(self.raw, "state", "running") or part(self.raw, "state", "terminated")
+        return parse_time(state.get("startedAt"))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from modelwright_operator.raw import is_map
 from modelwright_operator.reasons import Reason, reported
 from modelwright_server.contract import ExitCode
 
@@ -65,7 +66,7 @@ def _unscheduled(pod: Pod) -> Problem | None:
     return Problem(Reason.UNSCHEDULABLE, f"no node can run the pod: {text}", lasting=False)
 
 
-def _container(container: Container) -> Problem | None:
+def _container(container: Container) -> Problem | None:  # noqa: PLR0911  # one for each thing that may be wrong
     waiting = container.waiting_reason
     if waiting in _PULL:
         image = container.raw.get("image", "")
@@ -91,7 +92,8 @@ def _container(container: Container) -> Problem | None:
     if waiting == "CrashLoopBackOff" and before is not None:
         return Problem(
             Reason.CRASH_LOOPING,
-            f"container {container.name} keeps ending with exit code {before.get('exitCode')}: {cut(str(before.get('message', '')))}",
+            f"container {container.name} keeps ending with exit code {before.get('exitCode')}: "
+            f"{cut(str(before.get('message', '')))}",
             lasting=True,
         )
     return None
@@ -113,7 +115,7 @@ def _reported(ended: Mapping[str, Any] | None) -> Problem | None:
         said = json.loads(str(ended.get("message", "")))
     except ValueError:
         return None
-    if not isinstance(said, dict) or "reason" not in said:
+    if not is_map(said) or "reason" not in said:
         return None
     reason = reported(str(said["reason"]), Reason.CRASH_LOOPING)
     return Problem(reason, cut(str(said.get("message", ""))), lasting=ended.get("exitCode") == ExitCode.PERMANENT)
@@ -122,7 +124,9 @@ def _reported(ended: Mapping[str, Any] | None) -> Problem | None:
 def killed(pods: Sequence[Pod]) -> Problem | None:
     """Return the problem of pods that ended, for good, at their memory limit."""
     ended = (container for pod in pods for container in pod.containers if container.terminated is not None)
-    found = (_out_of_memory(container) for container in ended if (container.terminated or {}).get("reason") == "OOMKilled")
+    found = (
+        _out_of_memory(container) for container in ended if (container.terminated or {}).get("reason") == "OOMKilled"
+    )
     return next(found, None)
 
 

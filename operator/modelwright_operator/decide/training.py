@@ -115,7 +115,9 @@ def _results(pod: Pod) -> dict[contract.Stage, contract.Result] | None:
 
 
 def _newest(pods: Sequence[Pod]) -> Pod | None:
-    return max(pods, key=lambda pod: (not pod.deleting, str(pod.metadata.get("creationTimestamp")), pod.name), default=None)
+    return max(
+        pods, key=lambda pod: (not pod.deleting, str(pod.metadata.get("creationTimestamp")), pod.name), default=None
+    )
 
 
 def _trained(stages: tuple[Stage, ...], pod: Pod | None, finished_at: datetime | None) -> Outcome:
@@ -154,7 +156,9 @@ def outcome(job: Job, pods: Sequence[Pod]) -> Outcome:
     stage = next((stage for stage in stages if stage.state == "Failed"), None)
     if stage is None:
         text = cut(str(failed.get("message", "")), 300)
-        return Broken(stages, Reason.POD_LOST, f"the pod was lost before it ended: {text}", final=False, failed_at=failed_at)
+        return Broken(
+            stages, Reason.POD_LOST, f"the pod was lost before it ended: {text}", final=False, failed_at=failed_at
+        )
     final = stage.exit_code == contract.ExitCode.PERMANENT and stage.reason is not Reason.STAGE_FAILED
     return Broken(stages, stage.reason or Reason.STAGE_FAILED, stage.message or "", final=final, failed_at=failed_at)
 

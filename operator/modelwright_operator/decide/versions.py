@@ -65,7 +65,9 @@ def chosen(
     newest = max(candidates, key=_age, default=None)
     if newest is None:
         return NoVersion(
-            Reason.NO_VERSION, f"waiting for a verified ModelVersion of model {reference.name}; none exists yet", waiting=True
+            Reason.NO_VERSION,
+            f"waiting for a verified ModelVersion of model {reference.name}; none exists yet",
+            waiting=True,
         )
     if serving is not None and serving.spec.model == reference.name and _age(newest) < _age(serving):
         return serving

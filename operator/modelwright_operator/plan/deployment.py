@@ -54,7 +54,9 @@ def plan(snapshot: DeploymentSnapshot) -> Plan:
         if promoted or stale
         else ()
     )
-    waiting = any(mark.type != conditions.READY for mark in marks if mark.type in {conditions.RECONCILING, conditions.STALLED})
+    waiting = any(
+        mark.type != conditions.READY for mark in marks if mark.type in {conditions.RECONCILING, conditions.STALLED}
+    )
     writes = Plan(
         apply=() if snapshot.refusals else applies,
         delete=tuple(Delete(child) for child in stale),
@@ -167,7 +169,9 @@ def _trouble(snapshot: DeploymentSnapshot, revision: api.Revision) -> Problem | 
     condition = workload.condition("Progressing") if workload is not None else None
     if condition is not None and condition.get("reason") == "ProgressDeadlineExceeded":
         look = f"see the pods with kubectl get pods -l {naming.LABEL_REVISION}={revision.revision}"
-        message = f"{revision.version} was not ready within spec.progressDeadlineSeconds: {found.message if found else look}"
+        message = (
+            f"{revision.version} was not ready within spec.progressDeadlineSeconds: {found.message if found else look}"
+        )
         return pods.Problem(Reason.PROGRESS_DEADLINE_EXCEEDED, message, lasting=True)
     failure = workload.condition("ReplicaFailure") if workload is not None else None
     if failure is not None and failure.get("status") == "True":

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from modelwright_operator import api, naming
-from modelwright_operator.api import model_version as schema
 from modelwright_operator.decide import conditions, pods
 from modelwright_operator.plan.outcome import Apply, Confirm, Plan, finish, refused, wanted
+from modelwright_operator.raw import is_map
 from modelwright_operator.reasons import Reason, reported
 from modelwright_operator.render import verification
 
@@ -135,7 +135,10 @@ def _verify(snapshot: ModelVersionSnapshot, attempt: str, values: Mapping[str, A
     own = [pod for pod in snapshot.pods if pod.controller_uid == job.uid]
     if job.finished:
         return _result(version, job, own, fresh)
-    keep = Plan(apply=wanted([verification.batch_job(version, attempt, snapshot.settings, job)], snapshot.jobs), requeue_after=30.0)
+    keep = Plan(
+        apply=wanted([verification.batch_job(version, attempt, snapshot.settings, job)], snapshot.jobs),
+        requeue_after=30.0,
+    )
     if (trouble := pods.problem(own)) is not None and trouble.lasting:
         marks = conditions.stalled(trouble.reason, trouble.message)
         return (*marks, conditions.unknown(conditions.VERIFIED, trouble.reason, trouble.message)), fresh, keep
@@ -155,7 +158,7 @@ def _message(own: Sequence[Pod]) -> dict[str, Any]:
         parsed = json.loads(max(ended)[1])
     except ValueError:
         return {"message": max(ended)[1]}
-    return parsed if isinstance(parsed, dict) else {}
+    return parsed if is_map(parsed) else {}
 
 
 def _result(version: api.ModelVersion, job: Job, own: Sequence[Pod], values: dict[str, Any]) -> _Verdict:
@@ -166,11 +169,15 @@ def _result(version: api.ModelVersion, job: Job, own: Sequence[Pod], values: dic
         size = said.get("sizeBytes")
         found: dict[str, Any] = {"sizeBytes": size} if type(size) is int and 0 <= size < _INT64 else {}
         try:
-            given = schema.Schema.model_validate({**said["schema"], **({"task": said["task"]} if "task" in said else {})})
+            given = api.Schema.model_validate({**said["schema"], **({"task": said["task"]} if "task" in said else {})})
             found["schema"] = given.model_dump(mode="json", by_alias=True, exclude_none=True)
         except (KeyError, TypeError, ValidationError):
             pass  # too large for a message, or not to be believed: the artifact has it
-        return _accepted(Reason.VERIFIED, "the artifact is what its digest says, and the model runs"), {**values, **found}, Plan()
+        return (
+            _accepted(Reason.VERIFIED, "the artifact is what its digest says, and the model runs"),
+            {**values, **found},
+            Plan(),
+        )
     reason = reported(str(said.get("reason", "")), Reason.ARTIFACT_INVALID)
     trouble = pods.killed(own) or pods.problem(own)
     if "reason" not in said and trouble is not None:

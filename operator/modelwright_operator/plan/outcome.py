@@ -6,20 +6,21 @@ are applied where they lack something wanted or were last applied from another m
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from modelwright_operator import naming
 from modelwright_operator.decide import conditions
-from modelwright_operator.decide.observed import Child
+from modelwright_operator.raw import is_list, is_map
 from modelwright_operator.render.common import contains
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from modelwright_operator import api
     from modelwright_operator.decide.conditions import Mark
+    from modelwright_operator.decide.observed import Child
     from modelwright_operator.decide.snapshot import Refusal
     from modelwright_operator.render.common import Manifest
 
@@ -141,11 +142,11 @@ def refused(refusals: Sequence[Refusal]) -> tuple[Mark, ...] | None:
     return conditions.stalled(refusals[0].reason, "; ".join(refusal.message for refusal in refusals))
 
 
-def _prune(value: Any) -> Any:
+def _prune(value: object) -> object:
     """Drop what is absent: the API server stores neither nulls nor empty maps of ours."""
-    if isinstance(value, Mapping):
+    if is_map(value):
         return {key: _prune(item) for key, item in value.items() if item is not None}
-    if isinstance(value, (list, tuple)):
+    if is_list(value):
         return [_prune(item) for item in value]
     return value
 
@@ -175,13 +176,11 @@ def finish(
     """Return the plan with the status it ends in: written whole, and only when it differs from what was observed."""
     observed = resource.status
     generation = resource.metadata.generation
-    status = _prune(
-        {
-            **values,
-            "observedGeneration": generation,
-            "conditions": conditions.merge(observed.conditions, marks, generation=generation, now=now),
-        }
-    )
+    status = {
+        **{name: _prune(value) for name, value in values.items() if value is not None},
+        "observedGeneration": generation,
+        "conditions": conditions.merge(observed.conditions, marks, generation=generation, now=now),
+    }
     current = observed.model_dump(mode="json", by_alias=True, exclude_none=True)
     candidate = type(observed).model_validate(status).model_dump(mode="json", by_alias=True, exclude_none=True)
     if naming.canonical_json(_sorted(current)) == naming.canonical_json(_sorted(candidate)):

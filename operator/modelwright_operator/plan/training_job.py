@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, assert_never
 from pydantic import ValidationError
 
 from modelwright_operator import api, naming
-from modelwright_operator.api import training_job as schema
 from modelwright_operator.decide import conditions, training
 from modelwright_operator.decide.pods import cut
 from modelwright_operator.plan.outcome import Apply, Confirm, Plan, finish, refused, wanted
@@ -47,7 +46,9 @@ def plan(snapshot: TrainingJobSnapshot) -> Plan:
     if job.metadata.deletion_timestamp is not None:
         return Plan()
     status = job.status
-    if conditions.holds(status.conditions, conditions.COMPLETE) or conditions.holds(status.conditions, conditions.FAILED):
+    if conditions.holds(status.conditions, conditions.COMPLETE) or conditions.holds(
+        status.conditions, conditions.FAILED
+    ):
         move = _ended(snapshot)
     elif marks := refused(snapshot.refusals):
         move = _Move(marks, _values(status), Plan(requeue_after=_REFUSED_SECONDS))
@@ -57,13 +58,13 @@ def plan(snapshot: TrainingJobSnapshot) -> Plan:
 
 
 def _values(status: api.TrainingJobStatus) -> dict[str, Any]:
-    return status.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"conditions", "observed_generation"})
+    return status.model_dump(
+        mode="json", by_alias=True, exclude_none=True, exclude={"conditions", "observed_generation"}
+    )
 
 
 def _kept(status: api.TrainingJobStatus) -> tuple[Mark, ...]:
-    return tuple(
-        conditions.Mark(item.type, item.status, item.reason, item.message) for item in status.conditions
-    )
+    return tuple(conditions.Mark(item.type, item.status, item.reason, item.message) for item in status.conditions)
 
 
 def _job_name(snapshot: TrainingJobSnapshot, attempt: int) -> str:
@@ -77,7 +78,9 @@ def _job(snapshot: TrainingJobSnapshot, attempt: int) -> Job | None:
 
 def _ended(snapshot: TrainingJobSnapshot) -> _Move:
     """Leave the result as it is, and let Kubernetes remove the Jobs."""
-    expire = Plan(requeue_after=_REFUSED_SECONDS) if snapshot.refusals else Plan(apply=_expire(snapshot, _started(snapshot)))
+    expire = (
+        Plan(requeue_after=_REFUSED_SECONDS) if snapshot.refusals else Plan(apply=_expire(snapshot, _started(snapshot)))
+    )
     return _Move(_kept(snapshot.job.status), _values(snapshot.job.status), expire)
 
 
@@ -92,7 +95,7 @@ def _expire(snapshot: TrainingJobSnapshot, last: int) -> tuple[Apply, ...]:
 
 
 def _started(snapshot: TrainingJobSnapshot) -> int:
-    """Return the attempt started last: the recorded one, or the next where a crash came between its Job and the status."""
+    """Return the attempt started last: the recorded one, or the next if a crash came between Job and status."""
     recorded = snapshot.job.status.attempt
     return recorded if _job(snapshot, recorded + 1) is None else recorded + 1
 
@@ -118,7 +121,14 @@ def _start(snapshot: TrainingJobSnapshot, attempt: int, values: Mapping[str, Any
     name = str(manifest["metadata"]["name"])
     started = values.get("startedAt") or conditions.rfc3339(snapshot.now)
     marks = conditions.reconciling(Reason.PENDING, f"attempt {attempt} of {job.spec.retry_limit + 1} was started")
-    fresh = {**values, "attempt": attempt, "job": name, "startedAt": started, "stage": None, "stages": []}
+    fresh: dict[str, Any] = {
+        **values,
+        "attempt": attempt,
+        "job": name,
+        "startedAt": started,
+        "stage": None,
+        "stages": [],
+    }
     confirm = [Confirm(naming.JOBS, name, None)]
     if attempt > 1 and _job(snapshot, attempt - 1) is None:  # two attempts never run at once
         confirm.append(Confirm(naming.JOBS, _job_name(snapshot, attempt - 1), None))
@@ -185,9 +195,11 @@ def _run(snapshot: TrainingJobSnapshot, attempt: int, current: Job) -> _Move:
 
 
 def _unreported(snapshot: TrainingJobSnapshot, broken: training.Broken) -> bool:
-    """Tell whether the pod's end may still be on its way: pods and Jobs are watched apart, and either may come first."""
+    """Tell whether the pod's end may still be on its way: pods and Jobs are watched apart."""
     lacking = broken.reason in {Reason.RESULT_MISSING, Reason.POD_LOST}
-    return lacking and broken.failed_at is not None and (snapshot.now - broken.failed_at).total_seconds() < _REPORT_SECONDS
+    return (
+        lacking and broken.failed_at is not None and (snapshot.now - broken.failed_at).total_seconds() < _REPORT_SECONDS
+    )
 
 
 def _judge(snapshot: TrainingJobSnapshot, attempt: int, current: Job) -> _Move:
@@ -216,9 +228,7 @@ def _deleted(snapshot: TrainingJobSnapshot, attempt: int) -> _Move:
     return _broken(snapshot, attempt, broken, _values(snapshot.job.status))
 
 
-def _broken(
-    snapshot: TrainingJobSnapshot, attempt: int, broken: training.Broken, values: Mapping[str, Any]
-) -> _Move:
+def _broken(snapshot: TrainingJobSnapshot, attempt: int, broken: training.Broken, values: Mapping[str, Any]) -> _Move:
     job = snapshot.job
     if broken.final or attempt > job.spec.retry_limit:
         advice = "" if broken.final else f" (all {attempt} attempts failed)"
@@ -234,7 +244,8 @@ def _broken(
     waited = (snapshot.now - broken.failed_at).total_seconds() if broken.failed_at else float(due)
     if waited >= due:
         return _start(snapshot, attempt + 1, values)
-    message = f"attempt {attempt} of {job.spec.retry_limit + 1} failed and is tried again: {broken.reason}: {cut(broken.message)}"
+    of = f"attempt {attempt} of {job.spec.retry_limit + 1}"
+    message = f"{of} failed and is tried again: {broken.reason}: {cut(broken.message)}"
     return _Move(conditions.reconciling(Reason.RETRYING, message), values, Plan(requeue_after=max(due - waited, 1.0)))
 
 
@@ -253,7 +264,11 @@ def _complete(snapshot: TrainingJobSnapshot, trained: training.Trained, values: 
         manifest = model_version_of(job, trained, image)
     except ValidationError as error:
         broken = training.Broken(
-            trained.stages, Reason.RESULT_MISSING, f"the pod's result cannot be a ModelVersion: {error}", final=True, failed_at=None
+            trained.stages,
+            Reason.RESULT_MISSING,
+            f"the pod's result cannot be a ModelVersion: {error}",
+            final=True,
+            failed_at=None,
         )
         return _broken(snapshot, int(values["attempt"]), broken, values)
     name = str(manifest["metadata"]["name"])
@@ -261,9 +276,11 @@ def _complete(snapshot: TrainingJobSnapshot, trained: training.Trained, values: 
     results = {
         **values,
         "task": trained.evaluate.task.value,
-        "metrics": [{"name": metric.name, "value": metric.value, "dataset": "holdout"} for metric in trained.evaluate.metrics],
+        "metrics": [
+            {"name": metric.name, "value": metric.value, "dataset": "holdout"} for metric in trained.evaluate.metrics
+        ],
         "resolved": resolved(job, trained.fetch, image).model_dump(mode="json", by_alias=True, exclude_none=True),
-        "artifact": schema.PublishedArtifact(
+        "artifact": api.PublishedArtifact(
             uri=trained.publish.uri, digest=trained.publish.digest, size_bytes=trained.publish.size_bytes
         ).model_dump(mode="json", by_alias=True),
         "finishedAt": conditions.rfc3339(snapshot.now),
@@ -272,7 +289,9 @@ def _complete(snapshot: TrainingJobSnapshot, trained: training.Trained, values: 
         made = _succeeded(results, name, Reason.SUCCEEDED, f"made ModelVersion {name}")
         return replace(made, plan=Plan(apply=(Apply(manifest),)))
     if version.spec.artifact.digest != trained.publish.digest or version.spec.model != job.spec.model:
-        message = f"ModelVersion {name} exists with another digest: delete or rename it; then this job goes on by itself"
+        message = (
+            f"ModelVersion {name} exists with another digest: delete or rename it; then this job goes on by itself"
+        )
         return _Move(conditions.stalled(Reason.NAME_CONFLICT, message), values, Plan(requeue_after=_PROGRESS_SECONDS))
     maker = version.spec.provenance.training_job if version.spec.provenance else None
     if maker is not None and maker.uid == job.metadata.uid:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from kubernetes.aio.client import models as k8s
 
 from modelwright_operator import naming
+from modelwright_operator.raw import is_list, is_map
 from modelwright_operator.render.quantities import canonical
 from modelwright_server import contract as serving
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from modelwright_operator import api
-    from modelwright_operator.api import meta
     from modelwright_operator.decide.observed import Child
 
 Manifest = dict[str, Any]
@@ -129,14 +129,14 @@ def claim_mounts(all_claims: Sequence[str], wanted: Sequence[str], *, read_only:
     ]
 
 
-def tolerations(given: Sequence[meta.Toleration] | None) -> list[k8s.V1Toleration] | None:
+def tolerations(given: Sequence[api.Toleration] | None) -> list[k8s.V1Toleration] | None:
     """Return the tolerations as the pod takes them."""
     if not given:
         return None
     return [k8s.V1Toleration(**toleration.model_dump(exclude_none=True)) for toleration in given]
 
 
-def pod_settings(pod: meta.Pod | None) -> dict[str, Any]:
+def pod_settings(pod: api.Pod | None) -> dict[str, Any]:
     """Return the keyword arguments of a pod spec that users may set."""
     if pod is None:
         return {}
@@ -155,7 +155,7 @@ def _first_template(observed: Child | None) -> Manifest | None:
         template = json.loads(observed.annotations[naming.ANNOTATION_TEMPLATE]) if observed is not None else None
     except (KeyError, ValueError):
         return None
-    return template if isinstance(template, dict) else None
+    return template if is_map(template) else None
 
 
 def manifest(model: BaseModel, api_version: str, kind: str, observed: Child | None = None) -> Manifest:
@@ -177,7 +177,7 @@ def manifest(model: BaseModel, api_version: str, kind: str, observed: Child | No
     return body
 
 
-def contains(observed: Any, wanted: Any) -> bool:
+def contains(observed: object, wanted: object) -> bool:
     """Tell whether the observed value has everything that is wanted; the API server adds defaults around it.
 
     Lists must have the same length: their elements are compared in order.
@@ -185,13 +185,13 @@ def contains(observed: Any, wanted: Any) -> bool:
     >>> contains({"a": 1, "b": [{"c": 2, "d": 3}]}, {"b": [{"c": 2}]}), contains({"b": [1]}, {"b": [1, 2]})
     (True, False)
     """
-    if isinstance(wanted, dict):
-        return isinstance(observed, dict) and all(
+    if is_map(wanted):
+        return is_map(observed) and all(
             key in observed and contains(observed[key], value) for key, value in wanted.items()
         )
-    if isinstance(wanted, list):
+    if is_list(wanted):
         return (
-            isinstance(observed, list)
+            is_list(observed)
             and len(observed) == len(wanted)
             and all(contains(mine, theirs) for mine, theirs in zip(observed, wanted, strict=True))
         )

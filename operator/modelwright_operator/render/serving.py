@@ -170,7 +170,11 @@ def service(deployment: api.Deployment, revision: str) -> common.Manifest:
                     name="http", port=SERVICE_PORT, target_port="http", protocol="TCP", app_protocol="http"
                 ),
                 k8s.V1ServicePort(
-                    name="metrics", port=contract.METRICS_PORT, target_port="metrics", protocol="TCP", app_protocol="http"
+                    name="metrics",
+                    port=contract.METRICS_PORT,
+                    target_port="metrics",
+                    protocol="TCP",
+                    app_protocol="http",
                 ),
             ],
         ),

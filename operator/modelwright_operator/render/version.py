@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modelwright_operator import api, naming
-from modelwright_operator.api import model_version, training_job
 from modelwright_operator.render.training import parameters_digest
 from modelwright_training import contract
 
@@ -14,12 +13,12 @@ if TYPE_CHECKING:
     from modelwright_operator.render.common import Manifest
 
 
-def resolved(job: api.TrainingJob, fetch: contract.FetchResult, image: str | None) -> training_job.Resolved:
+def resolved(job: api.TrainingJob, fetch: contract.FetchResult, image: str | None) -> api.Resolved:
     """Return what the run was made of."""
     uris = {data.name: data.uri for data in job.spec.data}
-    return training_job.Resolved(
+    return api.Resolved(
         data=[
-            training_job.DataDigest(name=data.name, uri=uris.get(data.name, ""), digest=data.digest, rows=data.rows)
+            api.DataDigest(name=data.name, uri=uris.get(data.name, ""), digest=data.digest, rows=data.rows)
             for data in fetch.data
         ],
         image=image,
@@ -27,19 +26,19 @@ def resolved(job: api.TrainingJob, fetch: contract.FetchResult, image: str | Non
     )
 
 
-def _schema(schema: contract.Schema | None) -> model_version.Schema | None:
+def _schema(schema: contract.Schema | None) -> api.Schema | None:
     if schema is None:
         return None
 
-    def tensor(item: contract.Tensor) -> model_version.Tensor:
-        return model_version.Tensor(
+    def tensor(item: contract.Tensor) -> api.Tensor:
+        return api.Tensor(
             name=item.name,
             datatype=item.datatype,
             shape=list(item.shape),
             columns=list(item.columns) if item.columns is not None else None,
         )
 
-    return model_version.Schema(
+    return api.Schema(
         inputs=[tensor(item) for item in schema.inputs],
         outputs=[tensor(item) for item in schema.outputs],
         task="Classification" if schema.task is contract.Task.CLASSIFICATION else "Regression",
@@ -57,11 +56,11 @@ def model_version_of(job: api.TrainingJob, trained: Trained, image: str | None) 
         model=job.spec.model,
         artifact=api.Artifact(uri=trained.publish.uri, digest=trained.publish.digest),
         schema=_schema(trained.publish.schema),
-        metrics=[model_version.VersionMetric(name=metric.name, value=metric.value) for metric in trained.evaluate.metrics],
+        metrics=[api.VersionMetric(name=metric.name, value=metric.value) for metric in trained.evaluate.metrics],
         provenance=api.Provenance(
-            training_job=model_version.JobReference(name=job.metadata.name, uid=job.metadata.uid),
+            training_job=api.JobReference(name=job.metadata.name, uid=job.metadata.uid),
             source=job.spec.source,
-            data=[model_version.DataReference(**data.model_dump()) for data in made_of.data],
+            data=[api.DataReference(**data.model_dump()) for data in made_of.data],
             image=image,
             parameters_digest=made_of.parameters_digest,
             seed=job.spec.seed,
