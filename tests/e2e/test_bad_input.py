@@ -277,31 +277,34 @@ def test_is_said_in_a_condition(answers: Mapping[str, Future[Object]], case: str
         assert [(stage["exitCode"], stage["message"]) for stage in failed] == [(2, stalled["message"])]
 
 
-def test_a_job_goes_on_by_itself_once_its_claim_is_there(shared: Team, answers: Mapping[str, Future[Object]]) -> None:
+@pytest.fixture(scope="module")
+def gone_on(shared: Team, answers: Mapping[str, Future[Object]]) -> Object:
+    """Make the claim that a job waits for; return the job at its end."""
     answers["model-claim"].result()
     shared.apply(claim("nowhere"))
-    seen = shared.wait(JOBS, "model-claim", is_true("Complete"), deadline=60)
-    assert seen["status"]["attempt"] == 1
+    return shared.wait(JOBS, "model-claim", is_true("Complete"), deadline=60)
+
+
+def test_a_job_goes_on_by_itself_once_its_claim_is_there(gone_on: Object) -> None:
+    assert gone_on["status"]["attempt"] == 1
+    assert gone_on["status"]["artifact"]["uri"].startswith("pvc://nowhere/models/")
 
 
 def test_a_name_taken_by_another_version_is_said_and_the_job_goes_on_once_it_is_free(
-    shared: Team, answers: Mapping[str, Future[Object]]
+    shared: Team, gone_on: Object
 ) -> None:
-    answers["file"].result()  # the claim has its tables
-    spec = {**table("right.csv"), "model": "taken"}
-    shared.apply(training_job("taken-first", **spec))
-    made = shared.wait(JOBS, "taken-first", is_true("Complete"), deadline=60)["status"]["modelVersion"]
-    shared.cluster.delete(VERSIONS, made, shared.namespace)
-    foreign = version(made)
-    shared.apply(foreign)
-    shared.apply(training_job("taken-second", **spec))
-    seen = shared.wait(JOBS, "taken-second", is_true("Stalled", "NameConflict"), deadline=SOON)
-    assert f"ModelVersion {made} exists" in condition(seen, "Stalled")["message"]
-    assert shared.get(VERSIONS, made)["spec"]["artifact"]["digest"] == DIGEST
-    shared.cluster.delete(VERSIONS, made, shared.namespace)
-    seen = shared.wait(JOBS, "taken-second", is_true("Complete"), deadline=SOON)
-    assert seen["status"]["modelVersion"] == made
-    assert shared.get(VERSIONS, made)["spec"]["provenance"]["trainingJob"]["uid"] == seen["metadata"]["uid"]
+    name = gone_on["status"]["modelVersion"]  # the same data, parameters and seed make this very version again
+    shared.cluster.delete(VERSIONS, name, shared.namespace)
+    foreign = version(name)
+    foreign["spec"]["model"] = "another"
+    shared.apply(foreign, training_job("again", **WRONG["model-claim"].spec))
+    seen = shared.wait(JOBS, "again", is_true("Stalled", "NameConflict"), deadline=SOON)
+    assert f"ModelVersion {name} exists" in condition(seen, "Stalled")["message"]
+    assert shared.get(VERSIONS, name)["spec"]["artifact"]["digest"] == DIGEST
+    shared.cluster.delete(VERSIONS, name, shared.namespace)
+    seen = shared.wait(JOBS, "again", is_true("Complete"), deadline=SOON)
+    assert seen["status"]["modelVersion"] == name
+    assert shared.get(VERSIONS, name)["spec"]["provenance"]["trainingJob"]["uid"] == seen["metadata"]["uid"]
 
 
 # Images: one setting of the operator, right in the tests. The children below are what an operator with a wrong one
@@ -337,29 +340,34 @@ def cancer(shared: Team) -> Object:
     return shared.wait(VERSIONS, made, is_true("Verified"))
 
 
-def copies(team: Team, published: Object, *names: str) -> list[Object]:
-    """Copy a published artifact; return a verified ModelVersion of each copy."""
-    source = published["spec"]["artifact"]["uri"].removeprefix(f"pvc://{CLAIM}/")
-    program = f"import shutil; [shutil.copytree({source!r}, name) for name in {list(names)}]"
-    run_in_claim(team, CLAIM, program)
-    digest = published["spec"]["artifact"]["digest"]
-    team.apply(*(version(name, uri=f"pvc://{CLAIM}/{name}", digest=digest) for name in names))
-    return [team.wait(VERSIONS, name, is_true("Verified")) for name in names]
+@pytest.fixture(scope="module")
+def damaged(shared: Team, cancer: Object) -> tuple[str, str]:
+    """Import two verified versions, whose artifacts are then `deleted` and `altered`; return these names."""
+    artifact = cancer["spec"]["artifact"]
+    names = ("deleted", "altered")
+    source = artifact["uri"].removeprefix(f"pvc://{CLAIM}/")
+    run_in_claim(shared, CLAIM, f"import shutil; [shutil.copytree({source!r}, name) for name in {names}]")
+    shared.apply(*(version(name, uri=f"pvc://{CLAIM}/{name}", digest=artifact["digest"]) for name in names))
+    for name in names:
+        shared.wait(VERSIONS, name, is_true("Verified"))
+    damage = "import os, shutil; shutil.rmtree('deleted'); os.truncate('altered/model.onnx', 100)"
+    run_in_claim(shared, CLAIM, damage)
+    return names
 
 
-def test_what_serves_goes_on_while_its_deployment_is_pointed_at_broken_versions(shared: Team, cancer: Object) -> None:
-    deleted, altered = copies(shared, cancer, "deleted", "altered")
+def test_what_serves_goes_on_while_its_deployment_is_pointed_at_broken_versions(
+    shared: Team, cancer: Object, damaged: tuple[str, str]
+) -> None:
+    deleted, altered = damaged
     good = cancer["metadata"]["name"]
     shared.apply(deployment("steady", {"version": good}), version("unverified", uri=f"pvc://{CLAIM}/unverified"))
     shared.wait(DEPLOYMENTS, "steady", is_true("Ready"))
     shared.wait(VERSIONS, "unverified", is_true("Stalled", "ArtifactNotFound"))
-    damage = "import os, shutil; shutil.rmtree('deleted'); os.truncate('altered/model.onnx', 100)"
-    run_in_claim(shared, CLAIM, damage)
     broken = {
         "nowhere": ("VersionNotFound", "spec.model.version: there is no ModelVersion nowhere"),
         "unverified": ("VersionNotVerified", "ModelVersion unverified was not accepted (ArtifactNotFound)"),
-        deleted["metadata"]["name"]: ("ArtifactNotFound", f"pvc://{CLAIM}/deleted"),
-        altered["metadata"]["name"]: ("DigestMismatch", "model.onnx has 100 bytes"),
+        deleted: ("ArtifactNotFound", f"pvc://{CLAIM}/deleted"),
+        altered: ("DigestMismatch", "model.onnx has 100 bytes"),
     }
     address = shared.get("services", "steady")["spec"]["clusterIP"]
     with Clients(address, "/v2/models/cancer/infer", kept=1, fresh=1) as load:
@@ -376,12 +384,10 @@ def test_what_serves_goes_on_while_its_deployment_is_pointed_at_broken_versions(
     assert load.answers[good] > 100
 
 
-def test_an_artifact_deleted_before_anything_serves_is_said(shared: Team, cancer: Object) -> None:
-    copies(shared, cancer, "gone")
-    run_in_claim(shared, CLAIM, "import shutil; shutil.rmtree('gone')")
-    shared.apply(deployment("early", {"version": "gone"}))
+def test_an_artifact_deleted_before_anything_serves_is_said(shared: Team, damaged: tuple[str, str]) -> None:
+    shared.apply(deployment("early", {"version": damaged[0]}))
     seen = shared.wait(DEPLOYMENTS, "early", is_true("Stalled", "ArtifactNotFound"), deadline=SOON)
-    assert f"pvc://{CLAIM}/gone" in condition(seen, "Stalled")["message"]
+    assert f"pvc://{CLAIM}/deleted" in condition(seen, "Stalled")["message"]
     assert condition(seen, "Available")["status"] == "False"
 
 

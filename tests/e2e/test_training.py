@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -102,10 +101,22 @@ def sha256(name: str) -> str:
     return "sha256:" + hashlib.sha256(FILES[name]).hexdigest()
 
 
+# Runs that fail: applied first of all, since retries take their time, and looked at further down.
+
+TOO_LARGE = {
+    "sklearn": {"estimator": "sklearn.neural_network.MLPClassifier", "parameters": {"hidden_layer_sizes": [10**12]}}
+}
+FAILING: Mapping[str, Mapping[str, Any]] = {
+    "crash": {"trainer": TOO_LARGE, "retryLimit": 1},
+    "small": {"resources": {"limits": {"memory": "32Mi"}}, "retryLimit": 0},
+    "late": {"activeDeadlineSeconds": 1},
+}
+
+
 @pytest.fixture(scope="module")
 def lake(shared: Team) -> Team:
-    """Give the namespace with the tables in a claim."""
-    shared.apply(claim(DATA), claim())
+    """Give the namespace with the tables in a claim, and the failing runs on their way."""
+    shared.apply(claim(DATA), claim(), *(training_job(name, **FAILING[name]) for name in FAILING))
     write_files(shared, DATA, FILES)
     return shared
 
@@ -206,37 +217,19 @@ def test_a_regression_over_many_files_is_served_as_scikit_learn_predicts_it(lake
     assert np.abs(served[:, 0] - model.predict(rows.native())).max() <= CLOSE
 
 
-# Runs that fail. They are applied together and looked at one by one.
-
-TOO_LARGE = {
-    "sklearn": {"estimator": "sklearn.neural_network.MLPClassifier", "parameters": {"hidden_layer_sizes": [10**12]}}
-}
-FAILING: Mapping[str, Mapping[str, Any]] = {
-    "crash": {"trainer": TOO_LARGE, "retryLimit": 1},
-    "small": {"resources": {"limits": {"memory": "16Mi"}}, "retryLimit": 0},
-    "late": {"activeDeadlineSeconds": 1},
-}
-
-
-@pytest.fixture(scope="module")
-def failed(lake: Team) -> Mapping[str, Object]:
-    """Run all failing jobs to their ends."""
-
-    def run(name: str) -> Object:
-        lake.apply(training_job(name, **FAILING[name]))
-        return lake.wait(JOBS, name, is_true("Failed"), deadline=90)
-
-    with ThreadPoolExecutor(len(FAILING)) as pool:
-        return dict(zip(FAILING, pool.map(run, FAILING), strict=True))
-
-
-def assert_failed(seen: Object, reason: str, attempts: int) -> str:
+def failed(team: Team, name: str, reason: str, attempts: int) -> Object:
+    """Wait for a failing run's end and return it."""
+    seen = team.wait(JOBS, name, is_true("Failed"), deadline=90)
     stalled = condition(seen, "Stalled")
     assert (stalled["reason"], condition(seen, "Failed")["reason"]) == (reason, reason), seen["status"]
     assert condition(seen, "Ready")["status"] == "False"
     assert not condition(seen, "Reconciling")
     assert seen["status"]["attempt"] == attempts
-    return str(stalled["message"])
+    return seen
+
+
+def message_of(seen: Object) -> str:
+    return str(condition(seen, "Stalled")["message"])
 
 
 def jobs_of(team: Team, name: str) -> list[str]:
@@ -244,11 +237,9 @@ def jobs_of(team: Team, name: str) -> list[str]:
     return sorted(job["metadata"]["labels"]["modelwright.dev/attempt"] for job in found)
 
 
-def test_a_crash_is_tried_again_and_shows_its_exit_code_and_the_end_of_its_log(
-    lake: Team, failed: Mapping[str, Object]
-) -> None:
-    seen = failed["crash"]
-    message = assert_failed(seen, "StageFailed", 2)
+def test_a_crash_is_tried_again_and_shows_its_exit_code_and_the_end_of_its_log(lake: Team) -> None:
+    seen = failed(lake, "crash", "StageFailed", 2)
+    message = message_of(seen)
     assert "stage train ended with exit code 1" in message
     assert "(all 2 attempts failed)" in message
     stage = next(stage for stage in seen["status"]["stages"] if stage["name"] == "train")
@@ -258,13 +249,13 @@ def test_a_crash_is_tried_again_and_shows_its_exit_code_and_the_end_of_its_log(
     assert jobs_of(lake, "crash") == ["1", "2"]
 
 
-def test_too_little_memory_is_said(failed: Mapping[str, Object]) -> None:
-    message = assert_failed(failed["small"], "OutOfMemory", 1)
+def test_too_little_memory_is_said(lake: Team) -> None:
+    message = message_of(failed(lake, "small", "OutOfMemory", 1))
     assert "stage fetch was killed at its memory limit: raise spec.resources.limits.memory" in message
 
 
-def test_a_deadline_ends_the_run(lake: Team, failed: Mapping[str, Object]) -> None:
-    assert "spec.activeDeadlineSeconds" in assert_failed(failed["late"], "DeadlineExceeded", 1)
+def test_a_deadline_ends_the_run(lake: Team) -> None:
+    assert "spec.activeDeadlineSeconds" in message_of(failed(lake, "late", "DeadlineExceeded", 1))
     assert jobs_of(lake, "late") == ["1"]
     pods = "modelwright.dev/kind=TrainingJob,modelwright.dev/name=late"
     lake.wait(JOBS, "late", lambda _: not lake.find("pods", pods), deadline=30)
