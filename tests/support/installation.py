@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests import images
-from tests.cluster import load
+from tests.cluster import ClusterError, load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,8 +56,13 @@ def install(cluster: Cluster, *values: str) -> Installation:
     load(list(references.values()))
     settings = [argument for value in image_values(references) for argument in ("--set-string", value)]
     settings += [argument for value in values for argument in ("--set", value)]
-    cluster.helm(
-        *("upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace"),
-        *("--wait", "--timeout", "3m", *settings),
-    )
-    return Installation(cluster, references)
+    installation = Installation(cluster, references)
+    try:
+        cluster.helm(
+            *("upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace"),
+            *("--wait", "--timeout", "3m", *settings),
+        )
+    except ClusterError as error:
+        message = f"{error}\nthe operator's log ends:\n{installation.logs()[-2000:]}"
+        raise ClusterError(message) from error
+    return installation

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _HEALTH_PORT = 8080
 _METRICS_PORT = 9090
 _TICKS = 100  # of /proc: USER_HZ, the same on every Linux
-_RESTART_SECONDS = 60.0
+_SETTLED_SECONDS = 60.0
 _PAUSE_SECONDS = 0.05
 
 
@@ -147,20 +147,20 @@ class OperatorProcess:
                 raise AssertionError(message)
             time.sleep(_PAUSE_SECONDS)
 
-    def restart(self) -> Restart:
+    def restart(self, *, deadline: float = 60.0) -> Restart:
         """Replace the pod as a drained node would, and return how long the new one took.
 
         Raises:
-            AssertionError: it is not ready within a minute.
+            AssertionError: it is not ready at the deadline, in seconds since the old pod was deleted.
         """
         old = self.installation.operator_pod()
         asked = time.monotonic()
         self.installation.cluster.delete("pods", old, NAMESPACE)
-        end = asked + _RESTART_SECONDS
+        end = asked + deadline
         ready: float | None = None
         while ready is None:
             if time.monotonic() > end:
-                message = f"no new operator is ready {_RESTART_SECONDS:.0f} s after its pod was deleted"
+                message = f"no new operator is ready {deadline:.0f} s after its pod was deleted"
                 raise AssertionError(message)
             pod = self._pod()
             # A pod that stands by is ready, too: only the leader's word counts.
@@ -169,7 +169,7 @@ class OperatorProcess:
             else:
                 time.sleep(_PAUSE_SECONDS)
         name = self.installation.operator_pod()
-        self.wait_settled(name, deadline=_RESTART_SECONDS)
+        self.wait_settled(name, deadline=_SETTLED_SECONDS)
         settled = time.monotonic()
         age = self.usage(name).age_seconds
         began = time.monotonic() - age
