@@ -17,6 +17,7 @@ from modelwright_operator.cluster.inbox import Inbox
 from modelwright_operator.cluster.reconcile import Reconciler
 from modelwright_operator.cluster.store import Owner, Store
 from modelwright_operator.cluster.telemetry import Telemetry
+from modelwright_operator.errors import OperatorError
 from tests.support.builders import NAMESPACE, SETTINGS
 from tests.support.clock import Clock
 from tests.support.fake_cluster import Crash, FakeCluster
@@ -100,7 +101,12 @@ class World:
         await self._sync()
 
     async def _sync(self) -> None:
-        await self.inbox.resync()
+        while True:
+            try:
+                await self.inbox.resync()
+                break
+            except OperatorError:
+                self.clock.advance(2)
         self._seen = len(self.cluster.happened)
         self._synced = True
 
