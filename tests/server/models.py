@@ -102,7 +102,7 @@ def _bytes(onnx: Any, names: dict[str, str] | None = None) -> bytes:
             ends[:] = [(names or {}).get(name, name) for name in ends]
     for output in onnx.graph.output:
         output.name = (names or {}).get(output.name, output.name)
-    return onnx.SerializeToString()
+    return bytes(onnx.SerializeToString())
 
 
 def logistic(store: Path, name: str) -> Built:

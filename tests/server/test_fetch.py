@@ -395,7 +395,7 @@ def test_wrong_schemas_name_the_field(run: Run, tmp_path: Path, schema: Any, say
 
 def test_field_numbers_are_those_of_onnx() -> None:
     """The graph check declares the fields it reads by hand; here is the original to compare."""
-    kinds = {
+    kinds: dict[str, Any] = {
         "Model": onnx.ModelProto,
         "Graph": onnx.GraphProto,
         "Node": onnx.NodeProto,

@@ -36,7 +36,7 @@ def on_uvloop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., N
             runner.run(test(*arguments, **named))
 
     # wraps() leaves a mark by which pytest-asyncio would take it for a coroutine function
-    del run.__wrapped__  # type: ignore[attr-defined]
+    del run.__wrapped__
     run.__signature__ = signature(test)  # type: ignore[attr-defined]
     return run
 
