@@ -97,16 +97,18 @@ class Node:
         """Wait until these components are well; one that ends is reported at once with the end of its log."""
         end = time.monotonic() + _START_SECONDS
         waiting = [part for part in parts if part.health]
+        missed: set[str] = set()  # a process has no environment, by which it is found, for a moment of its exec
         while waiting := [part for part in waiting if not answers(part.health)]:
             running = {process.component for process in find_processes(self._settings)}
             for part in waiting:
                 log = self._settings.logs / f"{part.name}.log"
-                if part.name not in running:
+                if part.name not in running and part.name in missed:
                     message = f"{part.name} ended:\n{tail(log, 5)}\nSee {log}, then say `up` again."
                     raise ClusterError(message)
                 if time.monotonic() > end:
                     message = f"{part.name} does not answer at {part.health}:\n{tail(log, 5)}\nSee {log}."
                     raise ClusterError(message)
+            missed = {part.name for part in waiting} - running
             time.sleep(0.05)
 
     def _load_pause_image(self, init: Process) -> None:

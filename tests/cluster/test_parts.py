@@ -1,14 +1,18 @@
 """The parts of the cluster tool that need no cluster."""
 
 import tarfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.api import Json
+from tests.cluster.components import Component
 from tests.cluster.images import find_images, full_name, write_program_archive
 from tests.cluster.kind import find_engine
-from tests.cluster.settings import ClusterError, load_settings
+from tests.cluster.node import Node
+from tests.cluster.processes import Process
+from tests.cluster.settings import ClusterError, Settings, load_settings
 from tests.cluster.storage import is_released, volume_for
 
 
@@ -111,3 +115,17 @@ def test_a_claim_of_another_class_or_with_a_volume_gets_none(tmp_path: Path) -> 
         asked = claim()
         asked["spec"][key] = value
         assert volume_for(asked, tmp_path) is None
+
+
+@pytest.mark.parametrize(("scans_without_it", "fails"), [(1, False), (2, True)])
+def test_a_starting_component_has_ended_only_if_it_is_missing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scans_without_it: int, *, fails: bool
+) -> None:
+    part = Component("etcd", "etcd", (), health="http://127.0.0.1:1/readyz")
+    process = Process(1, 1, "etcd", "etcd", 0.0)
+    scans: list[list[Process]] = [[process], *[[]] * scans_without_it, [process]]
+    monkeypatch.setattr("tests.cluster.node.answers", lambda _url: not scans)
+    monkeypatch.setattr("tests.cluster.node.find_processes", lambda _settings: scans.pop(0))
+    node = Node(Settings(index=0, state=tmp_path, cache=tmp_path), print)
+    with pytest.raises(ClusterError, match="etcd ended") if fails else nullcontext():
+        node._wait([part])
