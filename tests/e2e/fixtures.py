@@ -22,6 +22,7 @@ VERSIONS = "modelversions.modelwright.dev"
 DEPLOYMENTS = "modeldeployments.modelwright.dev"
 OURS = (JOBS, VERSIONS, DEPLOYMENTS)
 CLAIM = "modelwright-models"
+NO_DIGEST = "sha256:" + "0" * 64
 
 Object = dict[str, Any]
 
@@ -86,6 +87,17 @@ def deployment(name: str, model: Object, **spec: Any) -> Object:
         "kind": "Deployment",
         "metadata": {"name": name},
         "spec": {"model": model, **spec},
+    }
+
+
+def model_version(name: str, path: str = "nothing", digest: str = NO_DIGEST, store: str = CLAIM, **spec: Any) -> Object:
+    """Return a ModelVersion of what lies at a path of a claim; `spec` adds fields."""
+    artifact = {"uri": f"pvc://{store}/{path}", "digest": digest}
+    return {
+        "apiVersion": "modelwright.dev/v1alpha1",
+        "kind": "ModelVersion",
+        "metadata": {"name": name},
+        "spec": {"model": "imported", "artifact": artifact, **spec},
     }
 
 

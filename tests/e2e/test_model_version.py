@@ -12,6 +12,7 @@ from modelwright_server import artifact
 from tests.e2e.fixtures import (
     CLAIM,
     DEPLOYMENTS,
+    NO_DIGEST,
     VERSIONS,
     Object,
     Team,
@@ -19,6 +20,7 @@ from tests.e2e.fixtures import (
     condition,
     deployment,
     is_true,
+    model_version,
     rows_body,
 )
 from tests.support.claims import run_in_claim, write_files
@@ -31,16 +33,6 @@ pytestmark = pytest.mark.cluster
 
 SOON = 30  # seconds
 ROW = [[14.0] * 30]
-DIGEST = "sha256:" + "0" * 64
-
-
-def version(name: str, path: str, digest: str, store: str = CLAIM, **spec: object) -> Object:
-    return {
-        "apiVersion": "modelwright.dev/v1alpha1",
-        "kind": "ModelVersion",
-        "metadata": {"name": name},
-        "spec": {"model": "imported", "artifact": {"uri": f"pvc://{store}/{path}", "digest": digest}, **spec},
-    }
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +65,7 @@ def test_a_trained_version_needs_no_job_of_its_own(shared: Team, trained: Object
 
 def test_an_imported_version_is_verified_served_and_in_use_as_long_as_it_is(shared: Team, trained: Object) -> None:
     path, digest = published(trained)
-    shared.apply(version("brought", path, digest), deployment("served", {"version": "brought"}))
+    shared.apply(model_version("brought", path, digest), deployment("served", {"version": "brought"}))
     seen = shared.wait(VERSIONS, "brought", is_true("Verified", "Verified"), deadline=SOON)
     status = seen["status"]
     assert "schema" not in seen["spec"]
@@ -118,14 +110,18 @@ def test_what_is_wrong_with_an_imported_version_is_said(shared: Team, trained: O
     write_files(shared, CLAIM, {**files(tmp_path / "no-onnx"), **no_manifest})
     broken = {
         "wrong-digest": (
-            version("wrong-digest", path, DIGEST),
+            model_version("wrong-digest", path, NO_DIGEST),
             "DigestMismatch",
             f"manifest.json has the digest {digest}",
         ),
-        "missing": (version("missing", "nothing/here", DIGEST), "ArtifactNotFound", "does not exist"),
-        "no-manifest": (version("no-manifest", "no-manifest", DIGEST), "ArtifactNotFound", "holds no manifest.json"),
-        "no-onnx": (version("no-onnx", "no-onnx", no_onnx), "ModelRejected", "model.onnx is not an ONNX model"),
-        "outside": (version("outside", "../etc", DIGEST), "ArtifactInvalid", "'..'"),
+        "missing": (model_version("missing", "nothing/here", NO_DIGEST), "ArtifactNotFound", "does not exist"),
+        "no-manifest": (
+            model_version("no-manifest", "no-manifest", NO_DIGEST),
+            "ArtifactNotFound",
+            "holds no manifest.json",
+        ),
+        "no-onnx": (model_version("no-onnx", "no-onnx", no_onnx), "ModelRejected", "model.onnx is not an ONNX model"),
+        "outside": (model_version("outside", "../etc", NO_DIGEST), "ArtifactInvalid", "'..'"),
     }
 
     def check(name: str) -> tuple[str, str]:
@@ -145,7 +141,7 @@ def test_what_is_wrong_with_an_imported_version_is_said(shared: Team, trained: O
 
 def test_a_mended_artifact_is_verified_again_when_asked(shared: Team, trained: Object) -> None:
     path, digest = published(trained)
-    shared.apply(version("mended", "mended", digest))
+    shared.apply(model_version("mended", "mended", digest))
     rejected(shared, "mended", "ArtifactNotFound")
     run_in_claim(shared, CLAIM, f"import shutil; shutil.copytree({path!r}, 'mended')")
     shared.patch(VERSIONS, "mended", {"metadata": {"annotations": {"modelwright.dev/retry": "2"}}})
@@ -155,7 +151,7 @@ def test_a_mended_artifact_is_verified_again_when_asked(shared: Team, trained: O
 
 
 def test_a_missing_claim_is_said_and_the_verification_goes_on_once_it_is_there(shared: Team) -> None:
-    shared.apply(version("elsewhere", "nothing", DIGEST, "later"))
+    shared.apply(model_version("elsewhere", "nothing", NO_DIGEST, "later"))
     seen = shared.wait(VERSIONS, "elsewhere", is_true("Stalled", "VolumeClaimNotFound"), deadline=SOON)
     assert "PersistentVolumeClaim later" in condition(seen, "Stalled")["message"]
     assert condition(seen, "Verified")["status"] == "Unknown"
@@ -165,7 +161,9 @@ def test_a_missing_claim_is_said_and_the_verification_goes_on_once_it_is_there(s
 
 def test_a_forged_provenance_is_not_believed(shared: Team, trained: Object) -> None:
     path, _ = published(trained)
-    forged = version("forged", path, DIGEST, provenance={"trainingJob": trained["spec"]["provenance"]["trainingJob"]})
+    forged = model_version(
+        "forged", path, NO_DIGEST, provenance={"trainingJob": trained["spec"]["provenance"]["trainingJob"]}
+    )
     shared.apply(forged)
     rejected(shared, "forged", "DigestMismatch")
     # Not even under the very name the job gave its version.

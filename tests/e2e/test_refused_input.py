@@ -1,0 +1,124 @@
+"""What users get wrong and a schema can see: refused when applied, in words that name the field."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cluster.settings import ClusterError
+from tests.e2e.fixtures import JOBS, NO_DIGEST, VERSIONS, Object, Team, deployment, model_version, training_job
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+pytestmark = pytest.mark.cluster
+
+LATEST = {"name": "cancer", "follow": "Latest"}
+# The object, and words its refusal must have, the field first.
+REFUSED: Mapping[str, tuple[Object, tuple[str, ...]]] = {
+    "unknown field": (training_job("bad", epochs=3), ("unknown field", "epochs")),
+    "unknown nested field": (
+        deployment("bad", LATEST, server={"thread": 1}),
+        ("unknown field", "thread", "spec.server"),
+    ),
+    "wrong type": (training_job("bad", seed="seven"), ("spec.seed", "integer")),
+    "wrong type of a list": (training_job("bad", data={"name": "all"}), ("spec.data", "array")),
+    "estimator outside scikit-learn": (
+        training_job("bad", trainer={"sklearn": {"estimator": "os.system"}}),
+        ("spec.trainer.sklearn.estimator", "sklearn"),
+    ),
+    "estimator that is a function": (
+        training_job("bad", trainer={"sklearn": {"estimator": "sklearn.utils.estimator_html_repr"}}),
+        ("spec.trainer.sklearn.estimator",),
+    ),
+    "no trainer": (training_job("bad", trainer={}), ("spec.trainer", "sklearn", "required")),
+    "no data": (training_job("bad", data=[]), ("spec.data", "at least 1")),
+    "two data sets of one name": (
+        training_job("bad", data=[{"name": "all", "uri": "sklearn://iris"}] * 2),
+        ("spec.data[1]", "Duplicate"),
+    ),
+    "address of another kind": (
+        training_job("bad", data=[{"name": "all", "uri": "file:///etc/passwd"}]),
+        ("spec.data[0].uri", "pvc://"),
+    ),
+    "digest that is none": (
+        training_job("bad", data=[{"name": "all", "uri": "sklearn://iris", "digest": "md5:1"}]),
+        ("spec.data[0].digest", "sha256:"),
+    ),
+    "two ways to hold out": (
+        training_job("bad", evaluation={"holdout": "all", "holdoutPercent": 10}),
+        ("exactly one of holdout and holdoutPercent",),
+    ),
+    "holdout that is no data set": (
+        training_job("bad", evaluation={"holdout": "test"}),
+        ("spec.evaluation.holdout", "spec.data"),
+    ),
+    "holdout that leaves nothing": (
+        training_job("bad", evaluation={"holdout": "all"}),
+        ("spec.evaluation.holdout", "add a data set"),
+    ),
+    "whole data held out": (
+        training_job("bad", evaluation={"holdoutPercent": 100}),
+        ("spec.evaluation.holdoutPercent", "90"),
+    ),
+    "negative retries": (training_job("bad", retryLimit=-1), ("spec.retryLimit", "0")),
+    "name of a TrainingJob": (training_job("bad.name"), ("name of a TrainingJob", "lower-case")),
+    "long name of a TrainingJob": (training_job("a" * 58), ("name of a TrainingJob", "57")),
+    "name of a model": (training_job("bad", model="Big Model"), ("spec.model",)),
+    "someone else's label": (
+        training_job("bad", pod={"labels": {"modelwright.dev/kind": "x"}}),
+        ("spec.pod.labels", "choose another prefix"),
+    ),
+    "negative replicas": (deployment("bad", LATEST, replicas=-1), ("spec.replicas", "greater than or equal to 0")),
+    "version and name": (
+        deployment("bad", {"version": "v", **LATEST}),
+        ("spec.model", "either spec.model.version, or spec.model.name"),
+    ),
+    "neither version nor name": (
+        deployment("bad", {}),
+        ("spec.model", "either spec.model.version, or spec.model.name"),
+    ),
+    "name without follow": (deployment("bad", {"name": "cancer"}), ("spec.model", "spec.model.follow go together")),
+    "name of a Deployment": (deployment("9bad", LATEST), ("name of a Deployment", "start with a letter")),
+    "long name of a Deployment": (deployment("a" * 36, LATEST), ("name of a Deployment", "35")),
+    "name of another's Service": (deployment("bad-canary", LATEST), ("name of a Deployment", "-canary")),
+    "artifact elsewhere": (
+        model_version("bad", artifact={"uri": "https://example.org/model", "digest": NO_DIGEST}),
+        ("spec.artifact.uri", "pvc://"),
+    ),
+    "artifact without digest": (model_version("bad", digest="latest"), ("spec.artifact.digest", "sha256:")),
+    "name of a ModelVersion": (model_version("bad.name"), ("name of a ModelVersion", "lower-case")),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_is_refused_when_applied(shared: Team, case: str) -> None:
+    bad, words = REFUSED[case]
+    with pytest.raises(ClusterError) as refusal:
+        shared.apply(bad)
+    said = str(refusal.value)
+    assert [word for word in words if word not in said] == [], said
+
+
+@pytest.mark.parametrize(
+    ("resource", "given", "path", "value"),
+    [
+        (JOBS, training_job("settled", suspend=True), "seed", 8),
+        (JOBS, training_job("settled", suspend=True), "resources", {"limits": {"memory": "1Gi"}}),
+        (JOBS, training_job("settled", suspend=True), "data", [{"name": "all", "uri": "sklearn://iris"}]),
+        (
+            VERSIONS,
+            model_version("settled"),
+            "artifact",
+            {"uri": "pvc://elsewhere/nothing", "digest": NO_DIGEST},
+        ),
+        (VERSIONS, model_version("settled"), "model", "other"),
+    ],
+)
+def test_what_was_run_or_published_cannot_be_changed(
+    shared: Team, resource: str, given: Object, path: str, value: object
+) -> None:
+    shared.apply(given)
+    with pytest.raises(ClusterError, match=f"spec.{path} cannot be changed.*create another one"):
+        shared.patch(resource, "settled", {"spec": {path: value}})
