@@ -86,7 +86,7 @@ def _show(cluster: Cluster, namespace: str, path: str, held: predictions.Holdout
 
 def _farewell() -> None:
     if not keep():
-        print("Everything made here is removed again. To keep it and look around: KEEP=1 make demo")
+        print("The demo's namespace is removed, and the cluster unless it ran before. To look around: KEEP=1 make demo")
         return
     print("Everything is left running, since KEEP is set. To use kubectl and helm with this cluster:")
     print('  eval "$(python3 -m tests.cluster env)"')
