@@ -29,8 +29,8 @@ from tests.e2e.fixtures import (
     rows_body,
     training_job,
 )
-from tests.e2e.test_serving import Clients
 from tests.support.claims import run_in_claim, write_files
+from tests.support.load import Clients
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping

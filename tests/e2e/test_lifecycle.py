@@ -8,13 +8,13 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from modelwright_training import contract
-from modelwright_training.dataset import load
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from modelwright_training import contract
+from modelwright_training.dataset import load
 from tests.e2e.fixtures import (
     DEPLOYMENTS,
     JOBS,
@@ -70,8 +70,8 @@ def quiet(team: Team, seconds: int, resources: tuple[str, ...]) -> list[str]:
         path = f"{root}/namespaces/{team.namespace}/{plural}"
         version = team.cluster.api.request("GET", path)["metadata"]["resourceVersion"]
         query = f"?watch=1&timeoutSeconds={seconds}&resourceVersion={quote(version)}"
-        for event in team.cluster.api.watch(path + query, timeout=seconds + 30):
-            seen.append(f"{event['type']} {resource}/{event['object']['metadata']['name']}")
+        events = team.cluster.api.watch(path + query, timeout=seconds + 30)
+        seen.extend(f"{event['type']} {resource}/{event['object']['metadata']['name']}" for event in events)
 
     threads = [threading.Thread(target=watch, args=(resource,)) for resource in resources]
     for thread in threads:
@@ -109,8 +109,8 @@ def test_data_to_prediction_and_a_quiet_afterwards(team: Team) -> None:
 
     assert condition(team.get(VERSIONS, version), "Verified")["reason"] == "PublishedByTrainingJob"
     team.wait(VERSIONS, version, is_true("InUse"))
-    kinds = {event["reason"] for event in team.find("events.events.k8s.io") if "modelwright.dev" in str(event["regarding"])}
-    assert {"Succeeded", "Available"} <= kinds
+    told = [event for event in team.find("events.events.k8s.io") if "modelwright.dev" in str(event["regarding"])]
+    assert {"Succeeded", "Available"} <= {event["reason"] for event in told}
 
     team.wait("jobs.batch", job["status"]["job"], lambda seen: seen and "ttlSecondsAfterFinished" in seen["spec"])
     assert quiet(team, 60, (*OURS, *CHILDREN)) == []

@@ -1,74 +1,18 @@
-"""Replacing the version that serves: no request may fail, and whatever is wrong with the new one stays away from clients."""
+"""Replacing the version that serves: no request may fail, and a bad new version stays away from clients."""
 
 from __future__ import annotations
 
-import http.client
-import json
-import threading
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.fixtures import DEPLOYMENTS, JOBS, Team, deployment, is_true, rows_body, training_job
+from tests.e2e.fixtures import DEPLOYMENTS, JOBS, Object, Team, deployment, is_true, training_job
+from tests.support.load import Clients
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.cluster
-
-ROW = [[14.0] * 30]
-MOST_REQUESTS = 200_000
-
-
-@dataclass
-class Clients:
-    """Clients that send one request after the other to one Service, kept connections and fresh ones, until told to stop."""
-
-    address: str
-    path: str
-    kept: int = 4
-    fresh: int = 2
-    answers: dict[str, int] = field(default_factory=dict)
-    failures: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._stop = threading.Event()
-        self._lock = threading.Lock()
-        self._body = json.dumps(rows_body(ROW)).encode()
-        keeps = [True] * self.kept + [False] * self.fresh
-        self._threads = [threading.Thread(target=self._run, args=(keep,)) for keep in keeps]
-
-    def _run(self, keep: bool) -> None:
-        connection = http.client.HTTPConnection(self.address, 80, timeout=10)
-        for _ in range(MOST_REQUESTS // (self.kept + self.fresh)):
-            if self._stop.is_set():
-                break
-            try:
-                connection.request("POST", self.path, self._body, {"Content-Type": "application/json"})
-                answer = connection.getresponse()
-                said = json.loads(answer.read())
-                outcome = str(said.get("model_version") or f"{answer.status} {said}")
-            except (OSError, http.client.HTTPException, ValueError) as error:
-                outcome = repr(error)
-                connection.close()
-            with self._lock:
-                self.answers[outcome] = self.answers.get(outcome, 0) + 1
-            if not keep:
-                connection.close()
-        connection.close()
-
-    def __enter__(self) -> Clients:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
 
 
 def clients(team: Team, service: str) -> Clients:
@@ -82,13 +26,20 @@ def second_version(team: Team) -> str:
     return str(team.wait(JOBS, "second", is_true("Complete"), deadline=120)["status"]["modelVersion"])
 
 
-def serves(version: str) -> object:
-    def holds(seen: dict[str, object] | None) -> bool:
-        status = (seen or {}).get("status") or {}
-        assert isinstance(status, dict)
-        return is_true("Ready")(seen) and (status.get("stable") or {}).get("version") == version
+def serves(version: str) -> Callable[[Object | None], bool]:
+    """Tell whether all is well and this version answers."""
+
+    def holds(seen: Object | None) -> bool:
+        stable = ((seen or {}).get("status") or {}).get("stable") or {}
+        return is_true("Ready")(seen) and stable.get("version") == version
 
     return holds
+
+
+def wait_for_no_pod(team: Team, revision: str) -> None:
+    """Wait until the last pod of a revision has ended."""
+    selector = f"modelwright.dev/revision={revision}"
+    team.wait(DEPLOYMENTS, "scores", lambda _: not team.find("pods", selector), deadline=60)
 
 
 def test_a_followed_version_takes_over_and_an_earlier_one_comes_back_without_a_failed_request(team: Team) -> None:
@@ -102,12 +53,10 @@ def test_a_followed_version_takes_over_and_an_earlier_one_comes_back_without_a_f
         old = seen["status"]["previous"]["revision"]
         gone = team.wait("deployments.apps", f"scores-{old}", lambda found: found is None, deadline=60)
         assert gone == {}
-        pods = f"modelwright.dev/revision={old}"
-        team.wait(DEPLOYMENTS, "scores", lambda _: not team.find("pods", pods), deadline=60)
+        wait_for_no_pod(team, old)
         team.patch(DEPLOYMENTS, "scores", {"spec": {"model": {"name": None, "follow": None, "version": first}}})
         team.wait(DEPLOYMENTS, "scores", serves(first), deadline=60)
-        new = seen["status"]["stable"]["revision"]
-        team.wait(DEPLOYMENTS, "scores", lambda _: not team.find("pods", f"modelwright.dev/revision={new}"), deadline=60)
+        wait_for_no_pod(team, seen["status"]["stable"]["revision"])
     assert set(load.answers) == {first, second}, load.answers
     assert min(load.answers.values()) > 100
 
@@ -135,7 +84,5 @@ def test_a_change_of_the_server_settings_restarts_without_a_failed_request(team:
             lambda seen: is_true("Ready")(seen) and seen and seen["status"]["stable"]["revision"] != before,
         )
         team.wait("deployments.apps", f"scores-{before}", lambda found: found is None, deadline=60)
-        team.wait(
-            DEPLOYMENTS, "scores", lambda _: not team.find("pods", f"modelwright.dev/revision={before}"), deadline=60
-        )
+        wait_for_no_pod(team, before)
     assert set(load.answers) == {version}, load.answers
