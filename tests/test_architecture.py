@@ -37,7 +37,13 @@ TOP_LEVEL = {
 
 
 def _tracked() -> list[str]:
-    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=False)
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if listed.returncode:
         pytest.skip("no git checkout")
     return [name for name in listed.stdout.splitlines() if (ROOT / name).exists()]

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from modelwright_operator import api, naming
-from modelwright_operator.api import model_version
 from modelwright_operator.decide import training as judged
 from modelwright_operator.reasons import Reason
 from modelwright_operator.render import serving, training, verification
@@ -57,14 +56,23 @@ def test_paths_a_serving_container_reads_are_mounted(name: str) -> None:
 def test_the_service_leads_to_the_servers_port() -> None:
     port = serving.service(SMALL, "r")["spec"]["ports"][0]
     assert port["port"] == serving.SERVICE_PORT
-    names = {item["name"]: item["containerPort"] for item in _containers(serving.workload(SMALL, VERSION, "r", make.SETTINGS))["server"]["ports"]}
+    names = {
+        item["name"]: item["containerPort"]
+        for item in _containers(serving.workload(SMALL, VERSION, "r", make.SETTINGS))["server"]["ports"]
+    }
     assert names.get(port["targetPort"], port["targetPort"]) == server_contract.REST_PORT
 
 
 def test_probes_ask_the_servers_paths() -> None:
     container = _containers(serving.workload(SMALL, VERSION, "r", make.SETTINGS))["server"]
-    assert container["readinessProbe"]["httpGet"] == {"path": server_contract.READY_PATH, "port": server_contract.REST_PORT}
-    assert container["livenessProbe"]["httpGet"] == {"path": server_contract.LIVE_PATH, "port": server_contract.REST_PORT}
+    assert container["readinessProbe"]["httpGet"] == {
+        "path": server_contract.READY_PATH,
+        "port": server_contract.REST_PORT,
+    }
+    assert container["livenessProbe"]["httpGet"] == {
+        "path": server_contract.LIVE_PATH,
+        "port": server_contract.REST_PORT,
+    }
 
 
 def test_the_verification_reads_what_its_job_sets() -> None:
@@ -116,11 +124,11 @@ def test_results_as_the_tests_write_them_are_as_stages_do(stage: training_contra
 
 def test_both_sides_agree_on_exit_codes_and_stages() -> None:
     assert int(training_contract.ExitCode.PERMANENT) == int(server_contract.ExitCode.PERMANENT) == 2
-    assert judged.STAGES == tuple(training_contract.Stage)
+    assert tuple(training_contract.Stage) == judged.STAGES
     assert training_contract.DEFAULT_STORES_DIR == server_contract.DEFAULT_STORES_DIR
 
 
 def test_what_a_verification_reports_of_a_schema_is_a_schema_of_ours() -> None:
     text = naming.canonical_json({**kubelet.SCHEMA, "outputs": [*kubelet.SCHEMA["outputs"]], "task": "Classification"})
     document = schema.parse(text.encode()).to_document()
-    assert model_version.Schema.model_validate(document).inputs[0].columns == ["a", "b"]
+    assert api.Schema.model_validate(document).inputs[0].columns == ["a", "b"]

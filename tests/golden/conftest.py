@@ -26,6 +26,8 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, Any], None]:
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
         assert path.is_file(), f"no golden file {path.name}: run pytest with --update-golden and look at what it writes"
-        assert text == path.read_text(encoding="utf-8"), f"{path.name} differs: if that is meant, pytest --update-golden"
+        assert text == path.read_text(encoding="utf-8"), (
+            f"{path.name} differs: if that is meant, pytest --update-golden"
+        )
 
     return check

@@ -28,31 +28,28 @@ POD = {
     "priorityClassName": "low",
     "imagePullSecrets": [{"name": "registry"}],
 }
-FULL_JOB = (
-    make.training_job("full", model="churn")
-    .spec(
-        source={"repository": "https://git.example.test/churn", "commit": "0123abc"},
-        data=[
-            {"name": "train", "uri": "pvc://lake/churn/*.parquet", "digest": make.digest("e")},
-            {"name": "test", "uri": "pvc://lake/holdout.csv"},
-        ],
-        target="churned",
-        task="Classification",
-        columns={"drop": ["id"], "categorical": ["plan"]},
-        trainer={
-            "sklearn": {
-                "estimator": "sklearn.ensemble.HistGradientBoostingClassifier",
-                "parameters": {"max_iter": 200, "learning_rate": 0.1},
-                "preprocessing": "None",
-            }
-        },
-        evaluation={"holdout": "test"},
-        seed=7,
-        resources={"requests": {"cpu": "1500m", "memory": "1024Mi"}, "limits": {"memory": "1.5Gi"}},
-        pod=POD,
-        storage={"uri": "pvc://registry/models"},
-        activeDeadlineSeconds=7200,
-    )
+FULL_JOB = make.training_job("full", model="churn").spec(
+    source={"repository": "https://git.example.test/churn", "commit": "0123abc"},
+    data=[
+        {"name": "train", "uri": "pvc://lake/churn/*.parquet", "digest": make.digest("e")},
+        {"name": "test", "uri": "pvc://lake/holdout.csv"},
+    ],
+    target="churned",
+    task="Classification",
+    columns={"drop": ["id"], "categorical": ["plan"]},
+    trainer={
+        "sklearn": {
+            "estimator": "sklearn.ensemble.HistGradientBoostingClassifier",
+            "parameters": {"max_iter": 200, "learning_rate": 0.1},
+            "preprocessing": "None",
+        }
+    },
+    evaluation={"holdout": "test"},
+    seed=7,
+    resources={"requests": {"cpu": "1500m", "memory": "1024Mi"}, "limits": {"memory": "1.5Gi"}},
+    pod=POD,
+    storage={"uri": "pvc://registry/models"},
+    activeDeadlineSeconds=7200,
 )
 
 
@@ -69,7 +66,10 @@ def _deployment(maker: make.Maker) -> api.Deployment:
 
 
 def _trained() -> Trained:
-    said = {name: contract.parse_message(naming.canonical_json(text), contract.Stage(name)) for name, text in kubelet.results().items()}
+    said = {
+        name: contract.parse_message(naming.canonical_json(text), contract.Stage(name))
+        for name, text in kubelet.results().items()
+    }
     results: Any = said
     return Trained((), results["fetch"], results["evaluate"], results["publish"], None)
 
@@ -93,7 +93,9 @@ def _workload(deployment: api.Deployment) -> Raw:
 MANIFESTS: dict[str, Callable[[], Raw]] = {
     "training-job": lambda: training.batch_job(_job(make.training_job()), 1, make.SETTINGS),
     "training-job-full": lambda: training.batch_job(_job(FULL_JOB), 2, make.SETTINGS),
-    "training-job-suspended": lambda: training.batch_job(_job(make.training_job().spec(suspend=True)), 1, make.SETTINGS),
+    "training-job-suspended": lambda: training.batch_job(
+        _job(make.training_job().spec(suspend=True)), 1, make.SETTINGS
+    ),
     "training-job-expiring": lambda: training.batch_job(_job(make.training_job()), 1, make.SETTINGS, expire=True),
     "model-version": lambda: model_version_of(_job(make.training_job()), _trained(), make.SETTINGS.training_image),
     "verification-job": lambda: verification.batch_job(_version(make.model_version("a")), "1", make.SETTINGS),
@@ -113,9 +115,11 @@ def test_no_golden_file_is_left_over() -> None:
     assert {path.stem for path in FOLDER.glob("*.yaml")} == set(MANIFESTS)
 
 
-@pytest.mark.parametrize("name", [name for name in MANIFESTS if name not in {"model-version", "service", "disruption-budget"}])
+@pytest.mark.parametrize(
+    "name", [name for name in MANIFESTS if name not in {"model-version", "service", "disruption-budget"}]
+)
 def test_pods_meet_the_restricted_standard(name: str) -> None:
-    """https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted, and no token, and no writable root."""
+    """https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted, no token, no writable root."""
     pod = MANIFESTS[name]()["spec"]["template"]["spec"]
     assert pod["automountServiceAccountToken"] is False
     assert pod["securityContext"]["runAsNonRoot"] is True
@@ -134,10 +138,16 @@ def test_pods_meet_the_restricted_standard(name: str) -> None:
 
 def test_stages_see_only_the_storage_they_need() -> None:
     pod = MANIFESTS["training-job-full"]()["spec"]["template"]["spec"]
-    claims = {volume["name"]: volume["persistentVolumeClaim"]["claimName"] for volume in pod["volumes"] if "emptyDir" not in volume}
+    claims = {
+        volume["name"]: volume["persistentVolumeClaim"]["claimName"]
+        for volume in pod["volumes"]
+        if "emptyDir" not in volume
+    }
     seen = {
         container["name"]: sorted(
-            (claims[mount["name"]], mount.get("readOnly", False)) for mount in container["volumeMounts"] if mount["name"] in claims
+            (claims[mount["name"]], mount.get("readOnly", False))
+            for mount in container["volumeMounts"]
+            if mount["name"] in claims
         )
         for container in (*pod["initContainers"], *pod["containers"])
     }

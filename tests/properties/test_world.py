@@ -112,7 +112,9 @@ class Anything(RuleBasedStateMachine):
     @rule(data=st.data())
     def suspend_or_resume(self, data: st.DataObject) -> None:
         if name := self._any(data, naming.TRAINING_JOBS):
-            self.cluster.edit(naming.TRAINING_JOBS, name, lambda raw: raw["spec"].update(suspend=not raw["spec"]["suspend"]))
+            self.cluster.edit(
+                naming.TRAINING_JOBS, name, lambda raw: raw["spec"].update(suspend=not raw["spec"]["suspend"])
+            )
 
     @rule(version=st.sampled_from((None, *VERSIONS, "absent")), replicas=st.integers(0, 3))
     def deploy(self, version: str | None, replicas: int) -> None:
@@ -154,7 +156,12 @@ class Anything(RuleBasedStateMachine):
         if job is not None and not job["spec"].get("suspend") and self._owner_kind(job) == naming.TRAINING_JOB:
             kubelet.run_stage(self.cluster, job, stage, kubelet.results(seed))
 
-    @rule(data=st.data(), seed=st.sampled_from(SEEDS), code=st.sampled_from((0, 0, 1, 2)), stage=st.sampled_from(kubelet.STAGES))
+    @rule(
+        data=st.data(),
+        seed=st.sampled_from(SEEDS),
+        code=st.sampled_from((0, 0, 1, 2)),
+        stage=st.sampled_from(kubelet.STAGES),
+    )
     def end_job(self, data: st.DataObject, seed: str, code: int, stage: str) -> None:
         job = self._unfinished(data)
         if job is not None and not job["spec"].get("suspend"):
@@ -219,7 +226,9 @@ class Anything(RuleBasedStateMachine):
         known = self.histories.get(f"{naming.TRAINING_JOBS}/{owner}")
         if known is not None:
             assert len(attempts) <= known["spec"]["retryLimit"] + 1, "more attempts than allowed"
-            assert not any(conditions(known).get(kind, {}).get("status") == "True" for kind in ENDED), "trained after its end"
+            assert not any(conditions(known).get(kind, {}).get("status") == "True" for kind in ENDED), (
+                "trained after its end"
+            )
 
     @staticmethod
     def _follows(resource: str, before: Raw | None, after: Raw) -> None:
@@ -296,7 +305,7 @@ class Anything(RuleBasedStateMachine):
 
     def _any(self, data: st.DataObject, resource: str) -> str | None:
         names = self.cluster.names(resource)
-        return data.draw(st.sampled_from(names)) if names else None
+        return str(data.draw(st.sampled_from(names))) if names else None
 
     def _unfinished(self, data: st.DataObject) -> Raw | None:
         jobs = [job for job in self.cluster.all(naming.JOBS) if not job.get("status", {}).get("conditions")]
@@ -308,7 +317,9 @@ class Anything(RuleBasedStateMachine):
 
     def _end(self, job: Raw, seed: str, code: int, stage: str) -> None:
         if self._owner_kind(job) == naming.MODEL_VERSION:
-            kubelet.verify(self.cluster, job, code, {"stage": "verify", "reason": "DigestMismatch", "message": "m"} if code else "")
+            kubelet.verify(
+                self.cluster, job, code, {"stage": "verify", "reason": "DigestMismatch", "message": "m"} if code else ""
+            )
         elif code:
             said = {"stage": stage, "reason": "DataInvalid", "message": "m"} if code == 2 else "boom"
             kubelet.fail(self.cluster, job, stage, code, said)
@@ -318,5 +329,10 @@ class Anything(RuleBasedStateMachine):
 
 TestAnything = Anything.TestCase
 TestAnything.settings = settings(
-    max_examples=40, stateful_step_count=30, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=40,
+    stateful_step_count=30,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
 )

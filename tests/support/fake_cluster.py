@@ -8,15 +8,17 @@ of built-in kinds, immutable fields, garbage collection by owner. Any call can b
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modelwright_operator import naming
 from modelwright_operator.errors import Conflict, NotFound, Refused
 from tests.support import defaults, merging, structural
 from tests.support.clock import Clock
 from tests.support.copying import copied
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
 Raw = dict[str, Any]
 _APPLIED_BY_US: Raw = {"manager": naming.FIELD_MANAGER, "operation": "Apply", "fieldsV1": {"f:spec": {}}}
@@ -252,11 +254,11 @@ class FakeCluster:
             if key.resource == resource and namespace in {None, key.namespace}:
                 yield self.objects[key]
 
-    def names(self, resource: str) -> list[str]:
+    def names(self, resource: str) -> Sequence[str]:
         """Return the names of all objects of a resource."""
         return [raw["metadata"]["name"] for raw in self.all(resource)]
 
-    def writes(self) -> list[Call]:
+    def writes(self) -> Sequence[Call]:
         """Return the writing calls made so far."""
         return [call for call in self.calls if call.writes]
 

@@ -1,4 +1,4 @@
-"""Server-side apply on plain dictionaries: what a manager applied before and applies no longer goes, the rest merges."""
+"""Server-side apply on dictionaries: what a manager applied before and applies no longer goes, the rest merges."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import cel
 
 from modelwright_operator import naming
-from modelwright_operator.api import crd
+from modelwright_operator.api import crd  # noqa: ICN003  # a module of its own, not a kind
 from tests.support.copying import copied
 
 if TYPE_CHECKING:

@@ -19,13 +19,13 @@ from modelwright_operator.cluster.store import Owner, Store
 from modelwright_operator.cluster.telemetry import Telemetry
 from modelwright_operator.errors import OperatorError
 from tests.support.builders import NAMESPACE, SETTINGS
-from tests.support.clock import Clock
 from tests.support.fake_cluster import Crash, FakeCluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from modelwright_operator.settings import Settings
+    from tests.support.clock import Clock
 
 Raw = dict[str, Any]
 _PASSES = 400

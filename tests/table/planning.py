@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 Raw = dict[str, Any]
 
 
-def snapshot_of(subject: Maker, *others: Maker | Raw, now: datetime = START, refusals: tuple[Refusal, ...] = ()) -> AnySnapshot:
+def snapshot_of(
+    subject: Maker, *others: Maker | Raw, now: datetime = START, refusals: tuple[Refusal, ...] = ()
+) -> AnySnapshot:
     """Return the snapshot of an object among others."""
     store = Store()
     for item in (subject, *others):

@@ -89,7 +89,9 @@ class Scenario:
         labels = job["metadata"]["labels"]
         if labels[naming.LABEL_OWNER_KIND] == naming.MODEL_VERSION:
             done = sum(1 for other in world.cluster.all(naming.JOBS) if other.get("status", {}).get("conditions"))
-            code, message = self.verdicts[done] if done < len(self.verdicts) else (0, {"stage": "verify", "sizeBytes": 7})
+            code, message = (
+                self.verdicts[done] if done < len(self.verdicts) else (0, {"stage": "verify", "sizeBytes": 7})
+            )
             kubelet.verify(world.cluster, job, code, message)
         elif (failure := self.failures.get(labels[naming.LABEL_ATTEMPT])) is not None:
             kubelet.fail(world.cluster, job, *failure)
@@ -112,7 +114,9 @@ def _set(resource: str, name: str, **fields: Any) -> Callable[[World], object]:
 
 def _annotate(resource: str, name: str, key: str, value: str) -> Callable[[World], object]:
     def act(world: World) -> object:
-        return world.cluster.edit(resource, name, lambda raw: raw["metadata"].setdefault("annotations", {}).update({key: value}))
+        return world.cluster.edit(
+            resource, name, lambda raw: raw["metadata"].setdefault("annotations", {}).update({key: value})
+        )
 
     return act
 
@@ -139,12 +143,14 @@ SCENARIOS = (
     Scenario(
         "every attempt fails",
         (make.training_job().raw,),
-        failures={attempt: ("train", *LOST) for attempt in ("1", "2", "3")},
+        failures=dict.fromkeys(("1", "2", "3"), ("train", *LOST)),
     ),
     Scenario(
         "a failure no retry can mend",
         (make.training_job().raw,),
-        failures={"1": ("fetch", 2, {"stage": "fetch", "reason": "DataNotFound", "message": "spec.data[0].uri: no file"})},
+        failures={
+            "1": ("fetch", 2, {"stage": "fetch", "reason": "DataNotFound", "message": "spec.data[0].uri: no file"})
+        },
     ),
     Scenario(
         "a template waits, then runs",

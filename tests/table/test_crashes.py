@@ -40,7 +40,10 @@ def _end(cluster: FakeCluster) -> dict[str, Raw]:
         conditions = {item["type"]: item for item in status.get("conditions", [])}
         kept["/".join(key)] = _lasting({**raw, "status": {**status, "conditions": conditions}})
         if key.resource == naming.JOBS:  # its labels hold uids that Kubernetes gave
-            kept["/".join(key)]["spec"].pop("selector"), kept["/".join(key)]["spec"]["template"]["metadata"].pop("labels")
+            (
+                kept["/".join(key)]["spec"].pop("selector"),
+                kept["/".join(key)]["spec"]["template"]["metadata"].pop("labels"),
+            )
         if key.resource == naming.PODS:
             kept["/".join(key)]["metadata"].pop("labels")
     return kept
@@ -64,7 +67,11 @@ async def _baseline(scenario: Scenario, ends: dict[str, FakeCluster]) -> FakeClu
 
 
 def _created(cluster: FakeCluster, resource: str) -> list[str]:
-    return sorted(event.raw["metadata"]["name"] for event in cluster.happened if (event.resource, event.kind) == (resource, "ADDED"))
+    return sorted(
+        event.raw["metadata"]["name"]
+        for event in cluster.happened
+        if (event.resource, event.kind) == (resource, "ADDED")
+    )
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
@@ -109,7 +116,10 @@ async def test_rest_means_no_writes(scenario: Scenario) -> None:
     cluster = FakeCluster()
     with World(cluster) as world:
         await scenario.play(world)
-        done, versions = len(cluster.writes()), {key: raw["metadata"]["resourceVersion"] for key, raw in cluster.objects.items()}
+        done, versions = (
+            len(cluster.writes()),
+            {key: raw["metadata"]["resourceVersion"] for key, raw in cluster.objects.items()},
+        )
         await world.settle(3600)
         await world.restart()
         await world.settle(3600)

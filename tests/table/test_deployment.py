@@ -149,7 +149,9 @@ STORAGE = {"stage": "fetch", "reason": "StorageUnavailable", "message": "input/o
     ("statuses", "conditions"),
     [
         pytest.param(
-            [kubelet.terminated("fetch", 2, DIGEST), kubelet.waiting("server")], "Stalled: True/DigestMismatch", id="for good"
+            [kubelet.terminated("fetch", 2, DIGEST), kubelet.waiting("server")],
+            "Stalled: True/DigestMismatch",
+            id="for good",
         ),
         pytest.param(
             [kubelet.terminated("fetch", 1, STORAGE), kubelet.waiting("server")],
@@ -169,7 +171,9 @@ STORAGE = {"stage": "fetch", "reason": "StorageUnavailable", "message": "input/o
         pytest.param(
             [
                 kubelet.terminated("fetch", 0, {"stage": "fetch"}),
-                kubelet.waiting("server", "CrashLoopBackOff", lastState=kubelet.terminated("server", 1, "boom")["state"]),
+                kubelet.waiting(
+                    "server", "CrashLoopBackOff", lastState=kubelet.terminated("server", 1, "boom")["state"]
+                ),
             ],
             "Stalled: True/CrashLooping",
             id="crash loop",
@@ -178,7 +182,9 @@ STORAGE = {"stage": "fetch", "reason": "StorageUnavailable", "message": "input/o
             [
                 kubelet.terminated("fetch", 0, {"stage": "fetch"}),
                 kubelet.waiting(
-                    "server", "CrashLoopBackOff", lastState=kubelet.terminated("server", 137, reason="OOMKilled")["state"]
+                    "server",
+                    "CrashLoopBackOff",
+                    lastState=kubelet.terminated("server", 137, reason="OOMKilled")["state"],
                 ),
             ],
             "Stalled: True/OutOfMemory",
@@ -332,7 +338,7 @@ def test_following(stable: make.Maker | None, others: tuple[make.Maker, ...], ch
     if stable is not None:
         subject = subject.status(stable=revision_of(subject, stable))
     plan = planned(subject, *others)
-    serves = plan.status.get("canary") or plan.status.get("stable")
+    serves = plan.status.get("canary") or plan.status["stable"]
     assert serves["version"] == chosen
 
 
@@ -344,7 +350,9 @@ def test_a_deployment_in_deletion_is_left_alone() -> None:
 def test_a_refused_child_is_said_and_nothing_else_is_tried(reason: Reason) -> None:
     subject = serving(B)
     refusal = Refusal("Service", "churn", reason, "the API server refused Service churn")
-    plan = planned(subject, A, B, workload_of(subject, B), workload_of(subject, A), service_of(subject, B), refusals=(refusal,))
+    plan = planned(
+        subject, A, B, workload_of(subject, B), workload_of(subject, A), service_of(subject, B), refusals=(refusal,)
+    )
     assert (plan.applies, plan.deletes) == ([], [])
     assert plan.conditions == {"Ready": f"False/{reason}", "Stalled": f"True/{reason}", "Available": "True/Available"}
     assert plan.plan.requeue_after is not None

@@ -119,8 +119,12 @@ def test_a_verification_says_what_it_likes(said: object) -> None:
 @pytest.mark.parametrize(
     ("code", "message", "extra", "reason"),
     [
-        pytest.param(2, {"stage": "verify", "reason": "DigestMismatch", "message": "x"}, {}, "DigestMismatch", id="its reason"),
-        pytest.param(2, {"stage": "verify", "reason": "Nonsense", "message": "x"}, {}, "ArtifactInvalid", id="no reason of ours"),
+        pytest.param(
+            2, {"stage": "verify", "reason": "DigestMismatch", "message": "x"}, {}, "DigestMismatch", id="its reason"
+        ),
+        pytest.param(
+            2, {"stage": "verify", "reason": "Nonsense", "message": "x"}, {}, "ArtifactInvalid", id="no reason of ours"
+        ),
         pytest.param(1, "Traceback: boom", {}, "ArtifactInvalid", id="a crash"),
         pytest.param(137, "", {"reason": "OOMKilled"}, "OutOfMemory", id="memory"),
     ],
@@ -156,7 +160,9 @@ def test_a_refusal_stands_until_a_retry_is_asked_for() -> None:
 
 
 def test_what_was_verified_is_never_verified_again() -> None:
-    subject = make.verified("a").status(verification={"job": "x", "attempt": "1"}).annotated(naming.ANNOTATION_RETRY, "2")
+    subject = (
+        make.verified("a").status(verification={"job": "x", "attempt": "1"}).annotated(naming.ANNOTATION_RETRY, "2")
+    )
     assert planned(subject).applies == []
 
 
@@ -169,7 +175,11 @@ def test_the_time_to_live_is_set_once_the_verdict_is_in_status() -> None:
 
 def test_what_keeps_the_verification_from_running_is_said() -> None:
     job = verification_job(version())
-    scheduled = {"type": "PodScheduled", "status": "False", "message": 'persistentvolumeclaim "modelwright-models" not found'}
+    scheduled = {
+        "type": "PodScheduled",
+        "status": "False",
+        "message": 'persistentvolumeclaim "modelwright-models" not found',
+    }
     plan = planned(version(), job, kubelet.pod_of(job, {"phase": "Pending", "conditions": [scheduled]}))
     assert plan.conditions["Stalled"] == "True/VolumeClaimNotFound"
     assert plan.conditions["Verified"] == "Unknown/VolumeClaimNotFound"
@@ -187,7 +197,15 @@ def test_a_try_that_was_killed_is_no_stall_while_the_job_tries_again() -> None:
     [
         pytest.param((), "False/NotInUse", id="nobody"),
         pytest.param((make.deployment(version=NAME),), "True/InUse", id="named"),
-        pytest.param((make.deployment().status(stable={"revision": "r", "version": NAME, "model": "churn", "digest": make.digest("a")}),), "True/InUse", id="served"),
+        pytest.param(
+            (
+                make.deployment().status(
+                    stable={"revision": "r", "version": NAME, "model": "churn", "digest": make.digest("a")}
+                ),
+            ),
+            "True/InUse",
+            id="served",
+        ),
         pytest.param((make.deployment(version=NAME).deleting(),), "False/NotInUse", id="its user is being deleted"),
     ],
 )

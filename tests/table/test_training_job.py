@@ -22,11 +22,18 @@ VERSION = "churn-aaaaaaaaaa"
 
 
 def running(attempt: int = 1) -> make.Maker:
-    return JOB().status(attempt=attempt, job="x", startedAt="2026-03-01T12:00:00Z").condition("Ready", "False", "Running")
+    return (
+        JOB().status(attempt=attempt, job="x", startedAt="2026-03-01T12:00:00Z").condition("Ready", "False", "Running")
+    )
 
 
 def finished(kind: str = "Complete", reason: str = "Succeeded") -> make.Maker:
-    return running().status(modelVersion=VERSION, observedGeneration=1).condition("Ready", "True", reason).condition(kind, reason=reason)
+    return (
+        running()
+        .status(modelVersion=VERSION, observedGeneration=1)
+        .condition("Ready", "True", reason)
+        .condition(kind, reason=reason)
+    )
 
 
 def pod(job: Raw, active: Raw | None = None, ended_stages: dict[str, Raw] | None = None, phase: str = "Running") -> Raw:
@@ -56,7 +63,10 @@ def test_a_new_job_starts_its_first_attempt() -> None:
     assert plan.status["startedAt"] == "2026-03-01T12:00:00Z"
     assert plan.events == ["Normal/Pending"]
     assert plan.plan.requeue_after == 15
-    assert [(item.resource, item.resource_version) for item in plan.plan.confirm] == [("trainingjobs", "10"), ("jobs", None)]
+    assert [(item.resource, item.resource_version) for item in plan.plan.confirm] == [
+        ("trainingjobs", "10"),
+        ("jobs", None),
+    ]
 
 
 def test_a_suspended_job_is_a_template() -> None:
@@ -90,7 +100,10 @@ def test_a_job_in_deletion_is_left_alone() -> None:
     [
         pytest.param(None, {"Ready": "False/Pending", "Reconciling": "True/Pending"}, "fetch", id="no pod runs yet"),
         pytest.param(
-            kubelet.running("fetch"), {"Ready": "False/Running", "Reconciling": "True/Running"}, "fetch", id="a stage runs"
+            kubelet.running("fetch"),
+            {"Ready": "False/Running", "Reconciling": "True/Running"},
+            "fetch",
+            id="a stage runs",
         ),
         pytest.param(
             kubelet.waiting("fetch", "ImagePullBackOff", "not found"),
@@ -126,7 +139,10 @@ def test_a_running_attempt(active: Raw | None, conditions: dict[str, str], stage
     ("message", "reason", "said"),
     [
         pytest.param(
-            'persistentvolumeclaim "models" not found', "VolumeClaimNotFound", "PersistentVolumeClaim models", id="claim"
+            'persistentvolumeclaim "models" not found',
+            "VolumeClaimNotFound",
+            "PersistentVolumeClaim models",
+            id="claim",
         ),
         pytest.param("0/3 nodes: volume node affinity conflict", "StorageNotShared", "ReadWriteMany", id="affinity"),
     ],
@@ -217,7 +233,12 @@ def test_a_version_of_that_name_with_another_digest_is_a_conflict() -> None:
         pytest.param("train", 1, "Traceback (most recent call last)", "StageFailed", False, id="a stage crashed"),
         pytest.param("train", 2, "no message of ours", "StageFailed", False, id="exit code 2 without a reason"),
         pytest.param(
-            "train", 2, {"stage": "fetch", "reason": "DataNotFound", "message": "m"}, "StageFailed", False, id="another stage's message"
+            "train",
+            2,
+            {"stage": "fetch", "reason": "DataNotFound", "message": "m"},
+            "StageFailed",
+            False,
+            id="another stage's message",
         ),
         pytest.param("train", 2, {"reason": "Verified"}, "StageFailed", False, id="a reason that is none of a stage"),
     ],
@@ -269,7 +290,11 @@ def test_the_last_attempt_fails_the_run() -> None:
     job = attempt_job(subject, 3, conditions=ended("Failed"))
     plan = planned(subject, job, failed_pod(job, "train", 1, "boom"))
     assert plan.applies == []
-    assert plan.conditions == {"Ready": "False/StageFailed", "Stalled": "True/StageFailed", "Failed": "True/StageFailed"}
+    assert plan.conditions == {
+        "Ready": "False/StageFailed",
+        "Stalled": "True/StageFailed",
+        "Failed": "True/StageFailed",
+    }
     assert "all 3 attempts failed" in plan.messages
     assert "boom" in plan.messages
     assert plan.status["finishedAt"]
@@ -339,7 +364,9 @@ def test_a_deleted_job_is_a_failed_attempt_whose_absence_is_confirmed() -> None:
     assert plan.kinds == ["Job"]
     assert plan.status["attempt"] == 2
     gone = naming.job_name("churn-train", "uid-of-churn-train", "1")
-    assert (naming.JOBS, gone, None) in [(item.resource, item.name, item.resource_version) for item in plan.plan.confirm]
+    assert (naming.JOBS, gone, None) in [
+        (item.resource, item.name, item.resource_version) for item in plan.plan.confirm
+    ]
 
 
 def test_a_deleted_job_of_the_last_attempt_fails_the_run() -> None:
@@ -356,7 +383,9 @@ def test_a_job_made_before_a_crash_is_taken_up() -> None:
 
 @pytest.mark.parametrize("kind", ["Complete", "Failed"])
 @pytest.mark.parametrize(
-    "jobs", [(), ("Complete",), ("Failed",), ("running",)], ids=["job gone", "job complete", "job failed", "job running"]
+    "jobs",
+    [(), ("Complete",), ("Failed",), ("running",)],
+    ids=["job gone", "job complete", "job failed", "job running"],
 )
 def test_an_ended_run_never_trains_again(kind: str, jobs: tuple[str, ...]) -> None:
     subject = finished(kind)

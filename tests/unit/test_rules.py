@@ -29,12 +29,16 @@ def data(**fields: Any) -> list[Raw]:
 
 ACCEPTED = {
     "a job as small as can be": JOB(),
-    "a job with parameters": JOB().spec(trainer=sklearn(parameters={"C": 0.5, "penalty": "None", "l": [1, 2], "m": {"a": 1}})),
+    "a job with parameters": JOB().spec(
+        trainer=sklearn(parameters={"C": 0.5, "penalty": "None", "l": [1, 2], "m": {"a": 1}})
+    ),
     "a holdout of its own": JOB().spec(
         data=[*data(), {"name": "test", "uri": "pvc://lake/a.csv"}], evaluation={"holdout": "test"}
     ),
     "globs": JOB().spec(data=data(uri="pvc://lake/2026-*/part-?.parquet")),
-    "a nested estimator": JOB().spec(trainer={"sklearn": {"estimator": "sklearn.ensemble.HistGradientBoostingClassifier"}}),
+    "a nested estimator": JOB().spec(
+        trainer={"sklearn": {"estimator": "sklearn.ensemble.HistGradientBoostingClassifier"}}
+    ),
     "cpu as a number": JOB().spec(resources={"requests": {"cpu": 1, "memory": "512Mi"}}),
     "the longest name of a job": JOB("a" * 57),
     "an imported version": VERSION(),
@@ -55,13 +59,18 @@ REFUSED: dict[str, tuple[make.Maker, str]] = {
     "no data": (JOB().spec(data=[]), ".spec.data: has 0 items"),
     "two data sets of one name": (JOB().spec(data=data() * 2), "duplicate"),
     "an estimator out of reach": (JOB().spec(trainer={"sklearn": {"estimator": "os.system"}}), "estimator"),
-    "an estimator that is a function": (JOB().spec(trainer={"sklearn": {"estimator": "sklearn.base.clone"}}), "estimator"),
+    "an estimator that is a function": (
+        JOB().spec(trainer={"sklearn": {"estimator": "sklearn.base.clone"}}),
+        "estimator",
+    ),
     "an estimator with a dunder": (JOB().spec(trainer={"sklearn": {"estimator": "sklearn.__init__.Os"}}), "estimator"),
     "a path that is none": (JOB().spec(data=data(uri="/etc/passwd")), "uri"),
     "a store of a later stage": (JOB().spec(data=data(uri="s3://lake/x")), "uri"),
     "a digest that is none": (JOB().spec(data=data(digest="sha256:abc")), "digest"),
     "two kinds of holdout": (
-        JOB().spec(data=[*data(), {"name": "b", "uri": "sklearn://iris"}], evaluation={"holdout": "b", "holdoutPercent": 5}),
+        JOB().spec(
+            data=[*data(), {"name": "b", "uri": "sklearn://iris"}], evaluation={"holdout": "b", "holdoutPercent": 5}
+        ),
         "exactly one of holdout and holdoutPercent",
     ),
     "no kind of holdout": (JOB().spec(evaluation={}), "exactly one of holdout and holdoutPercent"),
@@ -77,7 +86,10 @@ REFUSED: dict[str, tuple[make.Maker, str]] = {
     "an amount that is none": (JOB().spec(resources={"limits": {"memory": "1 GB"}}), "memory"),
     "a negative amount": (JOB().spec(resources={"limits": {"cpu": "-1"}}), "cpu"),
     "replicas below zero": (DEPLOYMENT().spec(replicas=-1), "replicas"),
-    "version and name": (DEPLOYMENT().spec(model={"version": "v", "name": "m", "follow": "Latest"}), "either spec.model.version"),
+    "version and name": (
+        DEPLOYMENT().spec(model={"version": "v", "name": "m", "follow": "Latest"}),
+        "either spec.model.version",
+    ),
     "neither version nor name": (DEPLOYMENT().spec(model={}), "either spec.model.version"),
     "name without follow": (DEPLOYMENT().spec(model={"name": "m"}), "go together"),
     "follow without name": (DEPLOYMENT().spec(model={"version": "v", "follow": "Latest"}), "go together"),
@@ -86,7 +98,10 @@ REFUSED: dict[str, tuple[make.Maker, str]] = {
     "a name of a Deployment that starts with a digit": (DEPLOYMENT("1a"), "start with a letter"),
     "a name that another's Service has": (DEPLOYMENT("churn-canary"), "-canary"),
     "a name that another's monitor has": (DEPLOYMENT("churn-monitor"), "-monitor"),
-    "the operator's own labels": (DEPLOYMENT().spec(pod={"labels": {"modelwright.dev/revision": "x"}}), "another prefix"),
+    "the operator's own labels": (
+        DEPLOYMENT().spec(pod={"labels": {"modelwright.dev/revision": "x"}}),
+        "another prefix",
+    ),
     "labels of the application": (DEPLOYMENT().spec(pod={"labels": {"app.kubernetes.io/name": "x"}}), "another prefix"),
     "an artifact without a digest": (VERSION().spec(artifact={"uri": "pvc://a/b"}), "digest: is required"),
     "an artifact elsewhere": (VERSION().spec(artifact={"uri": "file:///a", "digest": make.digest()}), "uri"),
@@ -138,7 +153,10 @@ MUTABLE: dict[str, tuple[make.Maker, Callable[[Raw], object]]] = {
     "a whole number written as a fraction": (JOB().spec(seed=7), lambda spec: spec.update(seed=7.0)),
     "replicas": (DEPLOYMENT(), lambda spec: spec.update(replicas=4)),
     "version": (DEPLOYMENT(version="a"), lambda spec: spec.update(model={"version": "b"})),
-    "from a version to a name": (DEPLOYMENT(version="a"), lambda spec: spec.update(model={"name": "b", "follow": "Latest"})),
+    "from a version to a name": (
+        DEPLOYMENT(version="a"),
+        lambda spec: spec.update(model={"name": "b", "follow": "Latest"}),
+    ),
 }
 
 
