@@ -11,7 +11,7 @@ import re
 from decimal import ROUND_CEILING, Decimal
 from typing import Final
 
-_FORM: Final = re.compile(r"^(?P<number>[0-9]+(\.[0-9]+)?)(?P<suffix>m|k|M|G|T|Ki|Mi|Gi|Ti)?$")
+_FORM: Final = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?)(?P<suffix>m|k|M|G|T|Ki|Mi|Gi|Ti)?")
 _BINARY: Final = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4}
 _BINARY_SUFFIXES: Final = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 _DECIMAL: Final = {"m": -1, "": 0, "k": 1, "M": 2, "G": 3, "T": 4}
@@ -29,7 +29,7 @@ def canonical(quantity: int | str) -> str:
     >>> [canonical(text) for text in ("1000m", "0.5", "1024Mi", "1.5Gi", "500M", "1000000", 2, "0", "0.5Ki")]
     ['1', '500m', '1Gi', '1536Mi', '500M', '1M', '2', '0', '512']
     """
-    match = _FORM.match(str(quantity))
+    match = _FORM.fullmatch(str(quantity))
     if match is None:
         message = f"{quantity!r} is not a quantity such as 500m, 2 or 512Mi"
         raise ValueError(message)
@@ -38,10 +38,12 @@ def canonical(quantity: int | str) -> str:
         amount = int((number * _KIBI ** _BINARY[suffix]).to_integral_value(ROUND_CEILING))
         return _largest(amount, _KIBI, _BINARY_SUFFIXES)
     milli = int((number * Decimal(_THOUSAND) ** (_DECIMAL[suffix] + 1)).to_integral_value(ROUND_CEILING))
-    return _largest(milli, _THOUSAND, _DECIMAL_SUFFIXES) if milli else "0"
+    return _largest(milli, _THOUSAND, _DECIMAL_SUFFIXES)
 
 
 def _largest(amount: int, step: int, suffixes: tuple[str, ...]) -> str:
+    if not amount:
+        return "0"
     index = 0
     while amount % step == 0 and index + 1 < len(suffixes):
         amount //= step
