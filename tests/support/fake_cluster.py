@@ -124,15 +124,11 @@ class FakeCluster:
         key = Key(resource, metadata["namespace"], metadata["name"])
         with self._request("replace", resource, key.name):
             current = self._found(key)
-            self._check_uid(key, current, metadata["uid"])
             if metadata["resourceVersion"] != current["metadata"]["resourceVersion"]:
                 message = f"{key.name}: the object has been modified"
                 raise Conflict(message)
-            given = {name: current["metadata"][name] for name in ("uid", "creationTimestamp")}
-            body = _body(manifest)
-            whole = {**body, "metadata": {**body["metadata"], **given}}
-            if "status" in current:
-                whole["status"] = current["status"]
+            given = {name: metadata[name] for name in ("labels", "annotations")}
+            whole = copied({**current, "metadata": {**current["metadata"], **given}, "spec": manifest["spec"]})
             kept = [entry for entry in _managers(current) if entry == _APPLIED_BY_US]
             self._store(key, _managed(whole, {**_APPLIED_BY_US, "operation": "Update"}, *kept))
             return copied(self.objects[key])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.cluster.settings import ClusterError
+from tests.cluster.api import ApiError
 from tests.support.installation import NAMESPACE
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ _METRICS_PORT = 9090
 _TICKS = 100  # of /proc: USER_HZ, the same on every Linux
 _SETTLED_SECONDS = 60.0
 _PAUSE_SECONDS = 0.05
+_QUIET_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,15 @@ class Metrics:
         return math.nan
 
     @property
-    def settled(self) -> bool:
-        """Whether the process leads and has nothing left to do."""
+    def idle(self) -> bool:
+        """Whether the process leads and has nothing to do at this moment."""
         leads = self.total("modelwright_operator_leader") == 1
-        idle = self.total("modelwright_operator_queue_oldest_seconds") == 0
-        return leads and idle
+        return leads and self.total("modelwright_operator_queue_oldest_seconds") == 0
+
+    @property
+    def passes(self) -> float:
+        """Passes over objects since the process began."""
+        return self.total("modelwright_operator_reconcile_duration_seconds_count")
 
     @property
     def writes(self) -> float:
@@ -90,10 +95,10 @@ class OperatorProcess:
     installation: Installation
 
     def ready(self, pod: str) -> bool:
-        """Tell whether a pod's /readyz answers 200; the API server passes the question on."""
+        """Tell whether a pod's /readyz answers 200."""
         try:
             self._read(pod, _HEALTH_PORT, "readyz")
-        except ClusterError:
+        except (ApiError, OSError):
             return False
         return True
 
@@ -101,7 +106,7 @@ class OperatorProcess:
         """Read a pod's /metrics.
 
         Raises:
-            ClusterError: it does not answer.
+            ApiError, OSError: it does not answer.
         """
         families = text_string_to_metric_families(self._read(pod, _METRICS_PORT, "metrics"))
         return Metrics(
@@ -127,23 +132,25 @@ class OperatorProcess:
             age_seconds=uptime - int(fields[19]) / _TICKS,
         )
 
-    def wait_settled(self, pod: str, *, deadline: float) -> Metrics:
-        """Wait until the process leads and its queue stays empty; return the last reading.
+    def wait_settled(self, pod: str, *, deadline: float) -> float:
+        """Wait until the process leads and has had nothing to do for some seconds; return the time that began.
+
+        A new process looks at everything twice: after its first list, and when its watches begin.
 
         Raises:
             AssertionError: it is not so at the deadline, in seconds.
         """
         end = time.monotonic() + deadline
+        passes, since = -1.0, math.inf
         while True:
-            try:
-                seen = self.metrics(pod)
-            except ClusterError:
-                seen = Metrics(())
-            if seen.settled:
-                return seen
-            if time.monotonic() > end:
+            seen, now = self._metrics_or_none(pod), time.monotonic()
+            if not seen.idle or seen.passes != passes:
+                passes, since = seen.passes, now
+            elif now - since > _QUIET_SECONDS:
+                return since
+            if now > end:
                 depth = seen.total("modelwright_operator_queue_depth")
-                message = f"the operator {pod} is not settled after {deadline} s; in its queue: {depth:.0f}"
+                message = f"the operator {pod} is not settled after {deadline:.0f} s; in its queue: {depth:.0f}"
                 raise AssertionError(message)
             time.sleep(_PAUSE_SECONDS)
 
@@ -164,13 +171,13 @@ class OperatorProcess:
                 raise AssertionError(message)
             pod = self._pod()
             # A pod that stands by is ready, too: only the leader's word counts.
-            if pod not in {None, old} and self._leads(str(pod)) and self.ready(str(pod)):
+            leads = pod not in {None, old} and self._metrics_or_none(str(pod)).total("modelwright_operator_leader") == 1
+            if leads and self.ready(str(pod)):
                 ready = time.monotonic()
             else:
                 time.sleep(_PAUSE_SECONDS)
         name = self.installation.operator_pod()
-        self.wait_settled(name, deadline=_SETTLED_SECONDS)
-        settled = time.monotonic()
+        settled = self.wait_settled(name, deadline=_SETTLED_SECONDS)
         age = self.usage(name).age_seconds
         began = time.monotonic() - age
         return Restart(replaced=began - asked, ready=ready - began, settled=settled - began)
@@ -181,12 +188,12 @@ class OperatorProcess:
         except StopIteration:
             return None
 
-    def _leads(self, pod: str) -> bool:
+    def _metrics_or_none(self, pod: str) -> Metrics:
         try:
-            return self.metrics(pod).total("modelwright_operator_leader") == 1
-        except ClusterError:
-            return False
+            return self.metrics(pod)
+        except (ApiError, OSError):
+            return Metrics(())
 
     def _read(self, pod: str, port: int, path: str) -> str:
-        url = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}:{port}/proxy/{path}"
-        return self.installation.cluster.kubectl("get", "--raw", url)
+        # The API server passes the question on, which works on every kind of cluster.
+        return self.installation.cluster.api.read(f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}:{port}/proxy/{path}")

@@ -96,7 +96,11 @@ class Kube:
             raise ClusterUnavailable(message) from error
         if status >= HTTPStatus.BAD_REQUEST:
             raise _error(status, _message(data), retry_after, *subject)
-        parsed: Raw = json.loads(data)
+        try:
+            parsed: Raw = json.loads(data)
+        except ValueError as error:
+            message = f"{method} {url}: the answer is no JSON; is something between here and the API server?"
+            raise ClusterUnavailable(message) from error
         return parsed
 
     async def _send(self, method: str, target: str, headers: dict[str, str], body: Any) -> tuple[int, str, bytes]:  # noqa: ANN401  # any JSON
