@@ -7,6 +7,7 @@ import logging
 import os
 import random
 import sys
+from typing import Any
 
 import kopf
 import structlog
@@ -118,35 +119,36 @@ class Operator:
 
     async def _lead(self) -> int:
         await self._first_sync()
-        stop = asyncio.Event()
+        stopping = asyncio.Event()
         watching = asyncio.create_task(
             kopf.operator(
-                registry=handlers.registry(self._inbox),
+                registry=handlers.registry(self._inbox, stopping),
                 settings=handlers.settings(),
                 clusterwide=not self._settings.watch_namespaces,
                 namespaces=self._settings.watch_namespaces,
                 standalone=True,
-                stop_flag=stop,
             ),
             name="watching",
         )
-        tasks = {
+        # kopf takes five seconds to end, for which no successor should have to wait: its cleaning up tells of a signal.
+        told = asyncio.create_task(stopping.wait(), name="stopping")
+        tasks: set[asyncio.Task[Any]] = {
             watching,
+            told,
             asyncio.create_task(self._resync(), name="resync"),
             asyncio.create_task(self._leader.keep(), name="leadership"),
             *(asyncio.create_task(self._reconciler.work(), name=f"worker-{i}") for i in range(self._settings.workers)),
         }
         ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        stop.set()
-        code = 0
-        for task in ended:
-            error = task.exception() if not task.cancelled() else None
-            if error is not None or task is not watching:
-                log.error("ended", task=task.get_name(), error=str(error) if error else "leadership lost")
-                code = 1
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        code = 0
+        for task in tasks:
+            error = task.exception() if not task.cancelled() else None
+            if error is not None or (task in ended and task not in {watching, told}):
+                log.error("ended", task=task.get_name(), error=str(error) if error else "leadership lost")
+                code = 1
         return code
 
     async def _first_sync(self) -> None:

@@ -13,6 +13,8 @@ import kopf
 from modelwright_operator import naming
 
 if TYPE_CHECKING:
+    import asyncio
+
     from modelwright_operator.cluster.inbox import Inbox
 
 
@@ -42,13 +44,17 @@ def settings() -> kopf.OperatorSettings:
     return chosen
 
 
-def registry(inbox: Inbox) -> kopf.OperatorRegistry:
-    """Return the handlers: one event handler for each watched resource."""
+def registry(inbox: Inbox, stopping: asyncio.Event) -> kopf.OperatorRegistry:
+    """Return the handlers: one event handler for each watched resource, and one that sets `stopping` at the end."""
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=handlers)
     def login(**kwargs: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401  # kopf's own signature
         return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+    @kopf.on.cleanup(registry=handlers)
+    async def cleanup(**_: Any) -> None:  # noqa: ANN401  # kopf's own signature
+        stopping.set()
 
     def watch(resource: str) -> None:
         group, _, version = naming.RESOURCES[resource][0].rpartition("/")
