@@ -150,12 +150,10 @@ def _table(found: list[Figures]) -> Table:
         ],
         "pod deleted to process begun, s": [f"{item.restart.replaced:.1f}" for item in found],
         "process begun to /readyz 200 as leader, s (goal 10)": [f"{item.restart.ready:.1f}" for item in found],
-        "process begun to queue empty, s": [f"{item.restart.settled:.1f}" for item in found],
+        "process begun to last pass, s": [f"{item.restart.settled:.1f}" for item in found],
         "kubectl get of the same objects, s (reference)": [f"{item.list_seconds:.1f}" for item in found],
-        "CPU until then, s": [f"{item.restart_cpu_seconds:.1f}" for item in found],
-        f"writes within {_WATCHED_SECONDS:.0f} s of that (goal 0)": [
-            f"{item.writes_after_restart:.0f}" for item in found
-        ],
+        "CPU of the new process, s": [f"{item.restart_cpu_seconds:.1f}" for item in found],
+        f"writes until {_WATCHED_SECONDS:.0f} s later (goal 0)": [f"{item.writes_after_restart:.0f}" for item in found],
         "objects changed meanwhile (goal 0)": [str(item.changed_after_restart) for item in found],
         "pass that changes nothing, mean, ms (goal 1)": [f"{item.noop_mean_milliseconds:.2f}" for item in found],
         "pass that changes nothing, 99 % below, ms": [f"{item.noop_p99_milliseconds:g}" for item in found],

@@ -59,6 +59,16 @@ class Api:
             result: Json = json.loads(response.read())
             return result
 
+    def read(self, path: str, *, timeout: float = 30) -> str:
+        """Return the text at a path, such as what a pod behind the server's proxy answers.
+
+        Raises:
+            ApiError: the answer was an error.
+            OSError: the server is not to be reached.
+        """
+        with self._open("GET", path, None, "application/json", timeout) as response:
+            return response.read().decode()
+
     def get(self, path: str) -> Json | None:
         """Return an object, None where it does not exist."""
         try:
@@ -81,7 +91,7 @@ class Api:
     ) -> Generator[http.client.HTTPResponse]:
         connection = http.client.HTTPSConnection(self._host, context=self._tls, timeout=timeout)
         try:
-            connection.request(method, path, data, {"Accept": "application/json", "Content-Type": content_type})
+            connection.request(method, path, data, {"Accept": "application/json, */*", "Content-Type": content_type})
             with connection.getresponse() as response:
                 if response.status >= HTTPStatus.BAD_REQUEST:
                     raise ApiError(response.status, response.read())
