@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import random
+import signal
 import sys
 from typing import Any
 
@@ -171,7 +172,13 @@ class Operator:
 
 
 async def _run(settings: configuration.Settings) -> int:
-    return await Operator(settings, await kube.connect(settings)).run()
+    running = asyncio.create_task(Operator(settings, await kube.connect(settings)).run())
+    # For who stands by, before kopf handles signals: PID 1 of a container does not end by those that it does not handle.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
+    try:
+        return await running
+    except asyncio.CancelledError:
+        return 0
 
 
 def main() -> int:
