@@ -173,7 +173,7 @@ class Operator:
 
 async def _run(settings: configuration.Settings) -> int:
     running = asyncio.create_task(Operator(settings, await kube.connect(settings)).run())
-    # For who stands by, before kopf handles signals: PID 1 of a container does not end by those that it does not handle.
+    # Before kopf handles signals, for who stands by: PID 1 of a container does not end by those it does not handle.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
     try:
         return await running
