@@ -47,7 +47,10 @@ class Codec:
         self._head = orjson.dumps({"model_name": name, "model_version": version})[:-1]
 
     def metadata(self) -> bytes:
-        """Return the model's metadata; ``parameters.columns`` names the columns of a tensor."""
+        """Return the model's metadata.
+
+        A tensor's ``parameters.columns`` names its columns, ``parameters.nullable`` says that null may be sent.
+        """
         return orjson.dumps(
             {
                 "name": self._name,
@@ -152,8 +155,8 @@ def _listed(names: Sequence[str] | dict[str, Any]) -> str:
 def _described(spec: TensorSpec) -> dict[str, object]:
     """Return a tensor's metadata."""
     document = spec.to_document()
-    columns = document.pop("columns", None)
-    return {**document, "parameters": {"columns": columns}} if columns else document
+    parameters = {name: document.pop(name) for name in ("columns", "nullable") if name in document}
+    return {**document, "parameters": parameters} if parameters else document
 
 
 def _objects(members: dict[str, Any], name: str) -> list[dict[str, Any]]:

@@ -27,6 +27,9 @@ class Datatype(StrEnum):
     BYTES = "BYTES"
 
 
+FLOATS = frozenset({Datatype.FP32, Datatype.FP64})
+
+
 class Task(StrEnum):
     """What the model answers: a class label (with probabilities) or a number."""
 
@@ -43,12 +46,14 @@ class TensorSpec:
         datatype: type of its elements.
         shape: ``(-1,)`` or ``(-1, width)``; -1 is the number of rows.
         columns: name of each column (features, or class labels of probabilities), or empty.
+        nullable: whether values may be missing, which the graph sees as NaN; only inputs of FP32 and FP64 can be.
     """
 
     name: str
     datatype: Datatype
     shape: tuple[int, ...]
     columns: tuple[str, ...] = ()
+    nullable: bool = False
 
     @property
     def width(self) -> int:
@@ -62,7 +67,11 @@ class TensorSpec:
             "datatype": self.datatype.value,
             "shape": list(self.shape),
         }
-        return {**document, "columns": list(self.columns)} if self.columns else document
+        if self.columns:
+            document["columns"] = list(self.columns)
+        if self.nullable:
+            document["nullable"] = True
+        return document
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +99,9 @@ def parse(data: bytes) -> Schema:
     """
     document = as_document(data, SCHEMA)
     inputs, outputs = _tensors(document, "inputs"), _tensors(document, "outputs")
+    for at, spec in enumerate(outputs):
+        if spec.nullable:
+            raise _invalid(field=f"outputs[{at}].nullable", problem="only inputs can be nullable")
     try:
         task = Task(cast("str", document.get("task")))
     except ValueError as error:
@@ -123,7 +135,8 @@ def _tensor(item: object, field: str) -> TensorSpec:
     except ValueError as error:
         raise _invalid(field=f"{field}.datatype", problem=f"must be one of {', '.join(Datatype)}") from error
     shape = _shape(values.get("shape"), field)
-    spec = TensorSpec(name, datatype, shape, _columns(values.get("columns", []), field))
+    nullable = _nullable(values.get("nullable", False), datatype, field)
+    spec = TensorSpec(name, datatype, shape, _columns(values.get("columns", []), field), nullable)
     if spec.columns and len(spec.columns) != spec.width:
         problem = f"must name {spec.width} columns, as many as the shape says"
         raise _invalid(field=f"{field}.columns", problem=problem)
@@ -144,3 +157,11 @@ def _columns(value: object, field: str) -> tuple[str, ...]:
     if columns is None or any(type(column) is not str for column in columns):
         raise _invalid(field=f"{field}.columns", problem="must be a list of texts")
     return columns
+
+
+def _nullable(value: object, datatype: Datatype, field: str) -> bool:
+    if type(value) is not bool:
+        raise _invalid(field=f"{field}.nullable", problem="must be true or false")
+    if value and datatype not in FLOATS:
+        raise _invalid(field=f"{field}.nullable", problem=f"{datatype} has no missing values; only FP32 and FP64 have")
+    return value

@@ -2,7 +2,8 @@
 
 A request's tensor is checked completely (names, datatype, shape, count, type and range of every
 value) before memory is taken for its array, and no value is converted on the way: a truth value is
-no number, a fraction no whole number, and what does not fit its datatype is refused.
+no number, a fraction no whole number, and what does not fit its datatype is refused.  Null stands
+for a missing number, NaN, where the schema says that the model takes one.
 """
 
 import struct
@@ -15,7 +16,7 @@ import numpy.typing as npt
 import orjson
 
 from modelwright_server.errors import BadRequestError, ModelFailedError
-from modelwright_server.schema import Datatype, TensorSpec
+from modelwright_server.schema import FLOATS, Datatype, TensorSpec
 
 Array = npt.NDArray[Any]
 
@@ -45,7 +46,11 @@ _JSON_NAMES: dict[type, str] = {
     list: "a list",
     dict: "an object",
 }
-_FLOATS = frozenset({Datatype.FP32, Datatype.FP64})
+_NAN = float("nan")
+_NO_MISSING = (
+    "the model was not trained to take missing values here: send a value, or train it again on data with such gaps and"
+    " preprocessing Auto"
+)
 
 
 def as_list(value: object) -> list[object] | None:
@@ -64,6 +69,7 @@ class InputDecoder:
         self._rank = len(spec.shape)
         self._max_rows = max_rows
         self._allowed, self._wanted = _JSON_TYPES[spec.datatype]
+        self._taken = self._allowed | {type(None)} if spec.nullable else self._allowed
 
     def decode(self, tensor: dict[str, Any]) -> Array:
         """Return the tensor's values in its shape.
@@ -84,7 +90,7 @@ class InputDecoder:
             stated = f"shape {tensor['shape']} has {rows * self._width}"
             raise self._bad(problem=f"data has {len(values)} values, {stated}")
         if not self._allowed.issuperset(map(type, values)):
-            raise self._bad_type(values)
+            values = self._without_nulls(values)
         return self._array(values).reshape(rows, *self.spec.shape[1:])
 
     def _rows(self, shape: object) -> int:
@@ -104,6 +110,12 @@ class InputDecoder:
             raise self._bad(problem=f"data must be flat, or {rows} lists of {self._width} values as the shape says")
         return list(chain.from_iterable(data))
 
+    def _without_nulls(self, values: list[object]) -> list[object]:
+        """Return the values with NaN for null, if there may be nulls and that is all there is to mend."""
+        if not self._taken.issuperset(map(type, values)):
+            raise self._bad_type(values)
+        return [_NAN if value is None else value for value in values]
+
     def _array(self, values: list[Any]) -> Array:
         if self.spec.datatype is Datatype.BYTES:
             return np.array(values, dtype=np.object_)
@@ -118,8 +130,12 @@ class InputDecoder:
 
     def _bad_type(self, values: Sequence[object]) -> BadRequestError:
         """Say which value has the wrong type."""
-        at, kind = next((at, type(value)) for at, value in enumerate(values) if type(value) not in self._allowed)
-        return self._bad(problem=f"value {at} is {_JSON_NAMES[kind]}, {self._datatype} takes {self._wanted}")
+        at, kind = next((at, type(value)) for at, value in enumerate(values) if type(value) not in self._taken)
+        wanted = f"{self._datatype} takes {self._wanted}" + (" or null" if self.spec.nullable else "")
+        if kind is type(None):
+            text = self.spec.datatype is Datatype.BYTES
+            wanted = f"{wanted}: a missing one is the empty text" if text else f"but {_NO_MISSING}"
+        return self._bad(problem=f"value {at} is {_JSON_NAMES[kind]}, {wanted}")
 
     def _bad_range(self, values: Sequence[Any], code: str) -> BadRequestError:
         """Say which value is out of range."""
@@ -139,7 +155,7 @@ class OutputEncoder:
         stated = orjson.dumps({"name": spec.name, "datatype": spec.datatype.value})
         self._head = stated[:-1] + b',"shape":['
         self._tail = b"".join(b",%d" % size for size in spec.shape[1:]) + b'],"data":'
-        self._float = spec.datatype in _FLOATS
+        self._float = spec.datatype in FLOATS
 
     def encode(self, array: Array, rows: int) -> bytes:
         """Return the tensor as JSON, its values flat in row-major order.

@@ -269,12 +269,16 @@ class EvaluateResult:
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """An input or output of the model; `columns` name the second axis."""
+    """An input or output of the model.
+
+    `columns` name the second axis; `nullable` inputs may have missing values, which the graph gets as NaN.
+    """
 
     name: str
     datatype: str
     shape: tuple[int, ...]
     columns: tuple[str, ...] | None = field(default=None, metadata={"omit": True})
+    nullable: bool | None = field(default=None, metadata={"omit": True})  # never False: what is not, says nothing
 
 
 @dataclass(frozen=True, slots=True)

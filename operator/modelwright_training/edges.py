@@ -14,6 +14,7 @@ from modelwright_training.features import Array, Kind, Values
 MAX_COLUMNS = 200  # one after the other; beyond, only all together
 EXACT_WHOLE = 2**24  # the largest whole number below which float32 has them all
 _QUANTILES = (0.2, 0.4, 0.6, 0.8)
+MISSING = "missing value"  # this group's name
 UNSEEN = "\u2047 unseen"  # beyond ASCII, so that its encoding is tested as well
 
 
@@ -23,7 +24,7 @@ def groups(train: Values) -> Iterator[tuple[str, Values]]:
     for group, rows in (("midpoint", _midpoints(train)), ("large whole number", _large(train))):
         if len(rows):
             yield group, rows
-    yield "missing value", _missing(train)
+    yield MISSING, _missing(train)
     if train.features.categorical:
         yield "unseen category", _unseen(train)
 
@@ -95,6 +96,7 @@ def _large(train: Values) -> Values:
 
 
 def _missing(train: Values) -> Values:
+    """Take values away in every input that can say so: all together, and one after the other."""
     possible = ~_whole(train) if not train.features.is_matrix else np.ones(train.numbers.shape[1], dtype=bool)
     texts = np.array(["" for _ in train.features.categorical], dtype=object)
     wholes = [feature.kind is Kind.INTEGER for feature in train.features.categorical]

@@ -9,19 +9,21 @@ happens to be so (durations, releases, names, addresses) goes to report.json, wh
 import json
 import platform
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
+import onnx
 
 from modelwright_server import artifact
-from modelwright_training import convert, measure, parity, train
-from modelwright_training.contract import EvaluateResult, JobConfig, Metric, Stage, Task
+from modelwright_training import convert, edges, measure, parity, pipeline, train
+from modelwright_training.contract import EvaluateResult, JobConfig, Metric, Schema, Stage, Task
 from modelwright_training.convert import Converted
 from modelwright_training.dataset import Dataset
+from modelwright_training.features import Kind
 from modelwright_training.log import logger, progress
 from modelwright_training.runtime import Runtime
 from modelwright_training.settings import Settings
@@ -55,7 +57,8 @@ def run(settings: Settings) -> EvaluateResult:
     for metric in metrics:
         logger.info("%s: %s", metric.name, metric.value)
     fetched = workspace.read_notes(Stage.FETCH)
-    _write(settings.artifact, converted, _metrics(data, metrics), _card(job, data, fetched["data"]))
+    signature = schema(job, fitted, converted, report)
+    _write(settings.artifact, converted.model, signature, _metrics(data, metrics), _card(job, data, fetched["data"]))
     seconds = {
         "fetch": fetched["seconds"],
         "train": workspace.read_notes(Stage.TRAIN)["seconds"],
@@ -79,9 +82,23 @@ def measured(fitted: Any, runtime: Runtime, data: Dataset) -> tuple[Metric, ...]
     return measure.classification(target, outputs[0], probabilities, np.asarray(fitted.classes_))
 
 
-def _write(folder: Path, converted: Converted, metrics: dict[str, Any], card: dict[str, Any]) -> None:
-    (folder / artifact.MODEL).write_bytes(converted.model.SerializeToString(deterministic=True))
-    _write_json(folder / artifact.SCHEMA, encode(converted.schema))
+def schema(job: JobConfig, fitted: Any, converted: Converted, report: parity.Report) -> Schema:  # noqa: ANN401 - any pipeline
+    """Return what the model takes and gives; missing numbers only where ONNX and scikit-learn were seen to agree.
+
+    Tensors of whole numbers, truth values and texts have no NaN.
+    """
+    found = converted.schema
+    if edges.MISSING in report.refused or not pipeline.takes_missing(fitted, job.trainer.sklearn.preprocessing):
+        return found
+    inputs = (replace(tensor, nullable=True) if tensor.datatype == Kind.FLOAT else tensor for tensor in found.inputs)
+    return replace(found, inputs=tuple(inputs))
+
+
+def _write(
+    folder: Path, model: onnx.ModelProto, signature: Schema, metrics: dict[str, Any], card: dict[str, Any]
+) -> None:
+    (folder / artifact.MODEL).write_bytes(model.SerializeToString(deterministic=True))
+    _write_json(folder / artifact.SCHEMA, encode(signature))
     _write_json(folder / "metrics.json", metrics)
     _write_json(folder / "card.json", card)
 

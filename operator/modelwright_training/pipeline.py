@@ -60,14 +60,18 @@ def build(estimator: Any, features: Features, preprocessing: Preprocessing) -> P
     return Pipeline([("columns", ColumnTransformer(parts, sparse_threshold=0)), (ESTIMATOR_STEP, estimator)])
 
 
-def takes_missing(estimator: object) -> bool:
-    """Whether the estimator, and its graph, know what to do with NaN."""
+def takes_missing(fitted: Pipeline, preprocessing: Preprocessing) -> bool:
+    """Whether all numbers may be missing when the pipeline predicts: they are filled, or the estimator takes NaN."""
+    return preprocessing is Preprocessing.AUTO or _learns_from_missing(fitted.named_steps[ESTIMATOR_STEP])
+
+
+def _learns_from_missing(estimator: object) -> bool:
     return type(estimator).__name__ in _TAKES_MISSING
 
 
 def _numeric_steps(estimator: object) -> list[tuple[str, Any]]:
     steps: list[tuple[str, Any]] = []
-    if not takes_missing(estimator):
+    if not _learns_from_missing(estimator):
         steps.append(("fill", SimpleImputer(strategy="median")))
     if type(estimator).__module__.split(".")[1] in _SCALED_MODULES:
         steps.append(("scale", StandardScaler()))

@@ -12,6 +12,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import numpy as np
 import pandas as pd
+from onnx import helper, numpy_helper
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import (
     BooleanTensorType,
@@ -24,6 +25,7 @@ from sklearn.base import is_classifier
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
@@ -56,7 +58,7 @@ class Built:
         tensors = []
         for spec in self.schema["inputs"]:
             columns = spec["columns"] if spec["shape"][1] > 1 else [spec["name"]]
-            data = rows[columns].to_numpy().ravel().tolist()
+            data = [None if value != value else value for value in rows[columns].to_numpy().ravel().tolist()]  # noqa: PLR0124
             shape = [len(rows), *spec["shape"][1:]]
             tensors.append({"name": spec["name"], "datatype": spec["datatype"], "shape": shape, "data": data})
         return tensors
@@ -85,6 +87,13 @@ def _classifier_outputs(classes: Any) -> list[dict[str, Any]]:
 def _matrix_schema(columns: list[str], outputs: list[dict[str, Any]], task: str, datatype: str) -> dict[str, Any]:
     matrix = {"name": "input", "datatype": datatype, "shape": [-1, len(columns)], "columns": columns}
     return {"inputs": [matrix], "outputs": outputs, "task": task}
+
+
+def _with_gaps(data: pd.DataFrame) -> pd.DataFrame:
+    """Take a tenth of the numbers away, and all of every fiftieth row."""
+    gaps = np.random.default_rng(5).random(data.shape) < 0.1
+    gaps[::50] = True
+    return data.mask(gaps)
 
 
 def _converted(estimator: Any, types: list[tuple[str, Any]]) -> Any:
@@ -148,6 +157,69 @@ def boosted_regressor(store: Path, name: str) -> Built:
     return _matrix(store / name, estimator, data, outputs, "Regression")
 
 
+def filled(store: Path, name: str) -> Built:
+    """A matrix of floats, gaps filled in the graph."""
+    data, target = load_breast_cancer(return_X_y=True, as_frame=True)
+    data = _with_gaps(data.astype(np.float32))
+    estimator = make_pipeline(SimpleImputer(strategy="median"), StandardScaler(), LogisticRegression())
+    estimator.fit(data.to_numpy(), target)
+    return _matrix(store / name, estimator, data, _classifier_outputs([0, 1]), "Classification", nullable=True)
+
+
+def filled_regressor(store: Path, name: str) -> Built:
+    """A matrix of doubles, gaps filled in the graph by hand, since onnxruntime's Imputer takes no doubles."""
+    data, target = load_diabetes(return_X_y=True, as_frame=True)
+    data = _with_gaps(data)
+    estimator = make_pipeline(SimpleImputer(strategy="median"), Ridge()).fit(data.to_numpy(), target)
+    imputer, ridge = (step for _, step in estimator.steps)
+    onnx = _converted(ridge, [("input", DoubleTensorType([None, data.shape[1]]))])
+    rest = [*onnx.graph.node]
+    for node in rest:
+        node.input[:] = ["filled" if end == "input" else end for end in node.input]
+    del onnx.graph.node[:]
+    onnx.graph.initializer.append(numpy_helper.from_array(imputer.statistics_, "medians"))
+    fill = [
+        helper.make_node("IsNaN", ["input"], ["gaps"]),
+        helper.make_node("Where", ["gaps", "medians", "input"], ["filled"]),
+    ]
+    onnx.graph.node.extend([*fill, *rest])
+    schema = _matrix_schema(
+        [str(column) for column in data.columns],
+        [{"name": "prediction", "datatype": "FP64", "shape": [-1, 1]}],
+        "Regression",
+        "FP64",
+    )
+    schema["inputs"][0]["nullable"] = True
+    folder = store / name
+    digest = write_artifact(folder, _bytes(onnx, {"variable": "prediction"}), schema)
+    return Built(folder, digest, data, estimator, schema)
+
+
+def boosted_with_gaps(store: Path, name: str) -> Built:
+    """Boosted trees, which take gaps as they are."""
+    data, target = load_diabetes(return_X_y=True, as_frame=True)
+    data = _with_gaps(data.astype(np.float32))
+    estimator = HistGradientBoostingRegressor(max_iter=20, random_state=0).fit(data.to_numpy(), target)
+    outputs = [{"name": "prediction", "datatype": "FP32", "shape": [-1, 1]}]
+    return _matrix(store / name, estimator, data, outputs, "Regression", nullable=True)
+
+
+def columns_with_gaps(store: Path, name: str) -> Built:
+    """Named columns, of which one may have gaps and one may not."""
+    rng = np.random.default_rng(4)
+    rows = pd.DataFrame({"age": rng.normal(40, 12, 300), "spent": rng.gamma(2.0, 40.0, 300)}).astype(np.float32)
+    target = (rows["age"] / 40 + rows["spent"] / 80 > 2).astype(int)
+    rows["age"] = rows["age"].mask(rng.random(300) < 0.2)
+    filling = ColumnTransformer([("age", SimpleImputer(), ["age"]), ("spent", StandardScaler(), ["spent"])])
+    estimator = make_pipeline(filling, LogisticRegression(max_iter=500)).fit(rows, target)
+    onnx = _converted(estimator, [(column, FloatTensorType([None, 1])) for column in rows.columns])
+    tensors: list[dict[str, Any]] = [{"name": c, "datatype": "FP32", "shape": [-1, 1]} for c in rows.columns]
+    tensors[0]["nullable"] = True
+    schema = {"inputs": tensors, "outputs": _classifier_outputs([0, 1]), "task": "Classification"}
+    folder = store / name
+    return Built(folder, write_artifact(folder, _bytes(onnx), schema), rows, estimator, schema)
+
+
 def mixed(store: Path, name: str) -> Built:
     """Named columns of every type: texts, floats, whole numbers, truth values."""
     rng = np.random.default_rng(3)
@@ -196,11 +268,14 @@ def _matrix(
     task: str,
     *,
     kind: Any = FloatTensorType,
+    nullable: bool = False,
 ) -> Built:
     width = data.shape[1]
     onnx = _converted(estimator, [("input", kind([None, width]))])
     datatype = "FP32" if kind is FloatTensorType else "FP64"
     schema = _matrix_schema([str(column) for column in data.columns], outputs, task, datatype)
+    if nullable:
+        schema["inputs"][0]["nullable"] = True
     digest = write_artifact(folder, _bytes(onnx, {"variable": "prediction"}), schema)
     return Built(folder, digest, data, estimator, schema)
 
@@ -211,5 +286,9 @@ BUILDERS: dict[str, Callable[[Path, str], Built]] = {
     "slow": slow,
     "regressor": regressor,
     "boosted-regressor": boosted_regressor,
+    "filled": filled,
+    "filled-regressor": filled_regressor,
+    "boosted-with-gaps": boosted_with_gaps,
+    "columns-with-gaps": columns_with_gaps,
     "mixed": mixed,
 }

@@ -54,6 +54,32 @@ def test_nested_and_flat_data_are_the_same(built: Builder, logistic: Server, mix
         assert server.infer({"inputs": flat}).body == server.infer({"inputs": nested}).body
 
 
+@pytest.mark.parametrize("name", ["filled", "filled-regressor", "boosted-with-gaps"])
+def test_null_is_a_missing_number(name: str, built: Builder, serving: Serving) -> None:
+    """In every place, alone and with others, flat and nested."""
+    model = built(name)
+    width = model.rows.shape[1]
+    rows = pd.concat([model.rows.iloc[1:2]] * (width + 2), ignore_index=True).ffill(axis=1).bfill(axis=1)
+    for at in range(width):
+        rows.iloc[at, at] = np.nan
+    rows.iloc[width] = np.nan
+    rows.iloc[width + 1, ::2] = np.nan
+    (flat,) = model.inputs(rows)
+    assert flat["data"].count(None) == width + width + (width + 1) // 2
+    answer = serving(name).infer({"inputs": [flat]})
+    assert answer.status == 200, answer.body
+    check(model, rows, outputs(answer))
+    nested = {**flat, "data": [flat["data"][at : at + width] for at in range(0, len(flat["data"]), width)]}
+    assert serving(name).infer({"inputs": [nested]}).body == answer.body
+
+
+def test_null_is_taken_next_to_inputs_that_refuse_it(built: Builder, serving: Serving) -> None:
+    rows = built("columns-with-gaps").rows.iloc[:3].assign(age=[np.nan, 30, np.nan], spent=[5, 80, 200])
+    answer = serving("columns-with-gaps").infer({"inputs": built("columns-with-gaps").inputs(rows)})
+    assert answer.status == 200, answer.body
+    check(built("columns-with-gaps"), rows, outputs(answer))
+
+
 def test_order_of_inputs_does_not_matter(built: Builder, mixed: Server) -> None:
     inputs = built("mixed").inputs(built("mixed").rows.iloc[:4])
     assert mixed.infer({"inputs": inputs}).body == mixed.infer({"inputs": inputs[::-1]}).body
@@ -117,6 +143,16 @@ def test_metadata(built: Builder, logistic: Server, mixed: Server) -> None:
         assert model["outputs"][1]["parameters"]["columns"] == ["0", "1"]
     tensors = mixed.request("GET", f"/v2/models/{NAME}").json["inputs"]
     assert [tensor["datatype"] for tensor in tensors] == ["BYTES", "FP32", "INT64", "BOOL", "BYTES"]
+    assert not any("parameters" in tensor for tensor in tensors)
+
+
+def test_metadata_says_which_inputs_take_missing_values(built: Builder, serving: Serving, logistic: Server) -> None:
+    def stated(server: Server) -> list[Any]:
+        return [tensor.get("parameters") for tensor in server.request("GET", f"/v2/models/{NAME}").json["inputs"]]
+
+    assert stated(serving("columns-with-gaps")) == [{"nullable": True}, None]
+    assert stated(serving("filled")) == [{"columns": list(built("filled").rows.columns), "nullable": True}]
+    assert "nullable" not in stated(logistic)[0]
 
 
 def test_health(logistic: Server) -> None:

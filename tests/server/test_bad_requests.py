@@ -102,7 +102,9 @@ def test_broken_bodies(logistic: Server, body: bytes, says: str) -> None:
         ({"data": [[ROW]]}, "must be flat, or 1 lists of 30 values"),
         ({"data": [[[1.5]] * 30]}, "value 0 is a list, FP32 takes numbers"),
         ({"data": [*ROW[1:], [1.5]]}, "value 29 is a list, FP32 takes numbers"),
-        ({"data": [*ROW[1:], None]}, "value 29 is null, FP32 takes numbers"),
+        ({"data": [*ROW[1:], None]}, "value 29 is null, but the model was not trained to take missing values here"),
+        ({"data": [[*ROW[1:], None]]}, "value 29 is null, but the model was not trained to take missing values here"),
+        ({"data": [*ROW[1:], None]}, "send a value, or train it again on data with such gaps and preprocessing Auto"),
         ({"data": [*ROW[1:], "1.5"]}, "value 29 is a text, FP32 takes numbers"),
         ({"data": [*ROW[1:], True]}, "value 29 is a truth value, FP32 takes numbers"),
         ({"data": [*ROW[1:], {}]}, "value 29 is an object, FP32 takes numbers"),
@@ -135,14 +137,45 @@ def test_numbers_json_does_not_have(logistic: Server, number: str) -> None:
         ("active", [0, 1], "value 0 is a whole number, BOOL takes true or false"),
         ("active", ["true", "false"], "value 0 is a text"),
         ("plan", [1, "a"], "value 0 is a whole number, BYTES takes texts"),
-        ("plan", [None, "a"], "value 0 is null"),
+        ("plan", [None, "a"], "value 0 is null, BYTES takes texts: a missing one is the empty text"),
+        ("visits", [1, None], "value 1 is null, but the model was not trained to take missing values here"),
+        ("active", [None, True], "value 0 is null, but the model was not trained to take missing values here"),
         ("plan", [["a"], "b"], "must be flat, or 2 lists of 1 values"),
-        ("age", [1, None], "value 1 is null"),
+        ("age", [1, None], "value 1 is null, but the model was not trained to take missing values here"),
     ],
     ids=str,
 )
 def test_values_of_the_wrong_type(mixed: Server, name: str, data: list[Any], says: str) -> None:
     assert says in refused(mixed, columns(**{name: {"data": data}}))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "says"),
+    [
+        ("age", [None, True], "input 'age': value 1 is a truth value, FP32 takes numbers or null"),
+        ("age", [None, "1"], "input 'age': value 1 is a text"),
+        ("age", [None, [None]], "input 'age': value 1 is a list"),
+        ("age", [[None], None], "must be flat, or 2 lists of 1 values"),
+        ("age", [[[None]], [1]], "input 'age': value 0 is a list"),
+        ("age", [None, 1e39], "input 'age': value 1 is 1e+39, which FP32 cannot hold"),
+        ("age", None, "data must be a list"),
+        ("age", [None], "data has 1 values"),
+        ("spent", [None, None], "input 'spent': value 0 is null, but the model was not trained to take missing values"),
+        ("spent", [1, None], "input 'spent': value 1 is null, but the model was not trained to take missing values"),
+    ],
+    ids=str,
+)
+def test_null_changes_nothing_else(serving: Callable[[str], Server], name: str, data: list[Any], says: str) -> None:
+    columns = {"age": [None, 1], "spent": [1, 2]} | {name: data}
+    inputs = [{"name": key, "datatype": "FP32", "shape": [2, 1], "data": values} for key, values in columns.items()]
+    assert says in refused(serving("columns-with-gaps"), {"inputs": inputs})
+
+
+@pytest.mark.parametrize("number", ["NaN", "nan", "Infinity"])
+def test_missing_numbers_are_null_and_nothing_else(serving: Callable[[str], Server], number: str) -> None:
+    body = json.dumps({"inputs": [matrix(data=[*ROW[1:], 7.25])]})
+    assert serving("filled").infer(body.replace("7.25", "null").encode()).status == 200
+    assert "the body is not JSON" in refused(serving("filled"), body.replace("7.25", number).encode())
 
 
 def test_the_limits_of_whole_numbers_are_taken(mixed: Server) -> None:

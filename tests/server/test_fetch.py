@@ -381,6 +381,22 @@ SCHEMAS: dict[str, tuple[object, str]] = {
         {**SCHEMA, "inputs": [{"name": "a", "datatype": "FP32", "shape": [-1, 2], "columns": [1, 2]}]},
         "field inputs[0].columns: must be a list of texts",
     ),
+    "nullable as text": (
+        {**SCHEMA, "inputs": [{"name": "a", "datatype": "FP32", "shape": [-1, 1], "nullable": "true"}]},
+        "field inputs[0].nullable: must be true or false",
+    ),
+    "nullable as null": (
+        {**SCHEMA, "inputs": [{"name": "a", "datatype": "FP32", "shape": [-1, 1], "nullable": None}]},
+        "field inputs[0].nullable: must be true or false",
+    ),
+    "nullable whole number": (
+        {**SCHEMA, "inputs": [{"name": "a", "datatype": "INT64", "shape": [-1, 1], "nullable": True}]},
+        "field inputs[0].nullable: INT64 has no missing values; only FP32 and FP64 have",
+    ),
+    "nullable output": (
+        {**SCHEMA, "outputs": [{"name": "a", "datatype": "FP32", "shape": [-1, 1], "nullable": True}]},
+        "field outputs[0].nullable: only inputs can be nullable",
+    ),
     "same name": ({**SCHEMA, "inputs": SCHEMA["inputs"] * 2}, "two tensors have the same name"),  # type: ignore[operator]
 }
 

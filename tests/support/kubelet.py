@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 Raw = dict[str, Any]
 STAGES = [stage.value for stage in contract.Stage]
 
-SCHEMA = {
-    "inputs": [{"name": "input", "datatype": "FP32", "shape": [-1, 2], "columns": ["a", "b"]}],
+SCHEMA: Raw = {
+    "inputs": [{"name": "input", "datatype": "FP32", "shape": [-1, 2], "columns": ["a", "b"], "nullable": True}],
     "outputs": [{"name": "label", "datatype": "INT64", "shape": [-1]}],
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from modelwright_training import contract, convert, dataset, parity, pipeline, train
+from modelwright_training import contract, convert, dataset, evaluate, parity, pipeline, train
 from modelwright_training.__main__ import main
 from modelwright_training.contract import (
     Columns,
@@ -18,6 +18,7 @@ from modelwright_training.contract import (
     JobConfig,
     Preprocessing,
     Result,
+    Schema,
     SklearnTrainer,
     Source,
     Stage,
@@ -70,6 +71,7 @@ class Model:
     converted: convert.Converted
     runtime: Runtime
     report: parity.Report
+    schema: Schema
 
 
 def make(config: JobConfig, tables: Mapping[str, Any] | None = None, estimator: Any = None) -> Model:
@@ -83,7 +85,8 @@ def make(config: JobConfig, tables: Mapping[str, Any] | None = None, estimator: 
         fitted = built.fit(data.train.values.native(), data.train.target)
     converted = convert.to_onnx(fitted, data.features, task)
     runtime = Runtime(converted)
-    return Model(data, fitted, converted, runtime, parity.check(fitted, runtime, data))
+    report = parity.check(fitted, runtime, data)
+    return Model(data, fitted, converted, runtime, report, evaluate.schema(config, fitted, converted, report))
 
 
 @dataclass(frozen=True)

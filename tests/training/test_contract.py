@@ -29,7 +29,9 @@ from tests.training.builders import JOB, job
 
 DIGEST = "sha256:" + "0a" * 32
 SCHEMA = Schema(
-    (Tensor("input", "FP32", (-1, 2), ("a", "b")),), (Tensor("prediction", "FP32", (-1, 1)),), Task.REGRESSION
+    (Tensor("input", "FP32", (-1, 2), ("a", "b"), nullable=True), Tensor("b", "INT64", (-1, 1))),
+    (Tensor("prediction", "FP32", (-1, 1)),),
+    Task.REGRESSION,
 )
 RESULTS: list[Result] = [
     FetchResult((FetchedData("train", DIGEST, 3),)),
@@ -93,6 +95,11 @@ def test_results_survive_their_message(result: Result) -> None:
     assert parse_message(dumps(result), result.stage) == result
 
 
+def test_what_is_not_nullable_says_nothing_of_it() -> None:
+    first, second = json.loads(dumps(SCHEMA))["inputs"]
+    assert (first["nullable"], "nullable" in second) == (True, False)
+
+
 @pytest.mark.parametrize("result", RESULTS, ids=lambda result: result.stage)
 def test_results_of_another_stage_are_not_believed(result: Result) -> None:
     for stage in set(Stage) - {result.stage}:
@@ -124,7 +131,9 @@ def test_garbage_is_no_message(text: str) -> None:
 
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.sampled_from(["stage", "data", "rows"]), inner),
+    lambda inner: st.one_of(
+        st.lists(inner), st.dictionaries(st.one_of(st.text(), st.sampled_from(["stage", "data", "rows"])), inner)
+    ),
 )
 
 

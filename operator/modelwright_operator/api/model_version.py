@@ -39,6 +39,9 @@ class Tensor(Model):
     columns: list[Annotated[str, StringConstraints(max_length=128)]] | None = Field(
         default=None, max_length=1000, description="Names of the columns of a matrix, in order."
     )
+    nullable: bool | None = Field(
+        default=None, description="Whether values may be missing: requests say null; absent means no."
+    )
 
 
 class Schema(Model):

@@ -36,6 +36,7 @@ def _schema(schema: contract.Schema | None) -> api.Schema | None:
             datatype=item.datatype,
             shape=list(item.shape),
             columns=list(item.columns) if item.columns is not None else None,
+            nullable=item.nullable,
         )
 
     return api.Schema(
