@@ -222,9 +222,11 @@ class FakeCluster:
         return self.objects[key]
 
     def set_status(self, resource: str, name: str, status: Raw, namespace: str = "team") -> Raw:
-        """Replace an object's status as a controller does."""
+        """Replace an object's status as its controller does: for our kinds, the operator."""
         key = Key(resource, namespace, name)
         self._store(key, {**copied(self._found(key)), "status": copied(status)})
+        if resource in naming.PLURALS.values():
+            self._owned.setdefault(key, {})["status"] = copied(status)
         return self.objects[key]
 
     def remove(self, resource: str, name: str, namespace: str = "team") -> None:
