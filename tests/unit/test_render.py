@@ -1,0 +1,99 @@
+"""Rendering: what the golden files do not show."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from modelwright_operator import api, naming
+from modelwright_operator.decide.observed import Job, Workload
+from modelwright_operator.render import common, serving, training
+from modelwright_operator.render.common import variables
+from tests.support import builders as make
+from tests.support.builders import stored
+
+Raw = dict[str, Any]
+
+
+def job(**spec: Any) -> api.TrainingJob:
+    return api.TrainingJob.model_validate(make.training_job().spec(**spec).stored())
+
+
+VERSION = api.ModelVersion.model_validate(make.verified("a").stored())
+DEPLOYMENT = api.Deployment.model_validate(make.deployment().stored())
+
+
+def test_an_older_template_is_kept_whatever_is_rendered_now() -> None:
+    older = make.SETTINGS.__class__(serving_image="s:old", training_image="t:old")
+    observed = Job(stored(training.batch_job(job(), 1, older)))
+    again = training.batch_job(job(), 1, make.SETTINGS, observed)
+    assert again["spec"]["template"] == training.batch_job(job(), 1, older)["spec"]["template"]
+    assert again["metadata"]["annotations"] == observed.annotations
+
+
+@pytest.mark.parametrize("spoilt", ["", "{", "[]", "null", '"text"'])
+def test_a_spoilt_template_is_rendered_anew(spoilt: str) -> None:
+    fresh = serving.workload(DEPLOYMENT, VERSION, "r", make.SETTINGS)
+    raw = stored(fresh)
+    raw["metadata"]["annotations"] = {**raw["metadata"]["annotations"], naming.ANNOTATION_TEMPLATE: spoilt}
+    assert serving.workload(DEPLOYMENT, VERSION, "r", make.SETTINGS, Workload(raw)) == fresh
+
+
+def test_the_template_in_the_annotation_is_the_one_applied() -> None:
+    manifest = serving.workload(DEPLOYMENT, VERSION, "r", make.SETTINGS)
+    assert json.loads(manifest["metadata"]["annotations"][naming.ANNOTATION_TEMPLATE]) == manifest["spec"]["template"]
+
+
+def test_the_parameters_digest_is_of_what_decides_the_model() -> None:
+    digest = training.parameters_digest(job())
+    assert digest == training.parameters_digest(job(suspend=True, retryLimit=0, resources={"limits": {"cpu": 1}}))
+    assert digest != training.parameters_digest(job(seed=1))
+    assert digest != training.parameters_digest(job(target="other"))
+
+
+@pytest.mark.parametrize(
+    ("storage", "uri"), [(None, "pvc://modelwright-models/"), ({"uri": "pvc://mine/x"}, "pvc://mine/x")]
+)
+def test_models_go_where_the_job_or_the_settings_say(storage: Raw | None, uri: str) -> None:
+    assert training.storage_uri(job(storage=storage), make.SETTINGS) == uri
+
+
+def test_one_claim_for_data_and_models_is_one_volume() -> None:
+    subject = job(data=[{"name": "train", "uri": "pvc://lake/a.csv"}], storage={"uri": "pvc://lake/models"})
+    pod = training.batch_job(subject, 1, make.SETTINGS)["spec"]["template"]["spec"]
+    assert [volume["name"] for volume in pod["volumes"] if "persistentVolumeClaim" in volume] == ["store-0"]
+
+
+def test_empty_variables_are_left_out_as_the_api_server_would() -> None:
+    assert [item.name for item in variables({"B": "1", "A": "2", "C": ""})] == ["A", "B"]
+
+
+def test_a_users_labels_never_replace_ours() -> None:
+    pod = {"labels": {"team": "risk"}}
+    deployment = api.Deployment.model_validate(make.deployment().spec(pod=pod).stored())
+    labels = serving.workload(deployment, VERSION, "r", make.SETTINGS)["spec"]["template"]["metadata"]["labels"]
+    assert labels["team"] == "risk"
+    assert labels[naming.LABEL_REVISION] == "r"
+
+
+def test_what_is_not_given_comes_from_the_default() -> None:
+    default = api.Resources(requests=api.ResourceList(cpu="1500m"))
+    assert common.resources(None, default).requests == {"cpu": "1500m"}
+    given = api.Resources(limits=api.ResourceList(memory="2048Mi"))
+    rendered = common.resources(given, default)
+    assert (rendered.requests, rendered.limits) == (None, {"memory": "2Gi"})
+
+
+@pytest.mark.parametrize("name", ["churn", "a" * 35])
+def test_every_name_of_a_deployments_children_is_a_label(name: str) -> None:
+    deployment = api.Deployment.model_validate(make.deployment(name).stored())
+    revision = serving.revision_hash(deployment, VERSION)
+    for manifest in (
+        serving.workload(deployment, VERSION, revision, make.SETTINGS),
+        serving.service(deployment, revision),
+        serving.disruption_budget(deployment, revision),
+    ):
+        assert len(manifest["metadata"]["name"]) <= 47
+        assert all(len(value) <= 63 for value in manifest["metadata"]["labels"].values())
