@@ -4,6 +4,7 @@ OperatorError
 ├── ClusterUnavailable   the API server did not answer, or asked to wait: try again with back-off
 ├── Conflict             the world moved since it was read: gather and decide again at once
 ├── NotFound             the object is gone
+├── NamespaceTerminating nothing can be made there any more; all of it is about to go
 └── Refused              the API server will not take a child as rendered: shown in the owner's status
     └── NotOurs          a child's name is taken by an object we do not own
 
@@ -35,6 +36,10 @@ class Conflict(OperatorError):
 
 class NotFound(OperatorError):
     """The object does not exist."""
+
+
+class NamespaceTerminating(OperatorError):
+    """The object's namespace is being deleted."""
 
 
 class Refused(OperatorError):

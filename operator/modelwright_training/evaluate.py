@@ -49,7 +49,8 @@ def run(settings: Settings) -> EvaluateResult:
     converted = convert.to_onnx(fitted, data.features, data.task)
     runtime = Runtime(converted)
     progress(50, "comparing ONNX with scikit-learn")
-    report = parity.check(fitted, runtime, data)
+    missing = pipeline.takes_missing(fitted, job.trainer.sklearn.preprocessing)
+    report = parity.check(fitted, runtime, data, missing=missing)
     summary = report.summary
     logger.info("parity: %s rows, largest difference %.3g", summary.rows, summary.max_difference)
     progress(80, "measuring on the holdout")
@@ -57,7 +58,7 @@ def run(settings: Settings) -> EvaluateResult:
     for metric in metrics:
         logger.info("%s: %s", metric.name, metric.value)
     fetched = workspace.read_notes(Stage.FETCH)
-    signature = schema(job, fitted, converted, report)
+    signature = schema(converted, report)
     _write(settings.artifact, converted.model, signature, _metrics(data, metrics), _card(job, data, fetched["data"]))
     seconds = {
         "fetch": fetched["seconds"],
@@ -82,13 +83,13 @@ def measured(fitted: Any, runtime: Runtime, data: Dataset) -> tuple[Metric, ...]
     return measure.classification(target, outputs[0], probabilities, np.asarray(fitted.classes_))
 
 
-def schema(job: JobConfig, fitted: Any, converted: Converted, report: parity.Report) -> Schema:  # noqa: ANN401 - any pipeline
+def schema(converted: Converted, report: parity.Report) -> Schema:
     """Return what the model takes and gives; missing numbers only where ONNX and scikit-learn were seen to agree.
 
     Tensors of whole numbers, truth values and texts have no NaN.
     """
     found = converted.schema
-    if edges.MISSING in report.refused or not pipeline.takes_missing(fitted, job.trainer.sklearn.preprocessing):
+    if edges.MISSING not in {finding.group for finding in report.findings}:
         return found
     inputs = (replace(tensor, nullable=True) if tensor.datatype == Kind.FLOAT else tensor for tensor in found.inputs)
     return replace(found, inputs=tuple(inputs))

@@ -74,8 +74,8 @@ class Report:
         return Parity(sum(f.rows for f in rounded), max(f.max_difference for f in rounded))
 
 
-def check(fitted: Any, runtime: Runtime, data: Dataset) -> Report:  # noqa: ANN401 - any pipeline
-    """Compare on all groups of rows.
+def check(fitted: Any, runtime: Runtime, data: Dataset, *, missing: bool) -> Report:  # noqa: ANN401 - any pipeline
+    """Compare on all groups of rows; on made-up missing numbers only if the model is to be asked about such rows.
 
     Raises:
         StageError: ParityFailed, naming the row, its columns and the difference.
@@ -84,7 +84,8 @@ def check(fitted: Any, runtime: Runtime, data: Dataset) -> Report:  # noqa: ANN4
     deviation = float(np.std(data.train.target)) if data.task is Task.REGRESSION else 0.0
     findings: list[Finding] = []
     refused: list[str] = []
-    for group, values in [*_samples(data), *edges.groups(data.train.values)]:
+    made_up = [(group, rows) for group, rows in edges.groups(data.train.values) if missing or group != edges.MISSING]
+    for group, values in [*_samples(data), *made_up]:
         rows = values.native()
         if (native := _answers(fitted, rows, data.task, given=group in GIVEN)) is None:
             refused.append(group)

@@ -20,11 +20,23 @@ READY_SECONDS = 10.0
 WATCHED_SECONDS = 30.0
 
 
+def wait_alone(team: Team) -> None:
+    """Wait until the namespaces of earlier tests, which the operator sees too, are gone."""
+    team.cluster.wait(
+        "namespaces",
+        team.namespace,
+        None,
+        lambda _: len(team.cluster.find("namespaces", None, "modelwright.dev/test=true")) == 1,
+        deadline=120,
+    )
+
+
 def test_a_restart_with_200_deployments_is_ready_in_10_s_and_writes_nothing(team: Team) -> None:
     version = str(team.train()["status"]["modelVersion"])
     create_deployments(team, version, range(DEPLOYMENTS))
     wait_children(team, DEPLOYMENTS, deadline=120)
     wait_ready(team, DEPLOYMENTS, deadline=60)
+    wait_alone(team)
     process = OperatorProcess(team.installation)
     process.wait_settled(team.installation.operator_pod(), deadline=30)
     before = team.own_objects()

@@ -85,8 +85,9 @@ def make(config: JobConfig, tables: Mapping[str, Any] | None = None, estimator: 
         fitted = built.fit(data.train.values.native(), data.train.target)
     converted = convert.to_onnx(fitted, data.features, task)
     runtime = Runtime(converted)
-    report = parity.check(fitted, runtime, data)
-    return Model(data, fitted, converted, runtime, report, evaluate.schema(config, fitted, converted, report))
+    missing = pipeline.takes_missing(fitted, config.trainer.sklearn.preprocessing)
+    report = parity.check(fitted, runtime, data, missing=missing)
+    return Model(data, fitted, converted, runtime, report, evaluate.schema(converted, report))
 
 
 @dataclass(frozen=True)

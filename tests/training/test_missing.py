@@ -37,6 +37,7 @@ def nullable(model: Model) -> set[str]:
         (HIST_CLASSIFIER, Preprocessing.NONE, WHOLE, True),
         (HIST_REGRESSOR, Preprocessing.NONE, WHOLE, True),
         (LOGISTIC, Preprocessing.NONE, WHOLE, False),
+        (FOREST, Preprocessing.NONE, WHOLE, False),
         (BAYES, Preprocessing.NONE, WHOLE, False),
         (RIDGE, Preprocessing.NONE, WHOLE, False),
     ],

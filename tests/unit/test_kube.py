@@ -12,7 +12,7 @@ from kubernetes.aio import client
 
 from modelwright_operator import naming
 from modelwright_operator.cluster.kube import Kube
-from modelwright_operator.errors import ClusterUnavailable, Conflict, NotFound, Refused
+from modelwright_operator.errors import ClusterUnavailable, Conflict, NamespaceTerminating, NotFound, Refused
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -150,6 +150,11 @@ def status(code: int, message: str, **headers: str) -> web.Response:
         pytest.param(status(422, "metadata.uid: Invalid value: uid is immutable"), Conflict, id="422 for another uid"),
         pytest.param(status(422, "spec.replicas: Invalid value"), Refused, id="422"),
         pytest.param(status(403, "forbidden"), Refused, id="403"),
+        pytest.param(
+            status(403, "unable to create new content in namespace team because it is being terminated"),
+            NamespaceTerminating,
+            id="403, namespace going",
+        ),
         pytest.param(status(400, "bad"), Refused, id="400"),
         pytest.param(status(413, "too large"), Refused, id="413"),
         pytest.param(

@@ -11,7 +11,14 @@ import aiohttp
 from kubernetes.aio import client, config
 
 from modelwright_operator import naming
-from modelwright_operator.errors import ClusterUnavailable, Conflict, NotFound, OperatorError, Refused
+from modelwright_operator.errors import (
+    ClusterUnavailable,
+    Conflict,
+    NamespaceTerminating,
+    NotFound,
+    OperatorError,
+    Refused,
+)
 from modelwright_operator.raw import is_map
 
 if TYPE_CHECKING:
@@ -25,6 +32,7 @@ _APPLY: Final = "application/apply-patch+yaml"
 _JSON_PATCH: Final = "application/json-patch+json"
 _PAGE: Final = 500
 _PERMANENT: Final = {400, 403, 405, 413, 415, 422}
+_TERMINATING: Final = "because it is being terminated"
 _TYPED_PATCH: Final = "failed to create typed patch object"
 
 
@@ -56,6 +64,8 @@ def _error(status: int, message: str, retry_after: str, kind: str, name: str) ->
         status == HTTPStatus.UNPROCESSABLE_ENTITY and "uid" in message and "metadata.uid" in message
     ):
         return Conflict(message)
+    if status == HTTPStatus.FORBIDDEN and message.endswith(_TERMINATING):
+        return NamespaceTerminating(message)
     if status in _PERMANENT or (status == HTTPStatus.INTERNAL_SERVER_ERROR and _TYPED_PATCH in message):
         return Refused(kind, name, status, message)
     return ClusterUnavailable(f"{status}: {message}", retry_after=float(retry_after) if retry_after.isdigit() else None)
@@ -64,7 +74,7 @@ def _error(status: int, message: str, retry_after: str, kind: str, name: str) ->
 class Kube:
     """The port to the API server.
 
-    Every method raises ClusterUnavailable, Conflict, NotFound or Refused, and nothing else.
+    Every method raises ClusterUnavailable, Conflict, NamespaceTerminating, NotFound or Refused, and nothing else.
     """
 
     def __init__(self, api: client.ApiClient, timeout_seconds: float) -> None:

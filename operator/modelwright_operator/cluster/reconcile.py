@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from modelwright_operator import api, naming
 from modelwright_operator.cluster.gather import gather, now
 from modelwright_operator.decide.snapshot import Refusal
-from modelwright_operator.errors import ClusterUnavailable, Conflict, NotOurs, Refused
+from modelwright_operator.errors import ClusterUnavailable, Conflict, NamespaceTerminating, NotOurs, Refused
 from modelwright_operator.plan import kinds
 from modelwright_operator.raw import part
 from modelwright_operator.reasons import Reason
@@ -79,6 +79,8 @@ class Reconciler:
             pause = self._queue.add_failed(owner)
             log.debug("world moved", kind=owner.kind, name=owner.name, error=str(error), again_in=round(pause, 2))
             return "conflict"
+        except NamespaceTerminating:
+            return "terminating"  # deleted one by one, its objects look as if children were missing
         except ClusterUnavailable as error:
             pause = self._queue.add_failed(owner, error.retry_after or 0.0)
             log.warning(
