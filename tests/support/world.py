@@ -115,7 +115,11 @@ class World:
         happened = self.cluster.happened[self._seen :]
         self._seen = len(self.cluster.happened)
         for event in happened:
-            self.inbox.event(event.resource, event.kind, event.raw)
+            labels = event.raw["metadata"].get("labels", {})
+            watched = (
+                event.resource in naming.PLURALS.values() or labels.get(naming.LABEL_MANAGED_BY) == naming.MANAGED_BY
+            )
+            self.inbox.event(event.resource, event.kind if watched else "DELETED", event.raw)
 
     async def step(self) -> Owner | None:
         """Run one pass over what is due; return what it was over."""

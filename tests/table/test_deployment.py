@@ -129,6 +129,22 @@ def test_no_promotion_on_a_status_of_an_earlier_spec() -> None:
     assert planned(subject, *world(subject), canary).status["stable"]["version"] == NAME_A
 
 
+def test_no_promotion_of_another_size_than_is_asked_for() -> None:
+    subject = serving(A, wanted=B, replicas=1)
+    plan = planned(subject, *world(subject), workload_of(subject, B, replicas=3))
+    assert plan.status["stable"]["version"] == NAME_A
+    assert plan.manifest("Deployment")["spec"]["replicas"] == 1
+
+
+def test_no_promotion_while_the_service_is_refused() -> None:
+    """The status would say what no client sees."""
+    subject = serving(A, wanted=B)
+    refusal = Refusal("Service", "churn", Reason.FORBIDDEN, "no")
+    plan = planned(subject, *world(subject), workload_of(subject, B), refusals=(refusal,))
+    assert plan.status["stable"]["version"] == NAME_A
+    assert (plan.applies, plan.deletes) == ([], [])
+
+
 def test_changing_back_during_a_rollout_drops_the_canary_alone() -> None:
     subject = serving(A).status(canary=revision_of(pinned(), B))
     plan = planned(subject, *world(subject), workload_of(subject, B, ready=0))

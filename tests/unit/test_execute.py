@@ -112,14 +112,6 @@ async def test_a_child_that_came_meanwhile_is_looked_at_first() -> None:
     assert stage.store.get(naming.SERVICES, "team", "churn") is not None
 
 
-async def test_a_child_whose_labels_were_taken_away_gets_them_back() -> None:
-    stage = Stage()
-    await stage.made()
-    stage.cluster.edit(naming.SERVICES, "churn", lambda raw: raw["metadata"].update(labels={}))
-    await stage.execute(Plan((Apply(stage.service()),)))
-    assert stage.cluster.read(naming.SERVICES, "churn")["metadata"]["labels"][naming.LABEL_OWNER_NAME] == "churn"
-
-
 @pytest.mark.parametrize("successor", [False, True], ids=["deleted", "replaced by another"])
 async def test_a_child_that_is_not_the_one_observed_is_a_conflict(*, successor: bool) -> None:
     stage = Stage()

@@ -9,6 +9,7 @@ import pytest
 from modelwright_operator import naming
 from modelwright_operator.cluster.store import Owner, Store, owner_of, trim
 from tests.support import builders as make
+from tests.support import kubelet
 from tests.table.planning import attempt_job
 
 
@@ -33,7 +34,7 @@ def test_a_version_is_found_by_its_model_and_by_the_model_its_name_claims() -> N
     assert names(store, "another") == []
 
 
-def test_children_are_found_by_the_owner_their_labels_name() -> None:
+def test_children_are_found_by_their_controller_and_its_pods_by_their_labels() -> None:
     store = Store()
     job = attempt_job(make.training_job())
     owner = Owner(naming.TRAINING_JOB, "team", "churn-train")
@@ -41,7 +42,12 @@ def test_children_are_found_by_the_owner_their_labels_name() -> None:
     assert [raw["metadata"]["name"] for raw in store.owned(naming.JOBS, owner)] == [job["metadata"]["name"]]
     assert store.owned(naming.PODS, owner) == ()
     store.put(naming.JOBS, {**job, "metadata": {**job["metadata"], "labels": {}}})
+    assert len(store.owned(naming.JOBS, owner)) == 1
+    store.put(naming.JOBS, {**job, "metadata": {**job["metadata"], "labels": {}, "ownerReferences": []}})
     assert store.owned(naming.JOBS, owner) == ()
+    pod = kubelet.pod_of(job, {})
+    store.put(naming.PODS, pod)
+    assert [raw["metadata"]["name"] for raw in store.owned(naming.PODS, owner)] == [pod["metadata"]["name"]]
     assert store.size(naming.JOBS) == 1
 
 

@@ -12,7 +12,6 @@ import structlog
 
 from modelwright_operator import naming
 from modelwright_operator.cluster.gather import now
-from modelwright_operator.cluster.store import owner_of
 from modelwright_operator.decide.conditions import rfc3339
 from modelwright_operator.decide.observed import Child
 from modelwright_operator.errors import Conflict, NotFound, NotOurs, OperatorError
@@ -102,14 +101,6 @@ class Executor:
         live = await self.refresh(plural, namespace, apply.name)
         if live is not None:
             owned = apply.manifest["metadata"].get("ownerReferences")
-            if (
-                owned
-                and Child(live).controller_uid == resource.metadata.uid
-                and owner_of(live) != owner_of(apply.manifest)
-            ):
-                # Ours, but somebody took away the labels by which it is found.
-                self._store.put(plural, await self._change(plural, apply, Child(live)))
-                return
             if owned and Child(live).controller_uid != resource.metadata.uid:
                 self._store.remove(plural, namespace, apply.name)
                 message = (

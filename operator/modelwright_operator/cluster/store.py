@@ -35,10 +35,15 @@ class Owner(NamedTuple):
 
 
 def owner_of(raw: Raw) -> Owner | None:
-    """Return the object of ours that a child's labels name."""
+    """Return the object of ours that controls a child, or that the labels of a child's pod name."""
+    namespace: str = raw["metadata"]["namespace"]
+    references: Iterable[Raw] = raw["metadata"].get("ownerReferences") or ()
+    for reference in references:
+        if reference.get("controller") and reference.get("apiVersion") == naming.API_VERSION:
+            return Owner(reference["kind"], namespace, reference["name"])
     labels: Mapping[str, str] = raw["metadata"].get("labels") or {}
     kind, name = labels.get(naming.LABEL_OWNER_KIND), labels.get(naming.LABEL_OWNER_NAME)
-    return Owner(kind, raw["metadata"]["namespace"], name) if kind and name else None
+    return Owner(kind, namespace, name) if kind and name else None
 
 
 def spec_managers(raw: Raw) -> list[str]:
@@ -140,7 +145,7 @@ class Store:
         return len(self._objects[resource])
 
     def owned(self, resource: str, owner: Owner) -> tuple[Raw, ...]:
-        """Return the children that an object's labels name, by name."""
+        """Return the children of an object, and the pods whose labels name it, by name."""
         names = self._owned[resource].get(owner, ())
         return tuple(self._objects[resource][name] for name in sorted(names))
 
