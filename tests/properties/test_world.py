@@ -148,6 +148,15 @@ class Anything(RuleBasedStateMachine):
         if name := self._any(data, naming.SERVICES):
             self.cluster.edit(naming.SERVICES, name, lambda raw: raw["spec"]["selector"].update(extra="x"))
 
+    @rule(
+        data=st.data(),
+        resource=st.sampled_from((naming.JOBS, naming.WORKLOADS, naming.SERVICES)),
+        label=st.sampled_from((naming.LABEL_MANAGED_BY, naming.LABEL_OWNER_KIND, naming.LABEL_OWNER_NAME)),
+    )
+    def take_a_label_away(self, data: st.DataObject, resource: str, label: str) -> None:
+        if name := self._any(data, resource):
+            self.cluster.edit(resource, name, lambda raw: raw["metadata"]["labels"].pop(label, None))
+
     # Kubernetes and its pods
 
     @rule(data=st.data(), stage=st.sampled_from(kubelet.STAGES), seed=st.sampled_from(SEEDS))
@@ -313,7 +322,7 @@ class Anything(RuleBasedStateMachine):
 
     @staticmethod
     def _owner_kind(job: Raw) -> str:
-        return str(job["metadata"]["labels"][naming.LABEL_OWNER_KIND])
+        return str(job["metadata"]["ownerReferences"][0]["kind"])
 
     def _end(self, job: Raw, seed: str, code: int, stage: str) -> None:
         if self._owner_kind(job) == naming.MODEL_VERSION:
