@@ -348,6 +348,15 @@ def test_a_pod_of_another_job_is_not_believed() -> None:
     assert "ModelVersion" not in planned(subject, job, forged, now=later(30)).kinds
 
 
+def test_a_foreign_job_of_that_name_is_not_ours() -> None:
+    """Its labels say that it is; who controls it does not."""
+    foreign = attempt_job(running(), conditions=ended("Complete"))
+    foreign["metadata"]["ownerReferences"][0]["uid"] = "uid-of-an-earlier-one"
+    plan = planned(JOB(), foreign, done_pod(foreign))
+    assert plan.kinds == ["Job"]
+    assert plan.plan.apply[0].observed is None
+
+
 def test_a_result_that_no_version_can_hold_fails_the_run() -> None:
     subject = running()
     job = attempt_job(subject, conditions=ended("Complete"))
