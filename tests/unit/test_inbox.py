@@ -159,3 +159,26 @@ async def test_a_list_that_fails_half_way_forgets_nothing() -> None:
         await box.resync()
     assert not box.synced
     assert store.size(naming.MODEL_VERSIONS) == 1
+
+
+async def test_the_watchs_first_list_is_no_news_where_it_equals_ours() -> None:
+    cluster = FakeCluster()
+    cluster.create(make.training_job("there").raw)
+    box, store, wishes = inbox(cluster=cluster)
+    await box.resync()
+    listed = dict(store.get(naming.TRAINING_JOBS, "team", "there") or {})
+    box.event(naming.TRAINING_JOBS, None, listed)
+    assert wishes.urgent == set()
+    box.event(naming.TRAINING_JOBS, None, listed)  # a later list, after who knows what
+    assert wishes.urgent == {owner(naming.TRAINING_JOB, "there")}
+
+
+async def test_what_changed_between_the_two_lists_is_news() -> None:
+    cluster = FakeCluster()
+    cluster.create(make.training_job("there").raw)
+    box, store, wishes = inbox(cluster=cluster)
+    await box.resync()
+    listed = dict(store.get(naming.TRAINING_JOBS, "team", "there") or {})
+    newer = {**listed, "metadata": {**listed["metadata"], "resourceVersion": "999"}}
+    box.event(naming.TRAINING_JOBS, None, newer)
+    assert wishes.urgent == {owner(naming.TRAINING_JOB, "there")}

@@ -55,6 +55,7 @@ class Inbox:
         self._queue = queue
         self._namespaces: tuple[str | None, ...] = settings.watch_namespaces or (None,)
         self._synced_at: float | None = None
+        self._listed: dict[str, str] = {}  # uid → resourceVersion of the first list
 
     @property
     def synced(self) -> bool:
@@ -67,7 +68,14 @@ class Inbox:
         return monotonic() - self._synced_at if self._synced_at is not None else 0.0
 
     def event(self, resource: str, kind: str | None, raw: Raw) -> None:
-        """Take in one event; added, modified and listed are alike."""
+        """Take in one event; added, modified and listed (None) are alike.
+
+        The watch begins with a list of its own. What is in it as our first list had it is no news: at the start of an
+        operator every object would be looked at once for each of its children.
+        """
+        before = self._listed.pop(str(raw["metadata"].get("uid")), None)
+        if kind is None and before is not None and before == raw["metadata"].get("resourceVersion"):
+            return
         if kind == "DELETED":
             self._wake(resource, raw)
             metadata = raw["metadata"]
@@ -92,6 +100,8 @@ class Inbox:
                 known = {name for name in self._store.names(resource) if namespace in {None, name.namespace}}
                 listed = [raw async for raw in self._kube.list(resource, namespace, selector)]
                 self._store.replace(resource, listed, namespace, known)
+                if not self.synced:
+                    self._listed |= {str(raw["metadata"]["uid"]): raw["metadata"]["resourceVersion"] for raw in listed}
         for resource, kind in _KINDS.items():
             for name in self._store.names(resource):
                 self._queue.add(Owner(kind, *Name(*name)), background=True)
