@@ -35,7 +35,9 @@ class Settings:
     log_level: str = "info"
     log_format: str = "json"
     health_port: int = 8080
+    """Port of /healthz and /readyz; 0: any that is free."""
     metrics_port: int = 9090
+    """Port of /metrics; 0: any that is free."""
     lease_name: str = "modelwright-operator"
     lease_namespace: str = ""
     """Namespace of the leader Lease; empty: run without leader election."""
@@ -52,8 +54,8 @@ _MINIMUM: Final = {
     "resync_seconds": 10,
     "workers": 1,
     "request_timeout_seconds": 1,
-    "health_port": 1,
-    "metrics_port": 1,
+    "health_port": 0,
+    "metrics_port": 0,
 }
 
 

@@ -117,6 +117,7 @@ def revision_of(subject: Maker, version: Maker) -> Raw:
         "version": typed.metadata.name,
         "model": typed.spec.model,
         "digest": typed.spec.artifact.digest,
+        "versionCreatedAt": typed.model_dump(mode="json", by_alias=True)["metadata"]["creationTimestamp"],
     }
 
 

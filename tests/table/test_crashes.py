@@ -17,6 +17,7 @@ _VOLATILE = {
     "lastTransitionTime",
     "startedAt",
     "finishedAt",
+    "versionCreatedAt",
     "creationTimestamp",
     "resourceVersion",
     "generation",

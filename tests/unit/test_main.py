@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
     from pathlib import Path
 
 UNREACHABLE = "https://127.0.0.1:1"
@@ -41,14 +41,14 @@ def operator(**settings: str) -> Generator[subprocess.Popen[str]]:
             process.kill()
 
 
-def test_who_stands_by_ends_well_on_sigterm(tmp_path: Path, unused_tcp_port_factory: Callable[[], int]) -> None:
+def test_who_stands_by_ends_well_on_sigterm(tmp_path: Path) -> None:
     settings = {
         "KUBECONFIG": str(kubeconfig(tmp_path)),
         "MODELWRIGHT_SERVING_IMAGE": "serving",
         "MODELWRIGHT_TRAINING_IMAGE": "training",
         "MODELWRIGHT_LEASE_NAMESPACE": "system",
-        "MODELWRIGHT_HEALTH_PORT": str(unused_tcp_port_factory()),
-        "MODELWRIGHT_METRICS_PORT": str(unused_tcp_port_factory()),
+        "MODELWRIGHT_HEALTH_PORT": "0",  # any that is free
+        "MODELWRIGHT_METRICS_PORT": "0",
     }
     with operator(**settings) as process:
         assert process.stderr is not None

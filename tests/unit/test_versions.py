@@ -20,7 +20,11 @@ def typed(maker: Maker) -> api.ModelVersion:
 def revision(maker: Maker) -> api.Revision:
     version = typed(maker)
     return api.Revision(
-        revision="r", version=version.metadata.name, model=version.spec.model, digest=version.spec.artifact.digest
+        revision="r",
+        version=version.metadata.name,
+        model=version.spec.model,
+        digest=version.spec.artifact.digest,
+        version_created_at=version.metadata.creation_timestamp,
     )
 
 
@@ -45,6 +49,13 @@ def test_stable_is_never_followed_by_an_older_one_although_it_is_not_verified_an
     chosen = versions.chosen(LATEST, [typed(OLD), typed(stable)], revision(stable))
     assert isinstance(chosen, api.ModelVersion)
     assert chosen.metadata.name == stable.raw["metadata"]["name"]
+
+
+def test_a_deleted_stable_version_is_not_followed_by_an_older_one() -> None:
+    chosen = versions.chosen(LATEST, [typed(OLD)], revision(MIDDLE))
+    assert isinstance(chosen, versions.NoVersion)
+    assert (chosen.reason.value, chosen.waiting) == ("VersionNotFound", False)
+    assert versions.chosen(LATEST, [typed(OLD), typed(NEW)], revision(MIDDLE)) == typed(NEW)
 
 
 def test_another_model_may_be_older() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
@@ -65,6 +66,9 @@ class Revision(Observed):
     version: Short = Field(description="Name of the ModelVersion.")
     model: Short = Field(description="Name of the model, as it stands in request paths.")
     digest: Digest = Field(description="Digest of the model.")
+    version_created_at: datetime | None = Field(
+        default=None, description="When the ModelVersion was created: following never goes back behind it."
+    )
 
 
 class DeploymentStatus(Status):

@@ -61,7 +61,6 @@ def chosen(
     if reference.version is not None:
         return _pinned(reference.version, versions)
     candidates = [version for version in versions if version.spec.model == reference.name and verified(version)]
-    serving = next((version for version in versions if stable and version.metadata.name == stable.version), None)
     newest = max(candidates, key=_age, default=None)
     if newest is None:
         return NoVersion(
@@ -69,6 +68,13 @@ def chosen(
             f"waiting for a verified ModelVersion of model {reference.name}; none exists yet",
             waiting=True,
         )
-    if serving is not None and serving.spec.model == reference.name and _age(newest) < _age(serving):
-        return serving
-    return newest
+    if stable is None or stable.model != reference.name:
+        return newest
+    serving = next((version for version in versions if version.metadata.name == stable.version), None)
+    if serving is not None:
+        return serving if _age(newest) < _age(serving) else newest
+    since = stable.version_created_at
+    if since is None or _age(newest) >= (conditions.rfc3339(since), stable.version):
+        return newest
+    message = f"ModelVersion {stable.version}, which goes on answering, was deleted, and there is no newer one: "
+    return NoVersion(Reason.VERSION_NOT_FOUND, f"{message}apply it again, or pin another version", waiting=False)

@@ -72,6 +72,7 @@ def _revision(deployment: api.Deployment, version: api.ModelVersion) -> api.Revi
         version=version.metadata.name,
         model=version.spec.model,
         digest=version.spec.artifact.digest,
+        version_created_at=version.metadata.creation_timestamp,
     )
 
 

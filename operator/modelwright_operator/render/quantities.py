@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import re
 from decimal import ROUND_CEILING, Decimal
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _FORM: Final = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?)(?P<suffix>m|k|M|G|T|Ki|Mi|Gi|Ti)?")
 _BINARY: Final = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4}
@@ -39,6 +42,15 @@ def canonical(quantity: int | str) -> str:
         return _largest(amount, _KIBI, _BINARY_SUFFIXES)
     milli = int((number * Decimal(_THOUSAND) ** (_DECIMAL[suffix] + 1)).to_integral_value(ROUND_CEILING))
     return _largest(milli, _THOUSAND, _DECIMAL_SUFFIXES)
+
+
+def canonical_resources(resources: Mapping[str, Mapping[str, int | str]]) -> dict[str, dict[str, str]]:
+    """Return requests and limits with every amount as the API server stores it.
+
+    >>> canonical_resources({"limits": {"cpu": "1000m"}})
+    {'limits': {'cpu': '1'}}
+    """
+    return {kind: {name: canonical(amount) for name, amount in amounts.items()} for kind, amounts in resources.items()}
 
 
 def _largest(amount: int, step: int, suffixes: tuple[str, ...]) -> str:

@@ -8,6 +8,7 @@ from kubernetes.aio.client import models as k8s
 
 from modelwright_operator import api, naming
 from modelwright_operator.render import common
+from modelwright_operator.render.quantities import canonical_resources
 from modelwright_server import contract
 
 if TYPE_CHECKING:
@@ -30,9 +31,12 @@ def revision_hash(deployment: api.Deployment, version: api.ModelVersion) -> str:
     version of the operator does not restart pods.
     """
     spec = deployment.spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+    server: dict[str, Any] = spec.get("server", {})
+    if "resources" in server:
+        server = {**server, "resources": canonical_resources(server["resources"])}
     return naming.short_hash(
         _HASH_VERSION,
-        naming.unordered({"server": spec.get("server", {}), "pod": spec.get("pod", {})}),
+        naming.unordered({"server": server, "pod": spec.get("pod", {})}),
         {"name": version.metadata.name, "model": version.spec.model, "digest": version.spec.artifact.digest},
     )
 
