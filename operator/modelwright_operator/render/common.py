@@ -63,6 +63,21 @@ def pod_security() -> k8s.V1PodSecurityContext:
     )
 
 
+def every_pod() -> dict[str, Any]:
+    """Return the keyword arguments of a pod spec that no pod of ours goes without: no token, restricted."""
+    return {
+        "automount_service_account_token": False,
+        "enable_service_links": False,
+        "security_context": pod_security(),
+    }
+
+
+def ignore_disruptions() -> k8s.V1PodFailurePolicyRule:
+    """Return the rule by which an evicted or preempted pod is replaced and not counted as a failure."""
+    disrupted = k8s.V1PodFailurePolicyOnPodConditionsPattern(type="DisruptionTarget", status="True")
+    return k8s.V1PodFailurePolicyRule(action="Ignore", on_pod_conditions=[disrupted])
+
+
 def container_security() -> k8s.V1SecurityContext:
     """Return the container half of the restricted Pod Security Standard."""
     return k8s.V1SecurityContext(

@@ -129,16 +129,14 @@ def workload(
     pod = k8s.V1PodSpec(
         init_containers=[_fetch(version, settings)],
         containers=[_server(deployment, version, settings)],
-        automount_service_account_token=False,
-        enable_service_links=False,
         termination_grace_period_seconds=_GRACE_SECONDS,
-        security_context=common.pod_security(),
         topology_spread_constraints=[k8s.V1TopologySpreadConstraint(**spread)],
         volumes=[
             common.empty_dir("model", "2Gi"),
             common.empty_dir("tmp", "64Mi"),
             *common.claim_volumes(common.claims([version.spec.artifact.uri])),
         ],
+        **common.every_pod(),
         **common.pod_settings(deployment.spec.pod),
     )
     labels = {naming.LABEL_REVISION: revision, naming.LABEL_MODEL: version.spec.model}

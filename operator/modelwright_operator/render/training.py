@@ -6,7 +6,7 @@ data alone; evaluate, which unpickles the estimator, can write nothing but the a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from kubernetes.aio.client import models as k8s
 
@@ -114,16 +114,14 @@ def _pod_spec(job: api.TrainingJob, settings: Settings) -> k8s.V1PodSpec:
         init_containers=containers[:-1],
         containers=containers[-1:],
         restart_policy="Never",
-        automount_service_account_token=False,
-        enable_service_links=False,
         termination_grace_period_seconds=5,
-        security_context=common.pod_security(),
         volumes=[
             common.empty_dir("workspace", "10Gi"),
             common.empty_dir("artifact", "2Gi"),
             common.empty_dir("tmp", "1Gi"),
             *common.claim_volumes(all_claims),
         ],
+        **common.every_pod(),
         **common.pod_settings(job.spec.pod),
     )
 
@@ -138,10 +136,6 @@ def batch_job(
         naming.LABEL_MODEL: job.spec.model,
     }
     user_labels = dict(job.spec.pod.labels or {}) if job.spec.pod else {}
-    ignore_disruption: dict[str, Any] = {
-        "action": "Ignore",
-        "on_pod_conditions": [k8s.V1PodFailurePolicyOnPodConditionsPattern(type="DisruptionTarget", status="True")],
-    }
     name = naming.job_name(job.metadata.name, job.metadata.uid, str(attempt))
     model = k8s.V1Job(
         metadata=common.child_metadata(
@@ -157,7 +151,7 @@ def batch_job(
             parallelism=1,
             suspend=job.spec.suspend and not expire,
             ttl_seconds_after_finished=job.spec.ttl_seconds_after_finished if expire else None,
-            pod_failure_policy=k8s.V1PodFailurePolicy(rules=[k8s.V1PodFailurePolicyRule(**ignore_disruption)]),
+            pod_failure_policy=k8s.V1PodFailurePolicy(rules=[common.ignore_disruptions()]),
             template=k8s.V1PodTemplateSpec(
                 metadata=k8s.V1ObjectMeta(labels={**user_labels, **labels}), spec=_pod_spec(job, settings)
             ),

@@ -58,12 +58,7 @@ def batch_job(
             ttl_seconds_after_finished=60 if expire else None,
             pod_failure_policy=k8s.V1PodFailurePolicy(
                 rules=[
-                    k8s.V1PodFailurePolicyRule(
-                        action="Ignore",
-                        on_pod_conditions=[
-                            k8s.V1PodFailurePolicyOnPodConditionsPattern(type="DisruptionTarget", status="True")
-                        ],
-                    ),
+                    common.ignore_disruptions(),
                     k8s.V1PodFailurePolicyRule(
                         action="FailJob",
                         on_exit_codes=k8s.V1PodFailurePolicyOnExitCodesRequirement(
@@ -79,15 +74,13 @@ def batch_job(
                 spec=k8s.V1PodSpec(
                     containers=[container],
                     restart_policy="Never",
-                    automount_service_account_token=False,
-                    enable_service_links=False,
                     termination_grace_period_seconds=5,
-                    security_context=common.pod_security(),
                     volumes=[
                         common.empty_dir("model", "2Gi"),
                         common.empty_dir("tmp", "1Gi"),
                         *common.claim_volumes(claims),
                     ],
+                    **common.every_pod(),
                 ),
             ),
         ),
