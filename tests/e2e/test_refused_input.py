@@ -33,6 +33,11 @@ REFUSED: Mapping[str, tuple[Object, tuple[str, ...]]] = {
         ("spec.trainer.sklearn.estimator",),
     ),
     "no trainer": (training_job("bad", trainer={}), ("spec.trainer", "sklearn", "required")),
+    "a path that leaves the claim": (model_version("bad", "../etc", NO_DIGEST), ("spec.artifact.uri",)),
+    "data outside the claim": (
+        training_job("bad", data=[{"name": "all", "uri": "pvc://lake/a/../../etc/passwd"}]),
+        ("spec.data[0].uri",),
+    ),
     "no data": (training_job("bad", data=[]), ("spec.data", "at least 1")),
     "two data sets of one name": (
         training_job("bad", data=[{"name": "all", "uri": "sklearn://iris"}] * 2),
