@@ -45,7 +45,6 @@ RESOURCES: Final = {
 """Everything the operator watches: plural (unique among these) → API version and kind."""
 
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
-LABEL_COMPONENT: Final = "app.kubernetes.io/component"
 LABEL_OWNER_KIND: Final = f"{GROUP}/kind"
 LABEL_OWNER_NAME: Final = f"{GROUP}/name"
 LABEL_REVISION: Final = f"{GROUP}/revision"

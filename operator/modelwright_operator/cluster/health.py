@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from modelwright_operator.cluster.telemetry import Telemetry
     from modelwright_operator.settings import Settings
 
-Check = "Callable[[], str | None]"
-
 
 def _probe(check: Callable[[], str | None]) -> Callable[[web.Request], object]:
     async def answer(_: web.Request) -> web.Response:

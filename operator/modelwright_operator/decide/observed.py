@@ -69,11 +69,6 @@ class Child:
         return bool(self.metadata.get("deletionTimestamp"))
 
     @property
-    def created(self) -> datetime | None:
-        """When it was created."""
-        return parse_time(self.metadata.get("creationTimestamp"))
-
-    @property
     def controller_uid(self) -> str | None:
         """Uid of the controlling owner: ownership is the uid, never a label."""
         owners: Sequence[Raw] = self.metadata.get("ownerReferences") or ()
@@ -184,11 +179,6 @@ class Job(Child):
     def finished(self) -> bool:
         """Whether it has ended, one way or the other."""
         return self.has("Complete") or self.has("Failed")
-
-    @property
-    def suspended(self) -> bool:
-        """Whether its pods are held back."""
-        return bool(self.spec.get("suspend"))
 
 
 @dataclass(frozen=True)
