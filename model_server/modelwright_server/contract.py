@@ -12,6 +12,7 @@ from enum import IntEnum, StrEnum
 from typing import Any, ClassVar, Self
 
 REST_PORT = 8080
+GRPC_PORT = 8081
 METRICS_PORT = 8082
 
 LIVE_PATH = "/v2/health/live"
@@ -31,9 +32,15 @@ ENV_MODEL_DIR = "MODELWRIGHT_MODEL_DIR"
 ENV_DRAIN_SECONDS = "MODELWRIGHT_DRAIN_SECONDS"
 ENV_HOST = "MODELWRIGHT_HOST"
 ENV_REST_PORT = "MODELWRIGHT_REST_PORT"
+ENV_GRPC_PORT = "MODELWRIGHT_GRPC_PORT"
 ENV_METRICS_PORT = "MODELWRIGHT_METRICS_PORT"
 ENV_MAX_BODY_BYTES = "MODELWRIGHT_MAX_BODY_BYTES"
 ENV_MAX_ROWS = "MODELWRIGHT_MAX_ROWS"
+ENV_BATCH_MAX_ROWS = "MODELWRIGHT_BATCH_MAX_ROWS"
+ENV_PROCESSES = "MODELWRIGHT_PROCESSES"
+ENV_RING_DIR = "MODELWRIGHT_RING_DIR"
+ENV_ACCESS_LOG = "MODELWRIGHT_ACCESS_LOG"
+ENV_TRACING_ENDPOINT = "MODELWRIGHT_TRACING_ENDPOINT"
 ENV_ARTIFACT_URI = "MODELWRIGHT_ARTIFACT_URI"
 ENV_ARTIFACT_DIGEST = "MODELWRIGHT_ARTIFACT_DIGEST"
 ENV_STORES_DIR = "MODELWRIGHT_STORES_DIR"
@@ -43,6 +50,7 @@ ENV_TERMINATION_LOG = "MODELWRIGHT_TERMINATION_LOG"
 
 DEFAULT_MODEL_DIR = "/model"
 DEFAULT_STORES_DIR = "/stores"
+DEFAULT_RING_DIR = "/ring"
 DEFAULT_TERMINATION_LOG = "/dev/termination-log"
 MAX_TERMINATION_BYTES = 1536
 
@@ -88,6 +96,13 @@ def _text(value: str) -> str:
 
 def _optional_text(value: str) -> str:
     return value
+
+
+def _switch(value: str) -> bool:
+    if value not in {"True", "False"}:
+        message = "must be True or False"
+        raise ValueError(message)
+    return value == "True"
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
@@ -168,9 +183,15 @@ class ServerSettings(_Settings):
         drain_seconds: how long the listener stays open after SIGTERM, at least.
         host: address to listen on.
         rest_port: port of the REST listener, 0 for any free one.
+        grpc_port: port of the gRPC listener, 0 for any free one.
         metrics_port: port of the metrics listener, 0 for any free one.
         max_body_bytes: largest request body that is read.
         max_rows: most rows in one request.
+        batch_max_rows: most rows of several requests that are put into one call of the model; 1 turns that off.
+        processes: serving processes that share the ports, each with its own session.
+        ring_dir: folder of the rings that monitoring reads, empty for none.
+        access_log: whether each answered request is a line in the log.
+        tracing_endpoint: where OpenTelemetry spans go (OTLP over HTTP), empty for nowhere.
         termination_log: where the last message goes.
     """
 
@@ -183,9 +204,15 @@ class ServerSettings(_Settings):
     drain_seconds: int = _env(ENV_DRAIN_SECONDS, _whole(0, 600), 5)
     host: str = _env(ENV_HOST, _text, "0.0.0.0")  # noqa: S104 - a pod's server listens to its Service
     rest_port: int = _env(ENV_REST_PORT, _whole(0, 65535), REST_PORT)
+    grpc_port: int = _env(ENV_GRPC_PORT, _whole(0, 65535), GRPC_PORT)
     metrics_port: int = _env(ENV_METRICS_PORT, _whole(0, 65535), METRICS_PORT)
     max_body_bytes: int = _env(ENV_MAX_BODY_BYTES, _whole(1024, 1024 * _MIB), 16 * _MIB)
     max_rows: int = _env(ENV_MAX_ROWS, _whole(1, 10_000_000), 100_000)
+    batch_max_rows: int = _env(ENV_BATCH_MAX_ROWS, _whole(1, 4096), 64)
+    processes: int = _env(ENV_PROCESSES, _whole(1, 64), 1)
+    ring_dir: str = _env(ENV_RING_DIR, _optional_text, "")
+    access_log: bool = _env(ENV_ACCESS_LOG, _switch, False)  # noqa: FBT003 - the default of a field
+    tracing_endpoint: str = _env(ENV_TRACING_ENDPOINT, _optional_text, "")
     termination_log: str = _env(ENV_TERMINATION_LOG, _text, DEFAULT_TERMINATION_LOG)
 
 

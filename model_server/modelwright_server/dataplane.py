@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from modelwright_server.errors import ModelFailedError, NotReadyError, OverloadedError
+from modelwright_server.http.codec import Codec, InferRequest
 from modelwright_server.model import InferenceError, Model
-from modelwright_server.protocol import Codec, InferRequest
 from modelwright_server.telemetry import Telemetry
 
 # A call expected to take longer runs in a thread, so that health checks and other clients do not

@@ -18,9 +18,9 @@ from typing import Any
 from modelwright_server import artifact, model, termination
 from modelwright_server.contract import ExitCode, Reason, ServerSettings
 from modelwright_server.dataplane import DataPlane
-from modelwright_server.listener import Listener
-from modelwright_server.messages import Limits
-from modelwright_server.rest import MetricsApplication, RestApplication
+from modelwright_server.http.listener import Listener
+from modelwright_server.http.messages import Limits
+from modelwright_server.http.rest import MetricsApplication, RestApplication
 from modelwright_server.telemetry import Telemetry
 
 LAST_ANSWERS_SECONDS = 20.0

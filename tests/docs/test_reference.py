@@ -14,8 +14,9 @@ from modelwright_operator.reasons import Reason
 from modelwright_operator.render import serving as serving_render
 from modelwright_operator.render import training as training_render
 from modelwright_operator.settings import PREFIX, Settings
-from modelwright_server import artifact, dataplane, messages, server
+from modelwright_server import artifact, dataplane, server
 from modelwright_server import contract as serving
+from modelwright_server.http import messages
 from modelwright_training import contract as training
 from tests.docs import generate, pages
 

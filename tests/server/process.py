@@ -157,6 +157,7 @@ def settings(folder: Path, tmp: Path, **changes: Any) -> ServerSettings:
         "drain_seconds": 0,
         "host": "127.0.0.1",
         "rest_port": 0,
+        "grpc_port": 0,
         "metrics_port": 0,
         "termination_log": str(tmp / "termination-log"),
     }

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import uvloop
 
-from modelwright_server.listener import Listener
-from modelwright_server.messages import Limits, Request, Response
+from modelwright_server.http.listener import Listener
+from modelwright_server.http.messages import Limits, Request, Response
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 LIMITS: dict[str, Any] = {

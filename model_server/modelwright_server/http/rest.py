@@ -16,7 +16,7 @@ import orjson
 from modelwright_server import contract, telemetry
 from modelwright_server.dataplane import DataPlane
 from modelwright_server.errors import BadRequestError, ModelFailedError, NotReadyError, OverloadedError, ServingError
-from modelwright_server.messages import Request, Response
+from modelwright_server.http.messages import Request, Response
 from modelwright_server.telemetry import Telemetry
 
 _LOG = logging.getLogger("modelwright.rest")

@@ -5,7 +5,7 @@ to this are sizes, versions, hosts, and every spelling of a body's length that t
 differently.
 """
 
-from modelwright_server.messages import KEPT_HEADERS, Limits
+from modelwright_server.http.messages import KEPT_HEADERS, Limits
 
 Refusal = tuple[int, str]
 

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, cast
 import httptools
 import orjson
 
-from modelwright_server.head import Head, Refusal, too_large
-from modelwright_server.messages import Request, Response, reason_phrase
+from modelwright_server.http.head import Head, Refusal, too_large
+from modelwright_server.http.messages import Request, Response, reason_phrase
 
 if TYPE_CHECKING:
-    from modelwright_server.listener import Listener
+    from modelwright_server.http.listener import Listener
 
 _LOG = logging.getLogger("modelwright.http")
 

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from modelwright_server.connection import Connection
-from modelwright_server.messages import Limits, Request, Response
+from modelwright_server.http.connection import Connection
+from modelwright_server.http.messages import Limits, Request, Response
 
 Application = Callable[[Request], "Response | asyncio.Future[Response]"]
 
