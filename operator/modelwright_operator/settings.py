@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,8 @@ class Settings:
     watch_namespaces: tuple[str, ...] = ()
     """Namespaces to watch; empty means all."""
     image_pull_policy: str = "IfNotPresent"
+    tracing_endpoint: str = ""
+    """Where serving pods send OpenTelemetry spans (OTLP over HTTP); empty: nowhere."""
     resync_seconds: int = 300
     """Every so often everything is listed anew, which repairs what a watch missed."""
     workers: int = 8
@@ -50,6 +53,7 @@ _CHOICES: Final = {
     "log_level": ("debug", "info", "warning", "error"),
     "log_format": ("json", "console"),
 }
+_PATTERNS: Final = {"tracing_endpoint": (re.compile(r"https?://[^\s/@]+(/\S*)?"), "an http:// or https:// address")}
 _MINIMUM: Final = {
     "resync_seconds": 10,
     "workers": 1,
@@ -76,6 +80,10 @@ def _value(name: str, kind: str, text: str) -> object:
     allowed = _CHOICES.get(name)
     if allowed and text not in allowed:
         message = f"{variable} must be one of {', '.join(allowed)}, not {text!r}"
+        raise SettingsError(message)
+    pattern, wanted = _PATTERNS.get(name, (None, ""))
+    if pattern is not None and not pattern.fullmatch(text):
+        message = f"{variable} must be {wanted}, not {text!r}"
         raise SettingsError(message)
     return text
 

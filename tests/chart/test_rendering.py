@@ -61,6 +61,7 @@ def test_the_operator_understands_its_environment(render: Render) -> None:
         workers=3,
         storage={"defaultUri": "pvc://shared/models/"},
         logging={"level": "debug", "format": "console"},
+        tracing={"endpoint": "http://collector.telemetry.svc:4318"},
     )
     settings = from_environment(environment(manifests))
     assert settings.serving_image == "example.org/serving:2"
@@ -70,6 +71,7 @@ def test_the_operator_understands_its_environment(render: Render) -> None:
     assert (settings.resync_seconds, settings.workers) == (86400, 3)
     assert settings.default_storage_uri == "pvc://shared/models/"
     assert (settings.log_level, settings.log_format) == ("debug", "console")
+    assert settings.tracing_endpoint == "http://collector.telemetry.svc:4318"
     (lease,) = of_kind(manifests, "Lease")
     assert (settings.lease_namespace, settings.lease_name) == (NAMESPACE, lease["metadata"]["name"])
     assert settings.identity == "pod-name"
@@ -193,6 +195,9 @@ class TestValues:
             ({"imagePullPolicy": "Sometimes"}, "imagePullPolicy"),
             ({"logging": {"level": "loud"}}, "level"),
             ({"storage": {"defaultUri": "s3://models/"}}, "defaultUri"),
+            ({"tracing": {"endpoint": "collector:4318"}}, "endpoint"),
+            ({"tracing": {"endpoint": "http://me:secret@collector"}}, "endpoint"),
+            ({"tracing": {"enabled": True}}, "enabled"),
             ({"watchNamespaces": ["A"]}, "watchNamespaces"),
             ({"watchNamespaces": "a"}, "watchNamespaces"),
             ({"workers": 0}, "workers"),

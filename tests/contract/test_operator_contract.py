@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -36,11 +37,14 @@ def test_the_server_reads_what_the_workload_sets(deployment: api.Deployment) -> 
     settings = server_contract.ServerSettings.from_env(_environment(containers["server"]))
     assert (settings.model_name, settings.model_version) == ("churn", VERSION.metadata.name)
     assert (settings.deployment, settings.namespace) == (deployment.metadata.name, "team")
-    assert settings.threads == deployment.spec.server.threads
+    server = deployment.spec.server
+    assert (settings.threads, settings.processes) == (server.threads, server.processes)
+    assert (settings.batch_max_rows, settings.access_log) == (server.batching.max_rows, server.access_log)
+    assert settings.ring_dir in {mount["mountPath"] for mount in containers["server"]["volumeMounts"]}
     fetch = server_contract.FetchSettings.from_env(_environment(containers["fetch"]))
     assert (fetch.artifact_uri, fetch.artifact_digest) == (VERSION.spec.artifact.uri, VERSION.spec.artifact.digest)
     ports = {port["name"]: port["containerPort"] for port in containers["server"]["ports"]}
-    assert ports == {"http": settings.rest_port, "metrics": settings.metrics_port}
+    assert ports == {"http": settings.rest_port, "grpc": settings.grpc_port, "metrics": settings.metrics_port}
     assert manifest["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > settings.drain_seconds
 
 
@@ -53,14 +57,23 @@ def test_paths_a_serving_container_reads_are_mounted(name: str) -> None:
         assert f"{server_contract.DEFAULT_STORES_DIR}/modelwright-models" in mounted
 
 
-def test_the_service_leads_to_the_servers_port() -> None:
-    port = serving.service(SMALL, "r")["spec"]["ports"][0]
-    assert port["port"] == serving.SERVICE_PORT
-    names = {
-        item["name"]: item["containerPort"]
-        for item in _containers(serving.workload(SMALL, VERSION, "r", make.SETTINGS))["server"]["ports"]
+def test_the_service_leads_to_the_servers_ports() -> None:
+    container = _containers(serving.workload(SMALL, VERSION, "r", make.SETTINGS))["server"]
+    names = {item["name"]: item["containerPort"] for item in container["ports"]}
+    ports = {item["port"]: names[item["targetPort"]] for item in serving.service(SMALL, "r")["spec"]["ports"]}
+    settings = server_contract.ServerSettings.from_env(_environment(container))
+    assert ports == {
+        serving.SERVICE_PORT: settings.rest_port,
+        server_contract.GRPC_PORT: settings.grpc_port,
+        server_contract.METRICS_PORT: settings.metrics_port,
     }
-    assert names.get(port["targetPort"], port["targetPort"]) == server_contract.REST_PORT
+
+
+def test_spans_go_where_the_operator_is_told() -> None:
+    told = replace(make.SETTINGS, tracing_endpoint="http://collector:4318")
+    container = _containers(serving.workload(SMALL, VERSION, "r", told))["server"]
+    settings = server_contract.ServerSettings.from_env(_environment(container))
+    assert settings.tracing_endpoint == "http://collector:4318"
 
 
 def test_probes_ask_the_servers_paths() -> None:

@@ -165,7 +165,7 @@ def test_the_compute_of_pods_is_as_documented() -> None:
     operations = pages.flat(pages.DOCS / "operations.md")
     assert asks in pages.flat(pages.DOCS / "training.md")
     assert f"a training stage {asks}" in operations
-    cpu, memory, limit = _compute(serving_render.DEFAULT_RESOURCES)
+    cpu, memory, limit = _compute(serving_render.default_resources())
     assert f"a model server asks for {cpu} and {memory} and may use {limit}" in operations
 
 

@@ -79,7 +79,13 @@ SMALL = _deployment(make.deployment(version=VERSION.metadata.name))
 FULL = _deployment(
     make.deployment("full", version=VERSION.metadata.name).spec(
         replicas=3,
-        server={"threads": 2, "resources": {"requests": {"cpu": 1}, "limits": {"memory": "1Gi"}}},
+        server={
+            "threads": 2,
+            "processes": 4,
+            "batching": {"maxRows": 1},
+            "accessLog": True,
+            "resources": {"requests": {"cpu": 1}, "limits": {"memory": "1Gi"}},
+        },
         pod=POD,
         progressDeadlineSeconds=120,
     )

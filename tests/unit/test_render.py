@@ -11,6 +11,7 @@ from modelwright_operator import api, naming
 from modelwright_operator.decide.observed import Job, Workload
 from modelwright_operator.render import common, serving, training
 from modelwright_operator.render.common import variables
+from modelwright_operator.render.quantities import canonical
 from tests.support import builders as make
 from tests.support.builders import stored
 
@@ -64,6 +65,45 @@ def test_one_claim_for_data_and_models_is_one_volume() -> None:
     subject = job(data=[{"name": "train", "uri": "pvc://lake/a.csv"}], storage={"uri": "pvc://lake/models"})
     pod = training.batch_job(subject, 1, make.SETTINGS)["spec"]["template"]["spec"]
     assert [volume["name"] for volume in pod["volumes"] if "persistentVolumeClaim" in volume] == ["store-0"]
+
+
+@pytest.mark.parametrize(
+    ("server", "expected"),
+    [
+        pytest.param({}, "5249ba0978", id="nothing said"),
+        pytest.param({"batching": {}}, "5249ba0978", id="an empty part"),
+        pytest.param(
+            {"batching": {"maxRows": 64}, "processes": 1, "accessLog": False, "threads": 1}, "5249ba0978", id="defaults"
+        ),
+        pytest.param(
+            {"threads": 2, "resources": {"requests": {"cpu": 1}, "limits": {"memory": "1Gi"}}},
+            "8d52aca5ff",
+            id="all of the first release",
+        ),
+    ],
+)
+def test_fields_added_since_the_first_release_restart_no_pods(server: Raw, expected: str) -> None:
+    deployment = api.Deployment.model_validate(make.deployment().spec(server=server).stored())
+    assert serving.revision_hash(deployment, VERSION) == expected
+
+
+@pytest.mark.parametrize("server", [{"batching": {"maxRows": 1}}, {"processes": 2}, {"accessLog": True}], ids=str)
+def test_server_settings_make_a_new_revision(server: Raw) -> None:
+    deployment = api.Deployment.model_validate(make.deployment().spec(server=server).stored())
+    assert serving.revision_hash(deployment, VERSION) != serving.revision_hash(DEPLOYMENT, VERSION)
+
+
+@pytest.mark.parametrize("processes", [1, 4, 64])
+def test_rings_and_compute_grow_with_the_processes(processes: int) -> None:
+    deployment = api.Deployment.model_validate(make.deployment().spec(server={"processes": processes}).stored())
+    pod = serving.workload(deployment, VERSION, "r", make.SETTINGS)["spec"]["template"]["spec"]
+    [ring] = [volume["emptyDir"] for volume in pod["volumes"] if volume["name"] == "ring"]
+    assert ring["medium"] == "Memory"
+    assert int(ring["sizeLimit"].removesuffix("Mi")) > processes
+    resources = pod["containers"][0]["resources"]
+    assert resources["limits"]["memory"] == canonical(f"{512 * processes}Mi")
+    cpu, memory = canonical(f"{50 * processes}m"), canonical(f"{128 * processes}Mi")
+    assert resources["requests"] == {"cpu": cpu, "memory": memory}
 
 
 def test_empty_variables_are_left_out_as_the_api_server_would() -> None:

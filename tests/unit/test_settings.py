@@ -26,11 +26,13 @@ def test_everything_can_be_set() -> None:
             "MODELWRIGHT_IMAGE_PULL_POLICY": "Always",
             "MODELWRIGHT_DEFAULT_STORAGE_URI": "pvc://elsewhere/",
             "MODELWRIGHT_LEASE_NAMESPACE": "system",
+            "MODELWRIGHT_TRACING_ENDPOINT": "http://collector:4318",
             "POD_NAME": "operator-7",
             "UNRELATED": "x",
         }
     )
     assert read.watch_namespaces == ("a", "b")
+    assert read.tracing_endpoint == "http://collector:4318"
     assert (read.workers, read.log_level, read.image_pull_policy) == (3, "debug", "Always")
     assert (read.default_storage_uri, read.lease_namespace, read.identity) == (
         "pvc://elsewhere/",
@@ -58,6 +60,11 @@ def test_an_empty_variable_counts_as_absent() -> None:
         ("MODELWRIGHT_LOG_LEVEL", "loud"),
         ("MODELWRIGHT_LOG_FORMAT", "xml"),
         ("MODELWRIGHT_IMAGE_PULL_POLICY", "Sometimes"),
+        ("MODELWRIGHT_TRACING_ENDPOINT", "collector:4318"),
+        ("MODELWRIGHT_TRACING_ENDPOINT", "grpc://collector:4317"),
+        ("MODELWRIGHT_TRACING_ENDPOINT", "http://"),
+        ("MODELWRIGHT_TRACING_ENDPOINT", "http://user:secret@collector"),
+        ("MODELWRIGHT_TRACING_ENDPOINT", "http://collector /x"),
         ("MODELWRIGHT_SERVING_IMAGE", ""),
         ("MODELWRIGHT_TRAINING_IMAGE", ""),
     ],

@@ -40,11 +40,30 @@ class ModelReference(Model):
     )
 
 
+class Batching(Model):
+    """How requests that arrive together share one call of the model."""
+
+    max_rows: Annotated[int, Field(ge=1, le=4096)] = Field(
+        default=64,
+        description="Most rows of several requests in one call of the model; 1 gives each request a call of its own. "
+        "No request waits for others to come.",
+    )
+
+
 class Server(Model):
     """The model server's container."""
 
-    resources: Resources | None = Field(default=None, description="Compute of the server.")
+    resources: Resources | None = Field(default=None, description="Compute of the server, all its processes together.")
+    batching: Batching = Field(
+        default_factory=Batching, description="How requests that arrive together share one call of the model."
+    )
     threads: Annotated[int, Field(ge=1, le=64)] = Field(default=1, description="Threads of one inference.")
+    processes: Annotated[int, Field(ge=1, le=64)] = Field(
+        default=1,
+        description="Processes that share the pod's ports, each with the model in memory: one for each core it may "
+        "use, divided by threads.",
+    )
+    access_log: bool = Field(default=False, description="Log each answered request as a line of JSON.")
 
 
 class DeploymentSpec(Model):

@@ -105,9 +105,10 @@ def variables(values: Mapping[str, str]) -> list[k8s.V1EnvVar]:
     return [k8s.V1EnvVar(name=name, value=values[name]) for name in sorted(values) if values[name]]
 
 
-def empty_dir(name: str, size_limit: str) -> k8s.V1Volume:
-    """Return a scratch volume with a size limit."""
-    return k8s.V1Volume(name=name, empty_dir=k8s.V1EmptyDirVolumeSource(size_limit=size_limit))
+def empty_dir(name: str, size_limit: str, *, in_memory: bool = False) -> k8s.V1Volume:
+    """Return a scratch volume with a size limit; what is in one in memory counts against the containers' limits."""
+    medium = "Memory" if in_memory else None
+    return k8s.V1Volume(name=name, empty_dir=k8s.V1EmptyDirVolumeSource(size_limit=size_limit, medium=medium))
 
 
 def mount(name: str, path: str, *, read_only: bool = False) -> k8s.V1VolumeMount:

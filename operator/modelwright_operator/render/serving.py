@@ -15,13 +15,19 @@ if TYPE_CHECKING:
     from modelwright_operator.decide.observed import Workload
     from modelwright_operator.settings import Settings
 
-DEFAULT_RESOURCES: Final = api.Resources(
-    requests=api.ResourceList(cpu="50m", memory="128Mi"), limits=api.ResourceList(memory="512Mi")
-)
 SERVICE_PORT: Final = 80
 _HASH_VERSION: Final = 1
 _GRACE_SECONDS: Final = 30
 _TMP: Final = "/tmp"  # noqa: S108  # a volume of its own in each pod
+_RING: Final = "ring"
+
+
+def default_resources(processes: int = 1) -> api.Resources:
+    """Return what a server of so many processes gets where the user says nothing."""
+    return api.Resources(
+        requests=api.ResourceList(cpu=f"{50 * processes}m", memory=f"{128 * processes}Mi"),
+        limits=api.ResourceList(memory=f"{512 * processes}Mi"),
+    )
 
 
 def revision_hash(deployment: api.Deployment, version: api.ModelVersion) -> str:
@@ -68,7 +74,7 @@ def _fetch(version: api.ModelVersion, settings: Settings) -> k8s.V1Container:
         image_pull_policy=settings.image_pull_policy,
         command=["python", "-m", contract.FETCH_MODULE],
         env=common.variables(environment),
-        resources=common.resources(None, DEFAULT_RESOURCES),
+        resources=common.resources(None, default_resources()),
         security_context=common.container_security(),
         termination_message_policy="FallbackToLogsOnError",
         volume_mounts=[
@@ -86,6 +92,11 @@ def _server(deployment: api.Deployment, version: api.ModelVersion, settings: Set
         deployment=deployment.metadata.name,
         namespace=deployment.metadata.namespace,
         threads=server.threads,
+        batch_max_rows=server.batching.max_rows,
+        processes=server.processes,
+        ring_dir=contract.DEFAULT_RING_DIR,
+        access_log=server.access_log,
+        tracing_endpoint=settings.tracing_endpoint,
     ).to_env()
     return k8s.V1Container(
         name=naming.SERVER_CONTAINER,
@@ -95,9 +106,10 @@ def _server(deployment: api.Deployment, version: api.ModelVersion, settings: Set
         env=common.variables({**environment, "HOME": _TMP}),
         ports=[
             k8s.V1ContainerPort(name="http", container_port=contract.REST_PORT, protocol="TCP"),
+            k8s.V1ContainerPort(name="grpc", container_port=contract.GRPC_PORT, protocol="TCP"),
             k8s.V1ContainerPort(name="metrics", container_port=contract.METRICS_PORT, protocol="TCP"),
         ],
-        resources=common.resources(server.resources, DEFAULT_RESOURCES),
+        resources=common.resources(server.resources, default_resources(server.processes)),
         security_context=common.container_security(),
         startup_probe=_probe(contract.READY_PATH, period=1, failures=600, timeout=1),
         readiness_probe=_probe(contract.READY_PATH, period=2, failures=1, timeout=2),
@@ -106,8 +118,14 @@ def _server(deployment: api.Deployment, version: api.ModelVersion, settings: Set
         volume_mounts=[
             common.mount("model", contract.DEFAULT_MODEL_DIR, read_only=True),
             common.mount("tmp", _TMP),
+            common.mount(_RING, contract.DEFAULT_RING_DIR),
         ],
     )
+
+
+def _rings(processes: int) -> k8s.V1Volume:
+    """Return the volume in memory that holds each process's ring (1 MiB), with as much again to spare."""
+    return common.empty_dir(_RING, f"{2 * processes + 2}Mi", in_memory=True)
 
 
 def workload(
@@ -134,6 +152,7 @@ def workload(
         volumes=[
             common.empty_dir("model", "2Gi"),
             common.empty_dir("tmp", "64Mi"),
+            _rings(deployment.spec.server.processes),
             *common.claim_volumes(common.claims([version.spec.artifact.uri])),
         ],
         **common.every_pod(),
@@ -159,7 +178,10 @@ def workload(
 
 
 def service(deployment: api.Deployment, revision: str) -> common.Manifest:
-    """Return the Service that clients call: it selects one revision, so that moving it moves all traffic at once."""
+    """Return the Service that clients call: it selects one revision, so that moving it moves all traffic at once.
+
+    Ports lead to the pods' by name: pods of an older template, which lack one, get none of its connections.
+    """
     model = k8s.V1Service(
         metadata=common.child_metadata(
             deployment, naming.DEPLOYMENT, deployment.metadata.name, {naming.LABEL_REVISION: revision}
@@ -170,6 +192,13 @@ def service(deployment: api.Deployment, revision: str) -> common.Manifest:
             ports=[
                 k8s.V1ServicePort(
                     name="http", port=SERVICE_PORT, target_port="http", protocol="TCP", app_protocol="http"
+                ),
+                k8s.V1ServicePort(
+                    name="grpc",
+                    port=contract.GRPC_PORT,
+                    target_port="grpc",
+                    protocol="TCP",
+                    app_protocol="kubernetes.io/h2c",
                 ),
                 k8s.V1ServicePort(
                     name="metrics",
