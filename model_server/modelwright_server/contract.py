@@ -46,6 +46,7 @@ ENV_ARTIFACT_DIGEST = "MODELWRIGHT_ARTIFACT_DIGEST"
 ENV_STORES_DIR = "MODELWRIGHT_STORES_DIR"
 ENV_MAX_ARTIFACT_BYTES = "MODELWRIGHT_MAX_ARTIFACT_BYTES"
 ENV_VERIFY_MEMORY_BYTES = "MODELWRIGHT_VERIFY_MEMORY_BYTES"
+ENV_VERIFY_SECONDS = "MODELWRIGHT_VERIFY_SECONDS"
 ENV_TERMINATION_LOG = "MODELWRIGHT_TERMINATION_LOG"
 
 DEFAULT_MODEL_DIR = "/model"
@@ -81,6 +82,21 @@ class Reason(StrEnum):
     DIGEST_MISMATCH = "DigestMismatch"
     MODEL_REJECTED = "ModelRejected"
     STORAGE_UNAVAILABLE = "StorageUnavailable"
+
+
+class Cause(StrEnum):
+    """Why a model is rejected: the ``cause`` beside the reason ModelRejected."""
+
+    NOT_ONNX = "NotONNX"
+    EXTERNAL_DATA = "ExternalData"
+    UNSUPPORTED_OPERATOR = "UnsupportedOperator"
+    LOCAL_FUNCTIONS = "LocalFunctions"
+    SCHEMA_MISMATCH = "SchemaMismatch"
+    LOAD_FAILED = "LoadFailed"
+    RUN_FAILED = "RunFailed"
+    OUT_OF_MEMORY = "OutOfMemory"
+    TIMED_OUT = "TimedOut"
+    CRASHED = "Crashed"
 
 
 class SettingsError(ValueError):
@@ -228,6 +244,7 @@ class FetchSettings(_Settings):
         max_artifact_bytes: largest artifact that is copied.
         verify_memory_bytes: memory the model may take while it is verified; 0 takes three
             quarters of the container's limit, or 2 GiB where there is none.
+        verify_seconds: time the model may take while it is verified.
         termination_log: where the last message goes.
     """
 
@@ -237,4 +254,5 @@ class FetchSettings(_Settings):
     model_dir: str = _env(ENV_MODEL_DIR, _text, DEFAULT_MODEL_DIR)
     max_artifact_bytes: int = _env(ENV_MAX_ARTIFACT_BYTES, _whole(1, 1 << 40), 2048 * _MIB)
     verify_memory_bytes: int = _env(ENV_VERIFY_MEMORY_BYTES, _whole(0, 1 << 40), 0)
+    verify_seconds: int = _env(ENV_VERIFY_SECONDS, _whole(1, 1200), 120)
     termination_log: str = _env(ENV_TERMINATION_LOG, _text, DEFAULT_TERMINATION_LOG)
