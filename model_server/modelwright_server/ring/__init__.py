@@ -1,0 +1,13 @@
+"""The ring: how a serving process hands the rows it answered to monitoring, through a memory-mapped file.
+
+One process writes one file, any number of readers follow it; nobody waits for anybody.  What a reader
+was too slow for is overwritten, and counted exactly.  `layout` describes the file.  Needs numpy and
+the standard library; nothing here knows onnxruntime.
+"""
+
+from modelwright_server.ring.layout import RingError
+from modelwright_server.ring.reader import RingReader
+from modelwright_server.ring.record import Origin, Record
+from modelwright_server.ring.writer import RingWriter, cut_texts
+
+__all__ = ["Origin", "Record", "RingError", "RingReader", "RingWriter", "cut_texts"]
