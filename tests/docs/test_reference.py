@@ -43,7 +43,8 @@ def test_every_field_is_described(name: str) -> None:
 
 def test_every_reason_is_documented_once() -> None:
     documented = pages.names(_REFERENCE / "reasons.md")
-    assert set(documented) == {reason.value for reason in Reason}
+    causes = pages.names(_REFERENCE / "reasons.md", "Causes of a rejection")
+    assert set(documented) - set(causes) == {reason.value for reason in Reason}
 
 
 def test_every_reason_says_what_it_means_and_what_to_do() -> None:
@@ -55,6 +56,11 @@ def test_every_reason_says_what_it_means_and_what_to_do() -> None:
 def test_what_pods_report_is_documented() -> None:
     documented = pages.names(_REFERENCE / "reasons.md")
     assert {reason.value for reason in (*training.Reason, *serving.Reason)} <= set(documented)
+
+
+def test_every_cause_of_a_rejection_is_documented_once() -> None:
+    documented = pages.names(_REFERENCE / "reasons.md", "Causes of a rejection")
+    assert list(documented) == [f"ModelRejected/{cause}" for cause in serving.Cause]
 
 
 def test_the_retry_annotation_is_documented_as_it_is() -> None:

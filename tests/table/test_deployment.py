@@ -19,6 +19,15 @@ A, B = make.verified("a", age_seconds=100), make.verified("b", age_seconds=50)
 NAME_A, NAME_B = A.raw["metadata"]["name"], B.raw["metadata"]["name"]
 
 
+SAID = "ModelRejected/ExternalData: the tensor w lies outside the file"
+
+
+def refused(seed: str) -> make.Maker:
+    """Return a version whose model was rejected, made after A."""
+    stalled = make.model_version(seed).condition("Stalled", reason="ModelRejected", message=SAID)
+    return stalled.condition("Verified", "False", "ModelRejected", SAID)
+
+
 def pinned(version: str = NAME_A, **spec: Any) -> make.Maker:
     return make.deployment(version=version).spec(**spec)
 
@@ -311,10 +320,12 @@ def _workloads(plan: Planned) -> list[Raw]:
         ),
         pytest.param(
             pinned(),
-            (make.model_version("a").condition("Stalled", reason="DigestMismatch").condition("Verified", "False"),),
+            (make.model_version("a").condition("Stalled", reason="VolumeClaimNotFound"),),
             "Stalled: True/VersionNotVerified",
-            id="pinned, refused",
+            id="pinned, cannot be verified",
         ),
+        pytest.param(pinned(), (refused("a"),), "Stalled: True/ModelRejected", id="pinned, refused"),
+        pytest.param(make.deployment(), (refused("a"),), "Reconciling: True/NoVersion", id="following, refused"),
         pytest.param(make.deployment(), (), "Reconciling: True/NoVersion", id="following, none"),
         pytest.param(
             make.deployment(), (make.model_version("a"),), "Reconciling: True/NoVersion", id="following, none verified"
@@ -332,11 +343,24 @@ def test_nothing_to_serve(subject: make.Maker, others: tuple[make.Maker, ...], c
 @pytest.mark.parametrize("wanted", ["absent", NAME_B], ids=["absent", "refused"])
 def test_an_unusable_version_leaves_what_serves_alone(wanted: str) -> None:
     subject = serving(A).spec(model={"version": wanted})
-    refused = make.model_version("b").condition("Stalled", reason="DigestMismatch").condition("Verified", "False")
-    plan = planned(subject, A, refused, workload_of(serving(A), A), service_of(serving(A), A))
+    plan = planned(subject, A, refused("b"), workload_of(serving(A), A), service_of(serving(A), A))
     assert (plan.applies, plan.deletes) == ([], [])
     assert plan.conditions["Available"] == "True/Available"
-    assert "Stalled" in plan.conditions
+    assert plan.conditions["Stalled"] == ("True/VersionNotFound" if wanted == "absent" else "True/ModelRejected")
+    assert f"{NAME_A} goes on answering" in plan.messages
+    assert (SAID in plan.messages) == (wanted == NAME_B)
+
+
+def test_a_follower_serves_on_and_names_the_newer_version_that_was_refused() -> None:
+    subject = make.deployment()
+    subject = subject.status(stable=revision_of(subject, A)).condition("Ready", reason="Available")
+    children = (A, workload_of(subject, A), service_of(subject, A))
+    before = planned(subject, *children)
+    assert SAID not in before.messages
+    plan = planned(subject, *children, refused("b"))
+    assert (plan.applies, plan.deletes) == ([], [])
+    assert plan.conditions == {"Ready": "True/Available", "Available": "True/Available"}
+    assert f"{NAME_A} answers requests; ModelVersion {NAME_B} was not accepted: {SAID}" in plan.messages
 
 
 @pytest.mark.parametrize(

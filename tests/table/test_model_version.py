@@ -126,7 +126,7 @@ def test_a_verification_says_what_it_likes(said: object) -> None:
             2, {"stage": "verify", "reason": "Nonsense", "message": "x"}, {}, "ArtifactInvalid", id="no reason of ours"
         ),
         pytest.param(1, "Traceback: boom", {}, "ArtifactInvalid", id="a crash"),
-        pytest.param(137, "", {"reason": "OOMKilled"}, "OutOfMemory", id="memory"),
+        pytest.param(2, {"reason": "ModelRejected"}, {}, "ModelRejected", id="no cause"),
     ],
 )
 def test_a_failed_verification(code: int, message: object, extra: Raw, reason: str) -> None:
@@ -135,7 +135,32 @@ def test_a_failed_verification(code: int, message: object, extra: Raw, reason: s
     assert plan.applies == []
     assert plan.conditions["Verified"] == f"False/{reason}"
     assert plan.conditions["Stalled"] == f"True/{reason}"
-    assert naming.ANNOTATION_RETRY in plan.messages
+    next_step = "import it as another" if reason == "ModelRejected" else naming.ANNOTATION_RETRY
+    assert next_step in plan.messages
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "extra", "said"),
+    [
+        pytest.param(
+            2,
+            {"stage": "verify", "reason": "ModelRejected", "cause": "ExternalData", "message": "../secret"},
+            {},
+            "ModelRejected/ExternalData: ../secret; mend the model and import it as another ModelVersion",
+            id="its cause",
+        ),
+        pytest.param(
+            137, "", {"reason": "OOMKilled"}, "ModelRejected/OutOfMemory: loading or running the model", id="killed"
+        ),
+    ],
+)
+def test_a_rejected_model_says_its_cause_first(code: int, message: object, extra: Raw, said: str) -> None:
+    job = verification_job(version(), conditions=ended("Failed"))
+    plan = planned(version(), job, pod(job, code, message, **extra))
+    assert plan.conditions["Verified"] == "False/ModelRejected"
+    assert plan.conditions["Stalled"] == "True/ModelRejected"
+    [ready] = [item["message"] for item in plan.status["conditions"] if item["type"] == "Ready"]
+    assert ready.startswith(said)
 
 
 def test_a_pod_of_another_job_is_not_believed() -> None:

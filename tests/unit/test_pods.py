@@ -8,6 +8,7 @@ import pytest
 
 from modelwright_operator.decide import pods
 from modelwright_operator.decide.observed import Pod
+from modelwright_operator.reasons import Reason
 from tests.support import kubelet
 
 Raw = dict[str, Any]
@@ -101,10 +102,30 @@ def test_a_lasting_problem_is_told_before_a_passing_one() -> None:
     assert found.reason == "ImagePullFailed"
 
 
-@pytest.mark.parametrize(("given", "expected"), [(pod(OOM), "OutOfMemory"), (pod(SAID), None), (pod(), None)])
-def test_killed(given: Pod, expected: str | None) -> None:
-    found = pods.killed([given])
-    assert (found and found.reason) == expected
+@pytest.mark.parametrize(("given", "expected"), [(pod(OOM), True), (pod(SAID), False), (pod(), False)])
+def test_killed(given: Pod, expected: bool) -> None:
+    assert pods.killed([pod(), given]) is expected
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"reason": "ModelRejected", "cause": "ExternalData", "message": "m"}, "ModelRejected/ExternalData: m"),
+        ({"reason": "ModelRejected", "message": "m"}, "m"),
+        ({"reason": "ModelRejected", "cause": "Nonsense: x", "message": "m"}, "m"),
+        ({"reason": "ModelRejected", "cause": ["ExternalData"], "message": "m"}, "m"),
+        ({"reason": "DigestMismatch", "cause": "ExternalData", "message": "m"}, "m"),
+        (
+            {"reason": "ModelRejected", "cause": "NotONNX", "message": "m" * 9000},
+            f"ModelRejected/NotONNX: …{'m' * 699}",
+        ),
+    ],
+)
+def test_the_cause_of_a_rejection_comes_first(said: Raw, expected: str) -> None:
+    assert pods.told(said, Reason.CRASH_LOOPING) == (said["reason"], expected)
+    found = pods.problem([pod(kubelet.terminated("server", 2, said))])
+    assert found is not None
+    assert (found.reason, found.message, found.lasting) == (said["reason"], expected, True)
 
 
 def test_a_long_text_keeps_its_end() -> None:

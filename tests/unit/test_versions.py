@@ -32,6 +32,12 @@ LATEST = api.ModelReference(name="churn", follow="Latest")
 OLD, MIDDLE, NEW = (make.verified(seed, age_seconds=age) for seed, age in (("a", 30), ("b", 20), ("c", 10)))
 
 
+def refused(seed: str, reason: str = "ModelRejected", age_seconds: int = 0) -> Maker:
+    said = f"{reason}/NotONNX: no model"
+    maker = make.verified(seed, age_seconds=age_seconds).condition("Ready", "False", reason, said)
+    return maker.condition("Stalled", reason=reason, message=said).condition("Verified", "False", reason, said)
+
+
 @pytest.mark.parametrize("order", list(itertools.permutations((OLD, MIDDLE, NEW))))
 def test_the_newest_is_chosen_in_whatever_order_they_come(order: tuple[Maker, ...]) -> None:
     chosen = versions.chosen(LATEST, [typed(item) for item in order], None)
@@ -71,11 +77,14 @@ def test_another_model_may_be_older() -> None:
         pytest.param((), "VersionNotFound", False, id="absent"),
         pytest.param((make.model_version("a"),), "VersionNotVerified", True, id="in verification"),
         pytest.param(
-            (make.model_version("a").condition("Stalled", reason="DigestMismatch", message="why"),),
+            (make.model_version("a").condition("Stalled", reason="VolumeClaimNotFound", message="why"),),
             "VersionNotVerified",
             False,
-            id="refused",
+            id="cannot be verified",
         ),
+        pytest.param((refused("a", reason="DigestMismatch"),), "DigestMismatch", False, id="refused"),
+        pytest.param((refused("a"),), "ModelRejected", False, id="model rejected"),
+        pytest.param((refused("a", reason="OfALaterVersion"),), "VersionNotVerified", False, id="unknown reason"),
     ],
 )
 def test_a_version_that_cannot_be_served(given: tuple[Maker, ...], reason: str, *, waiting: bool) -> None:
@@ -85,3 +94,31 @@ def test_a_version_that_cannot_be_served(given: tuple[Maker, ...], reason: str, 
     assert (chosen.reason.value, chosen.waiting) == (reason, waiting)
     assert pinned.version is not None
     assert pinned.version in chosen.message
+
+
+NOTHING: tuple[Maker, ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("others", "since", "named"),
+    [
+        pytest.param((refused("d"),), NEW, "churn-dddddddddd", id="the newest was refused"),
+        pytest.param((refused("d"),), None, "churn-dddddddddd", id="there is nothing else"),
+        pytest.param(NOTHING, NEW, None, id="the newest is served"),
+        pytest.param((refused("d", age_seconds=25),), NEW, None, id="an old one was refused"),
+        pytest.param((make.model_version("d"),), NEW, None, id="the newest is being verified"),
+        pytest.param((refused("d", age_seconds=5), make.verified("e")), NEW, None, id="a newer one was accepted since"),
+    ],
+)
+def test_a_refused_version_that_would_have_followed_is_named(
+    others: tuple[Maker, ...], since: Maker | None, named: str | None
+) -> None:
+    found = versions.passed_over(
+        LATEST, [typed(item) for item in (OLD, *others, MIDDLE, NEW)], typed(since) if since else None
+    )
+    assert found == (named and f"ModelVersion {named} was not accepted: ModelRejected/NotONNX: no model")
+
+
+def test_of_a_pinned_version_nothing_is_passed_over() -> None:
+    pinned = api.ModelReference(version=NEW.raw["metadata"]["name"])
+    assert versions.passed_over(pinned, [typed(NEW), typed(refused("d"))], typed(NEW)) is None

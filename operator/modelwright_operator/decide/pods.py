@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from modelwright_operator.raw import is_map
 from modelwright_operator.reasons import Reason, reported
-from modelwright_server.contract import ExitCode
+from modelwright_server.contract import Cause, ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,6 +43,24 @@ def cut(text: str, limit: int = _LIMIT) -> str:
     """
     text = text.strip()
     return text if len(text) <= limit else "…" + text[-(limit - 1) :]
+
+
+def told(said: Mapping[str, Any], otherwise: Reason) -> tuple[Reason, str]:
+    """Return reason and words of a container's last message; why a model was rejected comes first in the words.
+
+    >>> told({"reason": "ModelRejected", "cause": "NotONNX", "message": "m"}, Reason.CRASH_LOOPING)[1]
+    'ModelRejected/NotONNX: m'
+    """
+    reason, text = reported(str(said.get("reason", "")), otherwise), cut(str(said.get("message", "")))
+    try:
+        return reason, rejected(Cause(str(said.get("cause", ""))), text) if reason is Reason.MODEL_REJECTED else text
+    except ValueError:  # a cause of a later version's
+        return reason, text
+
+
+def rejected(cause: Cause, text: str) -> str:
+    """Return why a model was rejected, as conditions say it: their reasons take no slash, so it is in the message."""
+    return f"{Reason.MODEL_REJECTED}/{cause}: {text}"
 
 
 def _unscheduled(pod: Pod) -> Problem | None:
@@ -117,17 +135,14 @@ def _reported(ended: Mapping[str, Any] | None) -> Problem | None:
         return None
     if not is_map(said) or "reason" not in said:
         return None
-    reason = reported(str(said["reason"]), Reason.CRASH_LOOPING)
-    return Problem(reason, cut(str(said.get("message", ""))), lasting=ended.get("exitCode") == ExitCode.PERMANENT)
+    reason, text = told(said, Reason.CRASH_LOOPING)
+    return Problem(reason, text, lasting=ended.get("exitCode") == ExitCode.PERMANENT)
 
 
-def killed(pods: Sequence[Pod]) -> Problem | None:
-    """Return the problem of pods that ended, for good, at their memory limit."""
-    ended = (container for pod in pods for container in pod.containers if container.terminated is not None)
-    found = (
-        _out_of_memory(container) for container in ended if (container.terminated or {}).get("reason") == "OOMKilled"
-    )
-    return next(found, None)
+def killed(pods: Sequence[Pod]) -> bool:
+    """Tell whether one of the pods ended, for good, at its memory limit."""
+    ended = (container.terminated for pod in pods for container in pod.containers)
+    return any(end is not None and end.get("reason") == "OOMKilled" for end in ended)
 
 
 def problem(pods: Sequence[Pod]) -> Problem | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from modelwright_operator.decide import conditions
-from modelwright_operator.reasons import Reason
+from modelwright_operator.reasons import Reason, reported
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +32,34 @@ def verified(version: api.ModelVersion) -> bool:
     return conditions.holds(version.status.conditions, conditions.VERIFIED)
 
 
+def _refusal(version: api.ModelVersion) -> api.Condition | None:
+    """Return the verdict on an artifact that was found not to be what the version says."""
+    verdict = conditions.find(version.status.conditions, conditions.VERIFIED)
+    return verdict if verdict is not None and verdict.status == "False" else None
+
+
+def _not_accepted(version: api.ModelVersion, verdict: api.Condition) -> str:
+    return f"ModelVersion {version.metadata.name} was not accepted: {verdict.message}"
+
+
+def passed_over(
+    reference: api.ModelReference, versions: Sequence[api.ModelVersion], since: api.ModelVersion | None
+) -> str | None:
+    """Return why the followed model's newest version is not the one to serve, where it was refused.
+
+    Args:
+        reference: what the Deployment serves.
+        versions: all that it may serve.
+        since: what it serves instead; only newer versions count. None: all do.
+    """
+    if reference.name is None:
+        return None
+    newer = [item for item in versions if item.spec.model == reference.name and (not since or _age(item) > _age(since))]
+    newest = max(newer, key=_age, default=None)
+    verdict = _refusal(newest) if newest is not None else None
+    return _not_accepted(newest, verdict) if newest is not None and verdict is not None else None
+
+
 def _age(version: api.ModelVersion) -> tuple[str, str]:
     created = version.metadata.creation_timestamp
     return (conditions.rfc3339(created) if created else "", version.metadata.name)
@@ -47,9 +75,12 @@ def _pinned(name: str, versions: Sequence[api.ModelVersion]) -> api.ModelVersion
         )
     if verified(version):
         return version
-    if conditions.holds(version.status.conditions, conditions.STALLED):
-        why = conditions.find(version.status.conditions, conditions.STALLED)
-        message = f"ModelVersion {name} was not accepted ({why.reason if why else ''}): {why.message if why else ''}"
+    if (verdict := _refusal(version)) is not None:
+        reason = reported(verdict.reason, Reason.VERSION_NOT_VERIFIED)
+        return NoVersion(reason, _not_accepted(version, verdict), waiting=False)
+    why = conditions.find(version.status.conditions, conditions.STALLED)
+    if why is not None and why.status == "True":
+        message = f"ModelVersion {name} cannot be verified ({why.reason}): {why.message}"
         return NoVersion(Reason.VERSION_NOT_VERIFIED, message, waiting=False)
     return NoVersion(Reason.VERSION_NOT_VERIFIED, f"waiting for ModelVersion {name} to be verified", waiting=True)
 
@@ -65,7 +96,8 @@ def chosen(
     if newest is None:
         return NoVersion(
             Reason.NO_VERSION,
-            f"waiting for a verified ModelVersion of model {reference.name}; none exists yet",
+            f"waiting for a verified ModelVersion of model {reference.name}; "
+            + (passed_over(reference, versions, None) or "none exists yet"),
             waiting=True,
         )
     if stable is None or stable.model != reference.name:
@@ -76,5 +108,5 @@ def chosen(
     since = stable.version_created_at
     if since is None or _age(newest) >= (conditions.rfc3339(since), stable.version):
         return newest
-    message = f"ModelVersion {stable.version}, which goes on answering, was deleted, and there is no newer one: "
+    message = f"ModelVersion {stable.version} was deleted, and there is no newer one: "
     return NoVersion(Reason.VERSION_NOT_FOUND, f"{message}apply it again, or pin another version", waiting=False)

@@ -188,7 +188,7 @@ def _marks(
         return (*marks, available)
     if isinstance(choice, versions.NoVersion):
         shape = conditions.reconciling if choice.waiting else conditions.stalled
-        return (*shape(choice.reason, choice.message), available)
+        return (*shape(choice.reason, f"{choice.message}{_still(tracks)}"), available)
     coming = tracks.canary or tracks.stable
     trouble = _trouble(snapshot, coming) if coming is not None else None
     if tracks.canary is not None:
@@ -197,11 +197,17 @@ def _marks(
         return (*_scaling(snapshot, tracks, trouble), available)
     if snapshot.deployment.spec.replicas == 0:
         return (*conditions.ready(Reason.SCALED_TO_ZERO, "spec.replicas is 0: nothing answers, as asked"), available)
-    return (*conditions.ready(Reason.AVAILABLE, f"{tracks.stable.version} answers requests"), available)
+    refused_since = versions.passed_over(snapshot.deployment.spec.model, snapshot.versions, choice)
+    note = f"; {refused_since}" if refused_since else ""
+    return (*conditions.ready(Reason.AVAILABLE, f"{tracks.stable.version} answers requests{note}"), available)
+
+
+def _still(tracks: _Tracks) -> str:
+    return f"; {tracks.stable.version} goes on answering" if tracks.stable else ""
 
 
 def _coming(tracks: _Tracks, canary: api.Revision, trouble: Problem | None) -> tuple[Mark, ...]:
-    still = f"; {tracks.stable.version} goes on answering" if tracks.stable else ""
+    still = _still(tracks)
     if trouble is not None and trouble.lasting:
         return conditions.stalled(trouble.reason, f"{canary.version} cannot start: {trouble.message}{still}")
     if trouble is not None:

@@ -11,8 +11,9 @@ from modelwright_operator import api, naming
 from modelwright_operator.decide import conditions, pods
 from modelwright_operator.plan.outcome import Apply, Confirm, Plan, finish, refused, wanted
 from modelwright_operator.raw import is_map
-from modelwright_operator.reasons import Reason, reported
+from modelwright_operator.reasons import Reason
 from modelwright_operator.render import verification
+from modelwright_server.contract import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -164,7 +165,6 @@ def _message(own: Sequence[Pod]) -> dict[str, Any]:
 def _result(version: api.ModelVersion, job: Job, own: Sequence[Pod], values: dict[str, Any]) -> _Verdict:
     said = _message(own)
     again = f"kubectl annotate mv {version.metadata.name} {naming.ANNOTATION_RETRY}=$(date +%s) --overwrite"
-    retry = f"mend it, then: {again}"
     if job.has("Complete"):
         size = said.get("sizeBytes")
         found: dict[str, Any] = {"sizeBytes": size} if type(size) is int and 0 <= size < _INT64 else {}
@@ -178,9 +178,17 @@ def _result(version: api.ModelVersion, job: Job, own: Sequence[Pod], values: dic
             {**values, **found},
             Plan(),
         )
-    reason = reported(str(said.get("reason", "")), Reason.ARTIFACT_INVALID)
-    trouble = pods.killed(own) or pods.problem(own)
-    if "reason" not in said and trouble is not None:
-        return _rejected(trouble.reason, f"{trouble.message}; {retry}"), values, Plan()
-    text = pods.cut(str(said.get("message", "the verification Job left no message; see its log")))
-    return _rejected(reason, f"{text}; {retry}"), values, Plan()
+    reason, text = _failure(said, own)
+    if reason is Reason.MODEL_REJECTED:
+        return _rejected(reason, f"{text}; mend the model and import it as another ModelVersion"), values, Plan()
+    return _rejected(reason, f"{text}; mend it, then: {again}"), values, Plan()
+
+
+def _failure(said: Mapping[str, Any], own: Sequence[Pod]) -> tuple[Reason, str]:
+    """Return reason and words of a verification that found fault, or did not come to its end."""
+    if "reason" not in said and pods.killed(own):
+        limit = f"loading or running the model reached the verification's memory limit of {verification.MEMORY_LIMIT}"
+        return Reason.MODEL_REJECTED, pods.rejected(Cause.OUT_OF_MEMORY, limit)
+    if "reason" not in said and (trouble := pods.problem(own)) is not None:
+        return trouble.reason, trouble.message
+    return pods.told({"message": "the verification Job left no message; see its log", **said}, Reason.ARTIFACT_INVALID)

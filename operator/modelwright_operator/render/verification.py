@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from modelwright_operator.decide.observed import Job
     from modelwright_operator.settings import Settings
 
+MEMORY_LIMIT: Final = "2Gi"
 _RESOURCES: Final = api.Resources(
-    requests=api.ResourceList(cpu="100m", memory="256Mi"), limits=api.ResourceList(memory="2Gi")
+    requests=api.ResourceList(cpu="100m", memory="256Mi"), limits=api.ResourceList(memory=MEMORY_LIMIT)
 )
 _DEADLINE_SECONDS: Final = 1800
 _TMP: Final = "/tmp"  # noqa: S108  # a volume of its own in each pod
