@@ -93,7 +93,7 @@ def test_each_variable_belongs_to_one_setting() -> None:
 def test_metric_names_are_in_the_metrics() -> None:
     text = Telemetry("m", "v", "d", "n").render().decode()
     names = [value for name, value in vars(contract).items() if name.startswith("METRIC_")]
-    assert len(names) == 7
+    assert len(names) == 16
     for name in names:
         assert f"# TYPE {name} " in text
 

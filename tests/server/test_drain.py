@@ -107,8 +107,8 @@ def test_a_draining_server_answers_but_is_not_ready(built: Builder, tmp_path: Pa
         assert (ready.status, ready.json, ready.closes) == (503, {"ready": False}, True)
         assert server.request("GET", "/v2/models/churn/ready").status == 503
         assert server.request("GET", "/v2/health/live").status == 200
-        assert "modelwright_server_ready{" in server.metrics()
-        assert 'modelwright_server_ready{model="churn",version="churn-0123456789"} 0' in server.metrics()
+        labels = 'model="churn",track="stable",version="churn-0123456789"'
+        assert f"modelwright_server_ready{{{labels}}} 0.0" in server.metrics()
         server.terminate()  # a second signal: in a hurry
         assert server.process.wait(DEADLINE) == 0
 
