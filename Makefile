@@ -33,6 +33,11 @@ crds: setup ## Generate the CRDs, and the chart's copy of them, from operator/mo
 	@$(PYTHON) -m modelwright_operator.api.crd crds
 	@$(PYTHON) -m modelwright_operator.api.crd $(CHART)/files/crds
 
+.PHONY: proto
+proto: setup ## Generate the module of the gRPC messages from their .proto file
+	@$(PYTHON) -m grpc_tools.protoc -I model_server --python_out=model_server --pyi_out=model_server \
+	    model_server/modelwright_server/grpc/open_inference.proto
+
 .PHONY: format
 format: setup ## Format, and mend what can be mended
 	@.venv/bin/ruff format
@@ -91,8 +96,8 @@ cluster-down: setup ## Remove it
 demo: setup ## From nothing to a prediction, on a real cluster (KEEP=1 leaves it running)
 	@$(PYTHON) -m tests.demo
 
-bench-%: setup ## Measure %, print the table, write build/bench/%.json
-	@$(PYTHON) -m tests.benchmarks $*
+bench-%: setup ## Measure % (serving, peers, soak, …), print tables, write build/bench/%.json; BENCH_ARGS: more
+	@$(PYTHON) -m tests.benchmarks $* $(BENCH_ARGS)
 
 .PHONY: clean
 clean: ## Remove what was made in this folder; the cache of programs and images stays

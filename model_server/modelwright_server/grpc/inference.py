@@ -1,0 +1,182 @@
+"""The methods of the protocol's gRPC service, over the data plane.
+
+Messages go through grpcio as bytes, so that one that cannot be parsed gets an answer like any other bad request, and
+no stack trace in the log.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from time import perf_counter
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from grpc import StatusCode
+
+from modelwright_server.batching import Batch
+from modelwright_server.dataplane import DataPlane
+from modelwright_server.errors import (
+    BadRequestError,
+    ModelFailedError,
+    NotReadyError,
+    OverloadedError,
+    ServingError,
+)
+from modelwright_server.grpc import messages
+from modelwright_server.grpc import open_inference_pb2 as pb
+from modelwright_server.grpc.messages import Codec, NotServedError, parsed
+from modelwright_server.telemetry import Telemetry
+
+SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+PREDICTION_ID_KEY = "x-prediction-id"
+
+# A longer text, percent-encoded, would not fit the metadata that clients take (8 KiB).
+_MAX_DETAILS = 600
+_RETRY = (("grpc-retry-pushback-ms", "1000"),)  # https://github.com/grpc/proposal/blob/master/A6-client-retries.md
+
+_CODES: Mapping[type[Exception], StatusCode] = {
+    BadRequestError: StatusCode.INVALID_ARGUMENT,
+    NotServedError: StatusCode.NOT_FOUND,
+    NotReadyError: StatusCode.UNAVAILABLE,
+    OverloadedError: StatusCode.RESOURCE_EXHAUSTED,
+    ModelFailedError: StatusCode.INTERNAL,
+}
+_LOG = logging.getLogger("modelwright.grpc")
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+_Q = TypeVar("_Q", bound=Message)
+
+
+def number(code: StatusCode) -> int:
+    """Return a status code's number, of which its value is the first part."""
+    found: int = code.value[0]
+    return found
+
+
+_OK, _CANCELLED = number(StatusCode.OK), number(StatusCode.CANCELLED)
+
+
+class _Call:
+    """An inference call that waits for its answer."""
+
+    __slots__ = ("_codec", "_message", "answer", "gone", "request", "started")
+
+    def __init__(self, codec: Codec, message: pb.ModelInferRequest, started: float) -> None:
+        self._codec = codec
+        self._message = message
+        self.request = codec.read(message)
+        self.gone = False
+        self.started = started
+        self.answer: asyncio.Future[tuple[bytes, bytes]] = asyncio.get_running_loop().create_future()
+
+    def answered(self, batch: Batch, start: int) -> None:
+        """Take the answer."""
+        if not self.answer.done():
+            self.answer.set_result(self._codec.write(self._message, self.request, batch, start))
+
+    def failed(self, error: ServingError) -> None:
+        """Take the error."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+class InferenceService:
+    """The methods of GRPCInferenceService."""
+
+    def __init__(self, dataplane: DataPlane, telemetry: Telemetry) -> None:
+        self._dataplane = dataplane
+        self._telemetry = telemetry
+        self._served = dataplane.name, dataplane.version
+        self._codec: Codec | None = None
+
+    @property
+    def codec(self) -> Codec:
+        """The messages of the model.
+
+        Raises:
+            NotReadyError: no model is loaded yet.
+        """
+        if self._codec is None:
+            self._codec = Codec(self._dataplane.signature, self._served)
+        return self._codec
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """Return the service as grpcio takes it."""
+        handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
+            "ServerLive": _unary(pb.ServerLiveRequest, lambda _: pb.ServerLiveResponse(live=True)),
+            "ServerReady": _unary(pb.ServerReadyRequest, self._server_ready),
+            "ModelReady": _unary(pb.ModelReadyRequest, self._model_ready),
+            "ServerMetadata": _unary(pb.ServerMetadataRequest, _server_metadata),
+            "ModelMetadata": _unary(pb.ModelMetadataRequest, self._model_metadata),
+            "ModelInfer": grpc.unary_unary_rpc_method_handler(self._infer),
+        }
+        return grpc.method_handlers_generic_handler(SERVICE, handlers)
+
+    def _server_ready(self, _: pb.ServerReadyRequest) -> pb.ServerReadyResponse:
+        return pb.ServerReadyResponse(ready=self._dataplane.ready)
+
+    def _model_ready(self, request: pb.ModelReadyRequest) -> pb.ModelReadyResponse:
+        messages.check_model(request.name, request.version, self._served)
+        return pb.ModelReadyResponse(ready=self._dataplane.ready)
+
+    def _model_metadata(self, request: pb.ModelMetadataRequest) -> pb.ModelMetadataResponse:
+        messages.check_model(request.name, request.version, self._served)
+        return messages.metadata(self._dataplane.signature, self._served)
+
+    async def _infer(self, data: bytes, context: _Context) -> bytes:
+        """Answer an inference call; count it and what it took."""
+        started = perf_counter()
+        telemetry = self._telemetry
+        telemetry.in_flight += 1
+        call: _Call | None = None
+        code = number(StatusCode.INTERNAL)
+        try:
+            message = parsed(pb.ModelInferRequest(), data)
+            messages.check_model(message.model_name, message.model_version, self._served)
+            call = _Call(self._codec or self.codec, message, started)
+            self._dataplane.submit(call)
+            answer, prediction_id = await call.answer
+            if prediction_id:
+                context.set_trailing_metadata(((PREDICTION_ID_KEY, prediction_id.decode()),))
+            code = _OK
+        except asyncio.CancelledError:  # by the client, by its deadline or by the end of the server
+            code = _CANCELLED
+            if call is not None:
+                call.gone = True
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+            status = _CODES.get(type(error), StatusCode.INTERNAL)
+            code = number(status)
+            return await _refuse(context, error)
+        finally:
+            telemetry.in_flight -= 1
+            telemetry.grpc.answered(code, perf_counter() - started)
+        return answer
+
+
+def _server_metadata(_: pb.ServerMetadataRequest) -> pb.ServerMetadataResponse:
+    return pb.ServerMetadataResponse(name="modelwright", version=version("modelwright"))
+
+
+def _unary(kind: type[_Q], answer: Callable[[_Q], Message]) -> "grpc.RpcMethodHandler[bytes, bytes]":
+    """Return the handler of a method that is answered at once."""
+
+    async def handle(data: bytes, context: _Context) -> bytes:
+        try:
+            return answer(parsed(kind(), data)).SerializeToString()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+            return await _refuse(context, error)
+
+    return grpc.unary_unary_rpc_method_handler(handle)
+
+
+async def _refuse(context: _Context, error: Exception) -> bytes:
+    """End a call with the status for an error; one that is no `ServingError` goes into the log."""
+    code = _CODES.get(type(error))
+    if code is None:
+        _LOG.error("answering a call failed", exc_info=error)
+        await context.abort(StatusCode.INTERNAL, "the server failed: its log says why")
+    retry = _RETRY if code in {StatusCode.UNAVAILABLE, StatusCode.RESOURCE_EXHAUSTED} else ()
+    await context.abort(code, str(error)[:_MAX_DETAILS], retry)
