@@ -262,23 +262,27 @@ def _input(spec: TensorSpec, max_rows: int) -> _Document:
         row = {"type": "array", "minItems": spec.width, "maxItems": spec.width, "items": value}
         data = {"anyOf": [data, {"type": "array", "minItems": 1, "items": row}]}
     rows = {"type": "integer", "minimum": 1, "maximum": max_rows}
-    tensor = _tensor(spec, rows, data)
-    if spec.columns:
-        tensor["description"] = f"Columns: {', '.join(spec.columns)}."
-    return tensor
+    shape = {"prefixItems": [rows, *({"const": size} for size in spec.shape[1:])]}
+    described = {"description": f"Columns: {', '.join(spec.columns)}."} if spec.columns else {}
+    return _tensor(spec, shape, data) | described
 
 
 def _output(spec: TensorSpec) -> _Document:
-    return _tensor(spec, {"type": "integer", "minimum": 1}, {"type": "array", "items": _value(spec.datatype)})
-
-
-def _tensor(spec: TensorSpec, rows: _Document, data: _Document) -> _Document:
-    sizes = [rows, *({"const": size} for size in spec.shape[1:])]
-    shape = {"type": "array", "prefixItems": sizes, "minItems": len(sizes), "maxItems": len(sizes)}
-    return _object(
-        {"name": {"const": spec.name}, "datatype": {"const": spec.datatype.value}, "shape": shape, "data": data},
-        {"parameters": {"type": "object"}},
+    # Not with prefixItems: schemathesis takes these for an error in the description of a response.
+    return _tensor(
+        spec, {"items": {"type": "integer", "minimum": 1}}, {"type": "array", "items": _value(spec.datatype)}
     )
+
+
+def _tensor(spec: TensorSpec, sizes: _Document, data: _Document) -> _Document:
+    rank = len(spec.shape)
+    required: _Document = {
+        "name": {"const": spec.name},
+        "datatype": {"const": spec.datatype.value},
+        "shape": {"type": "array", "minItems": rank, "maxItems": rank, **sizes},
+        "data": data,
+    }
+    return _object(required, {"parameters": {"type": "object"}})
 
 
 def _value(datatype: Datatype) -> _Document:
