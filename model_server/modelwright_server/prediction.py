@@ -20,14 +20,14 @@ probability of more classes, or the predicted number; it is empty where the mode
 label of a regression.  An id is 50 to 60 characters and its label, and never longer than `MAX_LENGTH`.
 """
 
-import hashlib
 import re
 import secrets
 import struct
 import time
+from binascii import hexlify
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, repeat
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
@@ -45,7 +45,6 @@ _FORM = "1"
 _TRACKS = {"stable": "s", "canary": "c"}
 _MOST_LABELS = 4096
 _FLOAT = struct.Struct("<f")
-_SCORE = 2 * _FLOAT.size  # hex digits
 _FIELDS = {
     "version": re.compile(r"[A-Za-z0-9_-]{1,32}"),
     "track": re.compile(r"[sc]"),
@@ -62,7 +61,7 @@ class PredictionId:
     """What an id says.
 
     Attributes:
-        version_key: which version predicted, see `version_key`.
+        version_key: which version predicted: the first ten hex digits of its digest.
         time: when, in seconds since 1970.
         track: on which track.
         label: the predicted class, as `label_text` gives it; empty for a regression.
@@ -96,7 +95,7 @@ class Issuer:
 
         Args:
             schema: outputs of the model.
-            version_key: see the function of that name.
+            version_key: first ten hex digits of the version's digest.
             track: ``stable`` or ``canary``.
             now: nanoseconds since 1970.
             nonce: twelve hex digits instead of random ones.
@@ -115,40 +114,33 @@ class Issuer:
         self._now = now
         self._label = _position(schema, _is_label) if schema.task is Task.CLASSIFICATION else None
         self._score = _position(schema, _is_score)
+        self._labels = _Labels()
         spec = schema.outputs[self._score or 0]
         self._single = spec.datatype is Datatype.FP32
         classes = spec.width if schema.task is Task.CLASSIFICATION else 1
-        self._reduced = classes > 2  # noqa: PLR2004 - more than a class and its opposite
-        self._stride = _SCORE if self._reduced else _SCORE * spec.width
-        self._offset = _SCORE if classes == 2 else 0  # noqa: PLR2004
-        self._labels = _Labels()
+        self._column = None if classes > 2 else classes - 1  # noqa: PLR2004 - a class and its opposite
 
     def predictions(self, arrays: Sequence[Array]) -> list[bytes]:
         """Return what the ids of each row say about the prediction, from all outputs of the model in order."""
+        rows = len(arrays[0])
         stamp = b"%x." % (self._now() // 1_000_000)
-        if self._label is None:
-            labels = [b"."] * len(arrays[0])
-        else:
-            known = self._labels
-            labels = [known[value] for value in arrays[self._label].ravel().tolist()]
-        if self._score is None:
-            return [stamp + label for label in labels]
-        scores, stride = self._scores(arrays[self._score]), self._stride
-        starts = range(self._offset, len(scores), stride)
-        return [stamp + scores[at : at + _SCORE] + label for at, label in zip(starts, labels, strict=True)]
+        scores = repeat(b"", rows) if self._score is None else self._scores(arrays[self._score])
+        values = repeat(None, rows) if self._label is None else arrays[self._label].ravel().tolist()
+        labels = self._labels
+        return [stamp + score + labels[value] for score, value in zip(scores, values, strict=True)]
 
     def issue(self, prediction: bytes) -> bytes:
         """Return a new id for a prediction."""
         return b"%s%x.%s" % (self._prefix, self._next(), prediction)
 
-    def _scores(self, array: Array) -> bytes:
-        """Return the scores in hex, one in each stride."""
+    def _scores(self, array: Array) -> list[bytes]:
+        """Return the score of each row in hex."""
+        if array.ndim > 1:
+            array = np.maximum.reduce(array, axis=1) if self._column is None else array[:, self._column]
         if not self._single:
             with np.errstate(over="ignore"):  # becomes infinite
                 array = array.astype("<f4")
-        if self._reduced:
-            array = np.maximum.reduce(array, axis=1)
-        return array.tobytes().hex().encode()
+        return hexlify(array.tobytes(), b".", _FLOAT.size).split(b".")
 
 
 class _Labels(dict[object, bytes]):
@@ -157,19 +149,16 @@ class _Labels(dict[object, bytes]):
     def __missing__(self, value: object) -> bytes:
         if len(self) >= _MOST_LABELS:
             self.clear()
-        text = quote(_cut(value), safe="").replace("~", "%7E").replace("%", "~")
+        text = quote("" if value is None else label_text(value), safe="").replace("~", "%7E").replace("%", "~")
         made = self[value] = b"." + text.encode()
         return made
 
 
 def label_text(value: object) -> str:
     """Return a class label as ids hold it: numbers and truth values as in JSON, texts cut to 64 bytes of UTF-8."""
-    return _cut(value).decode()
-
-
-def version_key(version: str, digest: str = "") -> str:
-    """Return what stands for a version in ids: ten hex digits of its digest, or of its name's hash without one."""
-    return (digest.rpartition(":")[2] or hashlib.sha256(version.encode()).hexdigest())[:10]
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    data = text.encode("utf-8", "replace")
+    return (data if len(data) <= MAX_TEXT else cut(data)).decode()
 
 
 def parse(text: str) -> PredictionId:
@@ -207,12 +196,6 @@ def _label(field: str) -> str:
         return data.decode()
     except UnicodeDecodeError as error:
         raise _bad(problem="label is not UTF-8") from error
-
-
-def _cut(value: object) -> bytes:
-    text = str(value).lower() if isinstance(value, bool) else str(value)
-    data = text.encode("utf-8", "replace")
-    return data if len(data) <= MAX_TEXT else cut(data)
 
 
 def _check(name: str, value: str) -> None:
