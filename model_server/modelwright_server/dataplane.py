@@ -1,43 +1,63 @@
-"""What the server does with a request, whatever transport brought it: readiness, metadata, inference."""
+"""What the server does with a request, whatever transport brought it: readiness, signature, inference."""
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Sequence
 
-from modelwright_server.errors import ModelFailedError, NotReadyError, OverloadedError
-from modelwright_server.http.codec import Codec, InferRequest
-from modelwright_server.model import InferenceError, Model
+from modelwright_server.batching import Batch, Batcher, Waiter
+from modelwright_server.errors import NotReadyError
+from modelwright_server.model import Model
+from modelwright_server.prediction import Issuer
+from modelwright_server.ring import RingWriter, cut_texts
 from modelwright_server.telemetry import Telemetry
+from modelwright_server.tensors import Array, Packed, Signature
 
-# A call expected to take longer runs in a thread, so that health checks and other clients do not
-# wait for it; a shorter one would lose more to the hand-over.
-INLINE_SECONDS = 0.0003
-# Calls that may wait for the thread, and what their arrays may take together.
-MAX_WAITING = 256
-MAX_WAITING_BYTES = 128 << 20
+__all__ = ["Batch", "DataPlane", "Waiter"]
 
 
 class DataPlane:
-    """One model, from the time before it is loaded to the end of the drain."""
+    """One model, from the time before it is loaded to the end of the drain.
 
-    def __init__(self, name: str, version: str, max_rows: int, telemetry: Telemetry) -> None:
+    Attributes:
+        name: the model's name in paths and answers.
+        version: its version's.
+    """
+
+    def __init__(self, name: str, version: str, max_rows: int, telemetry: Telemetry, *, batch_rows: int = 1) -> None:
         self.name, self.version = name, version
         self._max_rows = max_rows
+        self._batch_rows = batch_rows
         self._telemetry = telemetry
-        self._model: Model | None = None
-        self._codec: Codec | None = None
-        self._thread = ThreadPoolExecutor(1, "inference")
-        self._waiting = self._waiting_bytes = 0
+        self._signature: Signature | None = None
+        self._batcher: Batcher | None = None
 
     @property
     def ready(self) -> bool:
         """Whether traffic is wanted: a model is loaded and the drain has not begun."""
         return self._telemetry.ready
 
-    def attach(self, model: Model) -> None:
-        """Begin to serve ``model``."""
-        self._codec = Codec(model.schema, self.name, self.version, self._max_rows)
-        self._model = model
+    @property
+    def signature(self) -> Signature:
+        """What the model takes and gives.
+
+        Raises:
+            NotReadyError: no model is loaded yet.
+        """
+        if self._signature is None:
+            raise self._not_ready()
+        return self._signature
+
+    @property
+    def waiting(self) -> int:
+        """Number of requests that wait for the model."""
+        return self._batcher.waiting if self._batcher is not None else 0
+
+    def attach(self, model: Model, issuer: Issuer, ring: RingWriter | None = None) -> None:
+        """Begin to serve ``model``, on the running event loop."""
+        signature = Signature(model.schema, self._max_rows)
+        recorder = _Recorder(ring) if ring is not None else None
+        self._batcher = Batcher(
+            model, signature, issuer, self._telemetry, most_rows=self._batch_rows, recorder=recorder
+        )
+        self._signature = signature
         self._telemetry.ready = True
 
     def drain(self) -> None:
@@ -46,53 +66,37 @@ class DataPlane:
 
     def close(self) -> None:
         """Give up calls that have not begun."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        if self._batcher is not None:
+            self._batcher.close()
 
-    def metadata(self) -> bytes:
-        """Return the model's metadata as JSON.
+    def submit(self, waiter: Waiter) -> None:
+        """Have a request answered; never blocks.
 
         Raises:
             NotReadyError: no model is loaded yet.
+            OverloadedError: too many requests wait already.
         """
-        return self._loaded()[1].metadata()
+        if self._batcher is None:
+            raise self._not_ready()
+        self._batcher.submit(waiter)
 
-    def infer(self, body: bytes | bytearray) -> bytes | asyncio.Future[bytes]:
-        """Return the JSON answer to a JSON request, or its future if the model is slow.
-
-        Raises:
-            ServingError: also as the future's exception.
-        """
-        model, codec = self._loaded()
-        request = codec.read(body)
-        if model.cost.of(request.rows) <= INLINE_SECONDS:
-            answer = _answer(model, codec, request)
-            self._telemetry.rows += request.rows
-            return answer
-        size = sum(array.nbytes for array in request.feeds.values())
-        if self._waiting >= MAX_WAITING or (self._waiting and self._waiting_bytes + size > MAX_WAITING_BYTES):
-            raise OverloadedError(problem=f"{self._waiting} calls wait for the model: try again later")
-        self._waiting += 1
-        self._waiting_bytes += size
-        future = asyncio.get_running_loop().run_in_executor(self._thread, _answer, model, codec, request)
-        future.add_done_callback(partial(self._done, request.rows, size))
-        return future
-
-    def _done(self, rows: int, size: int, future: asyncio.Future[bytes]) -> None:
-        self._waiting -= 1
-        self._waiting_bytes -= size
-        if not future.cancelled() and future.exception() is None:
-            self._telemetry.rows += rows
-
-    def _loaded(self) -> tuple[Model, Codec]:
-        if self._model is None or self._codec is None:
-            raise NotReadyError(problem=f"model {self.name!r} is still being loaded: try again")
-        return self._model, self._codec
+    def _not_ready(self) -> NotReadyError:
+        return NotReadyError(problem=f"model {self.name!r} is still being loaded: try again")
 
 
-def _answer(model: Model, codec: Codec, request: InferRequest) -> bytes:
-    """Run the model on a checked request; also called in the thread, so it touches nothing shared."""
-    try:
-        arrays = model.run(request.feeds, request.outputs)
-    except InferenceError as error:
-        raise ModelFailedError(problem=f"the model failed: {error}") from error
-    return codec.write(request, arrays)
+class _Recorder:
+    """Writes each answered call into the ring that monitoring reads."""
+
+    def __init__(self, ring: RingWriter) -> None:
+        self._append = ring.append
+
+    def __call__(self, rows: int, feeds: Sequence[Sequence[Packed]], arrays: Sequence[Array]) -> None:
+        """Write the inputs and the outputs of one call in their raw form."""
+        parts: list[bytes] = []
+        for packed in zip(*feeds, strict=True):
+            if isinstance(packed[0], bytes):
+                parts.append(b"".join(packed))
+            else:
+                parts.append(b"".join(map(cut_texts, packed)))
+        parts += [cut_texts(array.ravel().tolist()) if array.dtype == object else array.tobytes() for array in arrays]
+        self._append(rows, parts)

@@ -7,16 +7,17 @@ that cannot serve never becomes ready.
 import importlib
 import os
 import time
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from modelwright_server import artifact, schema
 from modelwright_server.schema import Datatype, Schema, TensorSpec
+from modelwright_server.tensors import DTYPES, Array
 
 # Telemetry looks names up on the network and its own switch does not stop that, only this before
 # the import does.
@@ -24,24 +25,24 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 onnxruntime: Any = importlib.import_module("onnxruntime")
 
 _DATATYPES = {
+    "tensor(float16)": Datatype.FP16,
     "tensor(float)": Datatype.FP32,
     "tensor(double)": Datatype.FP64,
+    "tensor(int8)": Datatype.INT8,
+    "tensor(int16)": Datatype.INT16,
     "tensor(int32)": Datatype.INT32,
     "tensor(int64)": Datatype.INT64,
+    "tensor(uint8)": Datatype.UINT8,
+    "tensor(uint16)": Datatype.UINT16,
+    "tensor(uint32)": Datatype.UINT32,
+    "tensor(uint64)": Datatype.UINT64,
     "tensor(bool)": Datatype.BOOL,
     "tensor(string)": Datatype.BYTES,
 }
-DTYPES: dict[Datatype, npt.DTypeLike] = {
-    Datatype.FP32: np.float32,
-    Datatype.FP64: np.float64,
-    Datatype.INT32: np.int32,
-    Datatype.INT64: np.int64,
-    Datatype.BOOL: np.bool_,
-    Datatype.BYTES: np.object_,
-}
 
-Array = npt.NDArray[Any]
-_WARM_ROWS = 64
+# Rows for which a call is timed while warming up, and what that may take in all.
+_WARM_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_WARM_SECONDS = 0.1
 _WARM_RUNS = 3
 
 
@@ -79,16 +80,26 @@ class Cost:
     """What a call of the model takes, measured while warming up.
 
     Attributes:
-        call: seconds of a call with one row.
-        row: seconds each further row adds.
+        rows: numbers of rows that were measured, ascending, from 1 on.
+        seconds: what a call with that many rows took at least.
     """
 
-    call: float
-    row: float
+    rows: tuple[int, ...]
+    seconds: tuple[float, ...]
+
+    @property
+    def call(self) -> float:
+        """Seconds of a call with one row."""
+        return self.seconds[0]
 
     def of(self, rows: int) -> float:
-        """Return the expected seconds of a call with that many rows."""
-        return self.call + self.row * (rows - 1)
+        """Return the expected seconds of a call: between measurements, and beyond the last, on a straight line."""
+        if len(self.rows) == 1:
+            return self.seconds[0] * rows
+        at = min(max(bisect_left(self.rows, rows), 1), len(self.rows) - 1)
+        before, seconds = self.rows[at - 1], self.seconds[at - 1]
+        slope = (self.seconds[at] - seconds) / (self.rows[at] - before)
+        return seconds + max(slope, 0.0) * (rows - before)
 
 
 class Model:
@@ -96,19 +107,27 @@ class Model:
 
     def __init__(self, signature: Schema, session: _Session) -> None:
         self.schema = signature
-        self._session = session
+        self._run = session.run
+        self._outputs = [spec.name for spec in signature.outputs]
+        self._shapes = [spec.shape[1:] for spec in signature.outputs]
         self.cost = _warm_up(self)
 
-    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
-        """Return the named outputs for ``feeds``, one array for each input, all with equally many rows.
+    def run(self, feeds: Mapping[str, Array], rows: int) -> list[Array]:
+        """Return all outputs, in the schema's order, for inputs with ``rows`` rows each.
 
         Raises:
-            InferenceError: the runtime failed.
+            InferenceError: the runtime failed, or an output has not the shape that the schema states.
         """
         try:
-            return self._session.run(outputs, feeds)
+            arrays = self._run(self._outputs, feeds)
         except Exception as error:  # the runtime's own errors have no common base
             raise InferenceError(_first_line(error)) from error
+        for array, shape, name in zip(arrays, self._shapes, self._outputs, strict=True):
+            if getattr(array, "shape", None) != (rows, *shape):
+                found = getattr(array, "shape", "none")
+                problem = f"output {name!r} has shape {found} for {rows} rows, not {(rows, *shape)}"
+                raise InferenceError(problem)
+        return arrays
 
 
 def load(folder: Path, *, threads: int) -> Model:
@@ -175,28 +194,31 @@ def _synthetic(spec: TensorSpec, rows: int) -> Array:
 
 
 def _warm_up(model: Model) -> Cost:
-    """Let the model answer one row and several; return what that took.
+    """Let the model answer one row, two, and more as long as that is quick; return what it took.
 
     Raises:
         ModelError: it failed, or its answers do not have the shape the schema states.
     """
-    return Cost(call := _timed(model, 1), max(0.0, (_timed(model, _WARM_ROWS) - call) / (_WARM_ROWS - 1)))
+    start = time.perf_counter()
+    measured: list[tuple[int, float]] = []
+    for rows in _WARM_ROWS:
+        measured.append((rows, _timed(model, rows)))
+        if time.perf_counter() - start > _WARM_SECONDS and rows > 1:
+            break
+    return Cost(tuple(rows for rows, _ in measured), tuple(seconds for _, seconds in measured))
 
 
 def _timed(model: Model, rows: int) -> float:
     """Return the least seconds a call with ``rows`` rows takes, after one that does not count."""
     feeds = {spec.name: _synthetic(spec, rows) for spec in model.schema.inputs}
-    names = [spec.name for spec in model.schema.outputs]
     seconds: list[float] = []
     for _ in range(_WARM_RUNS + 1):
         start = time.perf_counter()
         try:
-            answers = model.run(feeds, names)
+            model.run(feeds, rows)
         except InferenceError as error:
             raise ModelError(problem=f"the model cannot answer {rows} rows of zeros: {error}") from error
         seconds.append(time.perf_counter() - start)
-        for spec, answer in zip(model.schema.outputs, answers, strict=True):
-            shape, wanted = getattr(answer, "shape", None), (rows, *spec.shape[1:])
-            if shape != wanted:
-                raise ModelError(problem=f"output {spec.name!r} has shape {shape} for {rows} rows, not {wanted}")
-    return min(seconds[1:])
+        if seconds[-1] > _WARM_SECONDS:
+            break
+    return min(seconds[1:] or seconds)

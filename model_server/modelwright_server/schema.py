@@ -1,7 +1,7 @@
 """The model's signature as ``schema.json`` states it: names, datatypes, shapes, columns, task.
 
-Standard library only.  The datatypes are those of the Open Inference Protocol that scikit-learn
-models have; every tensor's first dimension is the row, written -1.
+Standard library only.  The datatypes are those of the Open Inference Protocol; every tensor's first
+dimension is the row, written -1.
 """
 
 from dataclasses import dataclass
@@ -19,15 +19,22 @@ _MAX_WIDTH = 1 << 20
 class Datatype(StrEnum):
     """Element types, named as in the Open Inference Protocol."""
 
+    FP16 = "FP16"
     FP32 = "FP32"
     FP64 = "FP64"
+    INT8 = "INT8"
+    INT16 = "INT16"
     INT32 = "INT32"
     INT64 = "INT64"
+    UINT8 = "UINT8"
+    UINT16 = "UINT16"
+    UINT32 = "UINT32"
+    UINT64 = "UINT64"
     BOOL = "BOOL"
     BYTES = "BYTES"
 
 
-FLOATS = frozenset({Datatype.FP32, Datatype.FP64})
+FLOATS = frozenset({Datatype.FP16, Datatype.FP32, Datatype.FP64})
 
 
 class Task(StrEnum):
@@ -46,7 +53,7 @@ class TensorSpec:
         datatype: type of its elements.
         shape: ``(-1,)`` or ``(-1, width)``; -1 is the number of rows.
         columns: name of each column (features, or class labels of probabilities), or empty.
-        nullable: whether values may be missing, which the graph sees as NaN; only inputs of FP32 and FP64 can be.
+        nullable: whether values may be missing, which the graph sees as NaN; only inputs of floating point can be.
     """
 
     name: str
@@ -163,5 +170,7 @@ def _nullable(value: object, datatype: Datatype, field: str) -> bool:
     if type(value) is not bool:
         raise _invalid(field=f"{field}.nullable", problem="must be true or false")
     if value and datatype not in FLOATS:
-        raise _invalid(field=f"{field}.nullable", problem=f"{datatype} has no missing values; only FP32 and FP64 have")
+        raise _invalid(
+            field=f"{field}.nullable", problem=f"{datatype} has no missing values; only FP16, FP32 and FP64 have"
+        )
     return value

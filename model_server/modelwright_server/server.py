@@ -7,6 +7,7 @@ answer tells its client to close the connection; clients come back by way of the
 
 import asyncio
 import gc
+import hashlib
 import json
 import logging
 import signal
@@ -21,6 +22,9 @@ from modelwright_server.dataplane import DataPlane
 from modelwright_server.http.listener import Listener
 from modelwright_server.http.messages import Limits
 from modelwright_server.http.rest import MetricsApplication, RestApplication
+from modelwright_server.prediction import Issuer
+from modelwright_server.ring import RingWriter
+from modelwright_server.schema import Schema
 from modelwright_server.telemetry import Telemetry
 
 LAST_ANSWERS_SECONDS = 20.0
@@ -68,9 +72,11 @@ async def serve(settings: ServerSettings) -> ExitCode:
         loop.add_signal_handler(number, on_signal)
 
     counts = Telemetry(settings.model_name, settings.model_version, settings.deployment, settings.namespace)
-    dataplane = DataPlane(settings.model_name, settings.model_version, settings.max_rows, counts)
+    dataplane = DataPlane(
+        settings.model_name, settings.model_version, settings.max_rows, counts, batch_rows=settings.batch_max_rows
+    )
     limits = Limits(body=settings.max_body_bytes, buffered=4 * settings.max_body_bytes)
-    clients = Listener(RestApplication(dataplane, counts), limits, counts)
+    clients = Listener(RestApplication(dataplane, counts, settings.max_body_bytes), limits, counts)
     collectors = Listener(MetricsApplication(counts), Limits(body=0, connections=100))
     ports = {
         "restPort": await clients.start(settings.host, settings.rest_port),
@@ -85,7 +91,9 @@ async def serve(settings: ServerSettings) -> ExitCode:
         message = termination.failure("serve", Reason.MODEL_REJECTED, str(error))
         termination.write(settings.termination_log, message)
         return ExitCode.PERMANENT
-    dataplane.attach(loaded)
+    digest = _digest(settings)
+    issuer = Issuer(loaded.schema, version_key=digest.removeprefix("sha256:")[:10])
+    dataplane.attach(loaded, issuer, _ring(settings, loaded.schema, digest))
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
@@ -110,6 +118,33 @@ async def serve(settings: ServerSettings) -> ExitCode:
 
 def _load(settings: ServerSettings) -> model.Model:
     return model.load(Path(settings.model_dir), threads=settings.threads)
+
+
+def _digest(settings: ServerSettings) -> str:
+    """Return the artifact's digest; where fetch has not left a manifest, one of the version's name."""
+    try:
+        identity = (Path(settings.model_dir) / artifact.MANIFEST).read_bytes()
+    except FileNotFoundError:
+        identity = settings.model_version.encode()
+    return "sha256:" + hashlib.sha256(identity).hexdigest()
+
+
+def _ring(settings: ServerSettings, schema: Schema, digest: str) -> RingWriter | None:
+    """Return the ring for monitoring if one is wanted; serving goes on without."""
+    if not settings.ring_dir:
+        return None
+    try:
+        return RingWriter.create(
+            Path(settings.ring_dir),
+            "ring-0",
+            schema,
+            model=settings.model_name,
+            version=settings.model_version,
+            digest=digest,
+        )
+    except OSError as error:
+        _LOG.warning("no ring for monitoring", extra={"fields": {"folder": settings.ring_dir, "problem": str(error)}})
+        return None
 
 
 def _log(event: str, **fields: object) -> None:

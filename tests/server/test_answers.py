@@ -134,7 +134,7 @@ def test_versioned_path_and_query_and_absolute_target(built: Builder, logistic: 
 def test_metadata(built: Builder, logistic: Server, mixed: Server) -> None:
     server = logistic.request("GET", "/v2").json
     assert server["name"] == "modelwright"
-    assert server["extensions"] == []
+    assert server["extensions"] == ["binary_tensor_data"]
     for path in (f"/v2/models/{NAME}", f"/v2/models/{NAME}/versions/{VERSION}"):
         model = logistic.request("GET", path).json
         assert (model["name"], model["versions"], model["platform"]) == (NAME, [VERSION], "onnx_onnxv1")

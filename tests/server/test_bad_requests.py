@@ -202,7 +202,7 @@ def test_inputs_must_be_all_there_once_and_of_one_length(mixed: Server) -> None:
         ({"outputs": {}}, "'outputs', a list of objects"),
         ({"outputs": None}, "'outputs', a list of objects"),
         ({"outputs": ["label"]}, "'outputs', a list of objects"),
-        ({"outputs": [{"name": "score"}]}, "output 'score' is unknown, the model has 'label', 'probabilities'"),
+        ({"outputs": [{"name": "score"}]}, "output 'score' is unknown, the model has 'label', 'probabilities', 'prediction_id'"),
         ({"outputs": [{}]}, "output None is unknown"),
         ({"outputs": [{"name": "label"}, {"name": "label"}]}, "output 'label' is wanted twice"),
     ],
@@ -265,10 +265,14 @@ def test_paths_and_methods(logistic: Server, method: str, path: str, status: int
 
 def test_bodies_that_are_not_plain_json(logistic: Server) -> None:
     body = {"inputs": [matrix()]}
-    compressed = logistic.infer(body, **{"Content-Encoding": "gzip"})
-    assert (compressed.status, "Content-Encoding" in compressed.json["error"]) == (415, True)
-    binary = logistic.infer(body, **{"Inference-Header-Content-Length": "9"})
-    assert (binary.status, "binary" in binary.json["error"]) == (400, True)
+    for coding in ("br", "gzip, gzip", "zstd"):
+        compressed = logistic.infer(body, **{"Content-Encoding": coding})
+        assert (compressed.status, "Content-Encoding" in compressed.json["error"]) == (415, True)
+    broken = logistic.infer(body, **{"Content-Encoding": "gzip"})
+    assert (broken.status, "gzip" in broken.json["error"]) == (400, True)
+    for size in ("-1", "1e3", "9" * 30, "", "100000"):
+        binary = logistic.infer(body, **{"Inference-Header-Content-Length": size})
+        assert (binary.status, "Inference-Header-Content-Length" in binary.json["error"]) == (400, True)
     assert logistic.infer(body, **{"Content-Encoding": "identity"}).status == 200
 
 

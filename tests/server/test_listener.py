@@ -13,7 +13,7 @@ import pytest
 import uvloop
 
 from modelwright_server.http.listener import Listener
-from modelwright_server.http.messages import Limits, Request, Response
+from modelwright_server.http.messages import Exchange, Limits
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 LIMITS: dict[str, Any] = {
@@ -63,8 +63,8 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.005)
 
 
-def echo(request: Request) -> Response:
-    return Response(200, bytes(request.body) or b"hello")
+def echo(exchange: Exchange) -> None:
+    exchange.send(200, bytes(exchange.body) or b"hello")
 
 
 @on_uvloop
@@ -129,10 +129,10 @@ async def test_a_client_that_does_not_read_is_not_read_and_then_cut_off() -> Non
     large = b"x" * (1 << 20)
     answered = 0
 
-    def application(_: Request) -> Response:
+    def application(exchange: Exchange) -> None:
         nonlocal answered
         answered += 1
-        return Response(200, large)
+        exchange.send(200, large)
 
     async with listening(application, idle_seconds=60) as (listener, connect):
         reader, writer = await connect()
@@ -184,13 +184,13 @@ async def test_bodies_share_a_budget_and_give_it_back() -> None:
 
 @on_uvloop
 async def test_answers_given_out_of_order_leave_in_order_and_bound_what_is_read() -> None:
-    waiting: list[asyncio.Future[Response]] = []
+    waiting: list[Exchange] = []
 
-    def application(request: Request) -> Response | asyncio.Future[Response]:
-        if request.target == b"/now":
-            return Response(200, b"now ")
-        waiting.append(asyncio.get_running_loop().create_future())
-        return waiting[-1]
+    def application(exchange: Exchange) -> None:
+        if exchange.target == b"/now":
+            exchange.send(200, b"now ")
+        else:
+            waiting.append(exchange)
 
     async with listening(application, pending=4) as (_, connect):
         reader, writer = await connect()
@@ -199,15 +199,15 @@ async def test_answers_given_out_of_order_leave_in_order_and_bound_what_is_read(
         writer.write(GET * 10)  # comes too early: four answers are due
         for at in (2, 1, 0):
             assert len(waiting) == 3
-            waiting[at].set_result(Response(200, b"later%d " % at))
+            waiting[at].send(200, b"later%d " % at)
         found = b""
         while b"later2 " not in found:
             found += await reader.readuntil(b" ")
         bodies = [part.split(b"\r\n\r\n")[1] for part in found.split(b"HTTP/1.1")[1:]]
         assert bodies == [b"later0 ", b"later1 ", b"now ", b"later2 "]
         await until(lambda: len(waiting) == 13)
-        for future in waiting[3:]:
-            future.set_result(Response(200, b"last "))
+        for exchange in waiting[3:]:
+            exchange.send(200, b"last ")
         for _ in range(10):
             await reader.readuntil(b"last ")
         writer.close()
@@ -215,13 +215,8 @@ async def test_answers_given_out_of_order_leave_in_order_and_bound_what_is_read(
 
 @on_uvloop
 async def test_answers_nobody_waits_for_are_given_up() -> None:
-    waiting: list[asyncio.Future[Response]] = []
-
-    def application(_: Request) -> asyncio.Future[Response]:
-        waiting.append(asyncio.get_running_loop().create_future())
-        return waiting[-1]
-
-    async with listening(application) as (_, connect):
+    waiting: list[Exchange] = []
+    async with listening(waiting.append) as (_, connect):
         _, writer = await connect()
         writer.write(GET * 3)
         await until(lambda: len(waiting) == 3)
@@ -229,12 +224,14 @@ async def test_answers_nobody_waits_for_are_given_up() -> None:
         plain = writer.get_extra_info("socket")
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.transport.abort()
-        await until(lambda: all(future.cancelled() for future in waiting))
+        await until(lambda: all(exchange.gone for exchange in waiting))
+        for exchange in waiting:
+            exchange.send(200, b"to nobody")
 
 
 @on_uvloop
 async def test_a_failing_application_is_a_500_and_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    def application(_: Request) -> Response:
+    def application(_: Exchange) -> None:
         raise ZeroDivisionError
 
     async with listening(application) as (_, connect):

@@ -1,72 +1,82 @@
-"""Open Inference Protocol v2 messages in JSON: requests to arrays, arrays to answers, metadata.
+"""Open Inference Protocol v2 messages over REST: bodies to requests, answers to bodies, metadata.
 
-Pure: bytes and values in, bytes and values out; knows no transport and no runtime.
+A body is JSON; with the binary tensor extension (``Inference-Header-Content-Length``) the values of some
+tensors follow the JSON in raw form, in the order of the tensors.  Pure: knows no sockets and no runtime.
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import orjson
 
-from modelwright_server.errors import BadRequestError
-from modelwright_server.schema import Schema, TensorSpec
-from modelwright_server.tensors import Array, InputDecoder, OutputEncoder, as_list
+from modelwright_server.batching import Batch
+from modelwright_server.errors import BadRequestError, ModelFailedError
+from modelwright_server.schema import FLOATS, Datatype, Schema, TensorSpec
+from modelwright_server.tensors import (
+    PREDICTION_ID,
+    PREDICTION_ID_NAME,
+    Array,
+    InferRequest,
+    Packed,
+    Signature,
+    raw_output,
+    raw_texts,
+)
 
 PLATFORM = "onnx_onnxv1"
 _SCALARS = frozenset({str, int, float, bool})
+_IDS = TensorSpec(PREDICTION_ID_NAME, Datatype.BYTES, (-1,))
+_MOST_TEMPLATES = 64
+_MOST_LABELS = 1024
 
 
 @dataclass(slots=True)
-class InferRequest:
-    """A request whose every part has been checked.
+class Form:
+    """How an answer is to be written.
 
     Attributes:
-        feeds: one array for each input of the model, all with ``rows`` rows.
-        rows: number of rows, at least 1.
-        outputs: the wanted outputs, in the wanted order.
-        echo: the members of the answer that repeat the request's, as JSON.
+        echo: the members that repeat the request's, as JSON.
+        binary: for each wanted output whether it goes in raw form; None if none does.
     """
 
-    feeds: dict[str, Array]
-    rows: int
-    outputs: list[str]
     echo: bytes
+    binary: tuple[bool, ...] | None
+
+
+_PLAIN = Form(b"", None)
+_ANSWERS = -2  # the place of whole answers among a batch's texts
+_PLAIN_MEMBERS = 5  # inputs, and in it name, datatype, shape, data
 
 
 class Codec:
     """Reads and writes the messages of one model."""
 
-    def __init__(self, schema: Schema, name: str, version: str, max_rows: int) -> None:
-        self._schema = schema
+    def __init__(self, signature: Signature, name: str, version: str) -> None:
+        self._signature = signature
         self._name, self._version = name, version
-        self._decoders = {spec.name: InputDecoder(spec, max_rows) for spec in schema.inputs}
-        self._encoders = {spec.name: OutputEncoder(spec) for spec in schema.outputs}
-        self._all_outputs = list(self._encoders)
-        self._head = orjson.dumps({"model_name": name, "model_version": version})[:-1]
+        self._writers = {at: _OutputWriter(spec, at) for at, spec in enumerate(signature.schema.outputs)}
+        self._head = orjson.dumps({"model_name": name, "model_version": version})[:-1].replace(b"%", b"%%")
+        self._templates: dict[tuple[int, ...], bytes] = {}
 
-    def metadata(self) -> bytes:
-        """Return the model's metadata.
+    # Requests
 
-        A tensor's ``parameters.columns`` names its columns, ``parameters.nullable`` says that null may be sent.
-        """
-        return orjson.dumps(
-            {
-                "name": self._name,
-                "versions": [self._version],
-                "platform": PLATFORM,
-                "inputs": [_described(spec) for spec in self._schema.inputs],
-                "outputs": [_described(spec) for spec in self._schema.outputs],
-            }
-        )
-
-    def read(self, body: bytes | bytearray) -> InferRequest:
+    def read(self, body: bytes | bytearray, json_size: int | None = None) -> tuple[InferRequest, Form]:
         """Return the request in ``body``; members the protocol does not know are ignored.
+
+        Args:
+            body: JSON, and behind it the raw values if ``json_size`` is given.
+            json_size: bytes of the JSON.
 
         Raises:
             BadRequestError: names the member that is wrong and what it must be.
         """
+        raw: memoryview | None = None
+        if json_size is not None:
+            if json_size > len(body):
+                raise _bad(problem=f"Inference-Header-Content-Length is {json_size}, the body has {len(body)} bytes")
+            raw = memoryview(body)[json_size:]
+            body = body[:json_size]
         try:
             document = orjson.loads(body)
         except orjson.JSONDecodeError as error:
@@ -74,82 +84,256 @@ class Codec:
         if type(document) is not dict:
             raise _bad(problem="the body must be a JSON object with the member 'inputs'")
         members = cast("dict[str, Any]", document)
+        colons = body.count(b":")
+        truths = b"true" in body or b"false" in body
+        if (
+            raw is None
+            and colons == _PLAIN_MEMBERS
+            and len(members) == 1
+            and (request := self._plain(members, truths=truths))
+        ):
+            return request, _PLAIN
         tensors = _objects(members, "inputs")
         wanted = _objects(members, "outputs") if "outputs" in members else []
-        echo = self._echo(members)
-        _check_repeated(body, members, [*tensors, *wanted])
-        feeds = self._feeds(tensors)
-        rows = len(next(iter(feeds.values())))
-        for name, array in feeds.items():
-            if len(array) != rows:
-                first = next(iter(feeds))
-                raise _bad(problem=f"input {name!r} has {len(array)} rows, input {first!r} has {rows}")
-        return InferRequest(feeds, rows, self._wanted(wanted), echo)
+        if colons != _members(members, *tensors, *wanted):
+            _check_repeated(body)
+        request = self._request(tensors, [output.get("name") for output in wanted], raw, truths=truths)
+        return request, _form(members, wanted, request.outputs)
 
-    def write(self, request: InferRequest, arrays: Sequence[Array]) -> bytes:
-        """Return the answer to ``request`` with these outputs.
+    def _plain(self, members: dict[str, Any], *, truths: bool) -> InferRequest | None:
+        """Return the most frequent kind of request: one input with its four members; None if this is another."""
+        slot = self._signature.only_input
+        try:
+            (tensor,) = members["inputs"]
+            name, datatype, shape, data = tensor["name"], tensor["datatype"], tensor["shape"], tensor["data"]
+        except (KeyError, TypeError, ValueError):
+            return None
+        if slot is None or name != slot.spec.name or type(shape) is not list or type(data) is not list:
+            return None
+        rows = slot.rows(datatype, shape)
+        packed = slot.from_list(data, rows, truths=truths)
+        return InferRequest(rows, [packed], self._signature.all_outputs, len(packed))
+
+    def _request(
+        self, tensors: list[dict[str, Any]], wanted: list[Any], raw: memoryview | None, *, truths: bool
+    ) -> InferRequest:
+        """Return the checked request."""
+        signature = self._signature
+        feeds: dict[str, Packed] = {}
+        rows: dict[str, int] = {}
+        for tensor in tensors:
+            name = tensor.get("name")
+            slot = signature.input(name)
+            if name in feeds:
+                raise _bad(problem=f"input {name!r} is given twice")
+            shape = tensor.get("shape")
+            count = slot.rows(tensor.get("datatype"), shape if type(shape) is list else ())
+            data = tensor.get("data")
+            if type(data) is list:
+                packed = slot.from_list(cast("list[Any]", data), count, truths=truths)
+            elif raw is None:
+                raise slot.missing()
+            else:
+                size = _raw_size(tensor, raw)
+                packed = slot.from_raw(raw[:size], count)
+                raw = raw[size:]
+            feeds[cast("str", name)] = packed
+            rows[cast("str", name)] = count
+        if raw:
+            raise _bad(problem=f"{len(raw)} bytes follow the inputs' raw data")
+        return signature.request(feeds, rows, wanted)
+
+    # Answers
+
+    def write(self, request: InferRequest, form: Form, batch: Batch, start: int) -> tuple[bytes, int | None]:
+        """Return the body of an answer, and of how many bytes its JSON is if raw values follow it.
 
         Raises:
             ModelFailedError: an output cannot be said in JSON.
         """
+        if form.binary is not None:
+            return self._write_binary(request, form, batch, start)
+        if form is _PLAIN and request.rows == 1:
+            return self._row(batch, start), None
+        return self._rows(request, form, batch, start), None
+
+    def _row(self, batch: Batch, start: int) -> bytes:
+        """Return the answer to a request for one row and nothing else."""
+        answers = batch.texts.get(_ANSWERS)
+        if answers is None:
+            template = self._template(self._signature.all_outputs).replace(b"%b", b"", 1).replace(b"%d", b"1")
+            texts = [writer.texts(batch) for writer in self._writers.values()]
+            answers = batch.texts[_ANSWERS] = [template % row for row in zip(*texts, strict=True)]
+        answer = answers[start]
+        if b"null" in answer:
+            for writer in self._writers.values():
+                writer.text(batch, start, 1)  # raises for the output at fault
+        return answer
+
+    def _rows(self, request: InferRequest, form: Form, batch: Batch, start: int) -> bytes:
+        """Return an answer that is JSON altogether."""
+        rows, values = request.rows, [form.echo]
+        for position in request.outputs:
+            if position == PREDICTION_ID:
+                data = orjson.dumps([text.decode() for text in batch.prediction_ids(start, rows)])[1:-1]
+            else:
+                data = self._writers[position].text(batch, start, rows)
+            values += rows, data  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+        return self._template(request.outputs) % tuple(values)
+
+    def _template(self, outputs: tuple[int, ...]) -> bytes:
+        """Return the answer with places for the echo and, for each output, its rows and its data."""
+        template = self._templates.get(outputs)
+        if template is None:
+            parts = [_IDS_HEAD if at == PREDICTION_ID else self._writers[at].head for at in outputs]
+            template = self._head + b'%b,"outputs":[' + b",".join(part + b',"data":[%b]}' for part in parts) + b"]}"
+            if len(self._templates) < _MOST_TEMPLATES:
+                self._templates[outputs] = template
+        return template
+
+    def _write_binary(self, request: InferRequest, form: Form, batch: Batch, start: int) -> tuple[bytes, int | None]:
+        """Return an answer of which some outputs are in raw form."""
         rows = request.rows
-        outputs = [
-            self._encoders[name].encode(array, rows) for name, array in zip(request.outputs, arrays, strict=True)
-        ]
-        return b'%b%b,"outputs":[%b]}' % (self._head, request.echo, b",".join(outputs))
+        texts: list[bytes] = []
+        raws: list[bytes] = []
+        for position, binary in zip(request.outputs, cast("tuple[bool, ...]", form.binary), strict=True):
+            head = (_IDS_HEAD if position == PREDICTION_ID else self._writers[position].head) % rows
+            if position == PREDICTION_ID:
+                ids = batch.prediction_ids(start, rows)
+                raw = raw_texts(ids) if binary else b""
+                text = b"" if binary else orjson.dumps([text.decode() for text in ids])[1:-1]
+            else:
+                writer = self._writers[position]
+                raw = raw_output(writer.spec, batch.arrays[position][start : start + rows]) if binary else b""
+                text = b"" if binary else writer.text(batch, start, rows)
+            if binary:
+                raws.append(raw)
+                texts.append(b'%b,"parameters":{"binary_data_size":%d}}' % (head, len(raw)))
+            else:
+                texts.append(b'%b,"data":[%b]}' % (head, text))
+        json_part = b'%b%b,"outputs":[%b]}' % (self._head.replace(b"%%", b"%"), form.echo, b",".join(texts))
+        return b"".join([json_part, *raws]), len(json_part)
 
-    def _feeds(self, tensors: Sequence[dict[str, Any]]) -> dict[str, Array]:
-        """Return one array for each input of the model."""
-        feeds: dict[str, Array] = {}
-        for tensor in tensors:
-            name = tensor.get("name")
-            decoder = self._decoders.get(name) if type(name) is str else None
-            if decoder is None or name is None:
-                raise _bad(problem=f"input {name!r:.60} is unknown, the model takes {_listed(self._decoders)}")
-            if name in feeds:
-                raise _bad(problem=f"input {name!r} is given twice")
-            feeds[name] = decoder.decode(tensor)
-        if len(feeds) != len(self._decoders):
-            missing = [name for name in self._decoders if name not in feeds]
-            raise _bad(problem=f"input {missing[0]!r} is missing, the model takes {_listed(self._decoders)}")
-        return feeds
+    def metadata(self) -> bytes:
+        """Return the model's metadata.
 
-    def _wanted(self, outputs: Sequence[dict[str, Any]]) -> list[str]:
-        """Return the names of the wanted outputs, all of them if none is named."""
-        if not outputs:
-            return self._all_outputs
-        names: list[str] = []
-        for output in outputs:
-            name = output.get("name")
-            if type(name) is not str or name not in self._encoders:
-                raise _bad(problem=f"output {name!r:.60} is unknown, the model has {_listed(self._encoders)}")
-            if name in names:
-                raise _bad(problem=f"output {name!r} is wanted twice")
-            names.append(name)
-        return names
+        A tensor's ``parameters.columns`` names its columns, ``parameters.nullable`` says that null may be sent.
+        """
+        schema: Schema = self._signature.schema
+        return orjson.dumps(
+            {
+                "name": self._name,
+                "versions": [self._version],
+                "platform": PLATFORM,
+                "inputs": [_described(spec) for spec in schema.inputs],
+                "outputs": [_described(spec) for spec in schema.outputs],
+            }
+        )
 
-    def _echo(self, members: dict[str, Any]) -> bytes:
-        """Return the request's id and parameters as members of the answer."""
-        echo = b""
-        if (identity := members.get("id")) is not None:
-            if type(identity) is not str:
-                raise _bad(problem="id must be a text")
-            echo = b',"id":' + orjson.dumps(identity)
-        if (parameters := members.get("parameters")) is not None:
-            if type(parameters) is not dict or not _SCALARS.issuperset(map(type, cast("Any", parameters).values())):
-                raise _bad(problem="parameters must be an object of texts, numbers and truth values")
-            echo += b',"parameters":' + orjson.dumps(parameters)
-        return echo
+
+class _OutputWriter:
+    """Writes one output as text; all rows of a call at once, since that costs little more than one of them."""
+
+    def __init__(self, spec: TensorSpec, position: int) -> None:
+        self.spec = spec
+        self.head = _tensor_head(spec)
+        self._position = position
+        self._float = spec.datatype in FLOATS
+        self._flat = len(spec.shape) == 1
+        self._labels: dict[str | bytes, bytes] = {}
+
+    def text(self, batch: Batch, start: int, rows: int) -> bytes:
+        """Return the values of some rows, separated by commas, in row-major order.
+
+        Raises:
+            ModelFailedError: a value is not finite, which JSON cannot say.
+        """
+        texts = self.texts(batch)
+        text = texts[start] if rows == 1 else b",".join(texts[start : start + rows])
+        if self._float and b"n" in text:  # "null" is how NaN and infinities come out
+            raise ModelFailedError(problem=f"output {self.spec.name!r}: the model gave a value that is not finite")
+        return text
+
+    def texts(self, batch: Batch) -> list[bytes]:
+        """Return the values of each row."""
+        texts = batch.texts.get(self._position)
+        if texts is None:
+            texts = batch.texts[self._position] = self._texts(batch.arrays[self._position])
+        return texts
+
+    def _texts(self, array: Array) -> list[bytes]:
+        """Return the text of each row."""
+        if array.dtype == object:
+            rows = array.reshape(len(array), -1).tolist()
+            return [b",".join(map(self._label, row)) for row in rows]
+        if array.dtype.itemsize == 2 and self._float:  # noqa: PLR2004 - half precision has no text of its own
+            array = array.astype("f4")
+        text = orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
+        return text[1:-1].split(b",") if self._flat else text[2:-2].split(b"],[")
+
+    def _label(self, value: str | bytes) -> bytes:
+        """Return a text in JSON; labels are few."""
+        text = self._labels.get(value)
+        if text is None:
+            text = orjson.dumps(value.decode() if isinstance(value, bytes) else value)
+            if len(self._labels) < _MOST_LABELS:
+                self._labels[value] = text
+        return text
+
+
+def _tensor_head(spec: TensorSpec) -> bytes:
+    """Return the JSON of an output up to its shape, with a place for its rows."""
+    stated = orjson.dumps({"name": spec.name, "datatype": spec.datatype.value})[:-1].replace(b"%", b"%%")
+    return stated + b',"shape":[%d' + b"".join(b",%d" % size for size in spec.shape[1:]) + b"]"
+
+
+_IDS_HEAD = _tensor_head(_IDS)
 
 
 def _bad(*, problem: str) -> BadRequestError:
     return BadRequestError(problem=problem)
 
 
-def _listed(names: Sequence[str] | dict[str, Any]) -> str:
-    """Return the first few names, for people."""
-    shown = [repr(name) for name in list(names)[:8]]
-    return ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else "")
+def _form(members: dict[str, Any], wanted: list[dict[str, Any]], outputs: tuple[int, ...]) -> Form:
+    """Return what the answer repeats, and which outputs are wanted in raw form."""
+    echo = b""
+    if (identity := members.get("id")) is not None:
+        if type(identity) is not str:
+            raise _bad(problem="id must be a text")
+        echo = b',"id":' + orjson.dumps(identity)
+    parameters = _parameters(members)
+    raw_by_default = parameters.pop("binary_data_output", False)
+    if type(raw_by_default) is not bool:
+        raise _bad(problem="parameters.binary_data_output must be true or false")
+    if parameters:
+        echo += b',"parameters":' + orjson.dumps(parameters)
+    if not wanted:
+        return Form(echo, (True,) * len(outputs) if raw_by_default else None)
+    binary = tuple(_parameters(output).get("binary_data", raw_by_default) for output in wanted)
+    if any(type(value) is not bool for value in binary):
+        raise _bad(problem="an output's parameters.binary_data must be true or false")
+    return Form(echo, binary if any(binary) else None)
+
+
+def _parameters(members: dict[str, Any]) -> dict[str, Any]:
+    """Return an object's parameters."""
+    parameters = members.get("parameters")
+    if parameters is None:
+        return {}
+    if type(parameters) is not dict or not _SCALARS.issuperset(map(type, cast("Any", parameters).values())):
+        raise _bad(problem="parameters must be an object of texts, numbers and truth values")
+    return cast("dict[str, Any]", parameters)
+
+
+def _raw_size(tensor: dict[str, Any], raw: memoryview) -> int:
+    """Return how many of the raw bytes belong to an input."""
+    size = _parameters(tensor).get("binary_data_size")
+    name = tensor.get("name")
+    if type(size) is not int or size < 0:
+        raise _bad(problem=f"input {name!r}: give data, or parameters.binary_data_size, a whole number from 0 on")
+    if size > len(raw):
+        raise _bad(problem=f"input {name!r}: binary_data_size is {size}, but {len(raw)} bytes of raw data are left")
+    return size
 
 
 def _described(spec: TensorSpec) -> dict[str, object]:
@@ -161,23 +345,29 @@ def _described(spec: TensorSpec) -> dict[str, object]:
 
 def _objects(members: dict[str, Any], name: str) -> list[dict[str, Any]]:
     """Return a member that must be a list of objects."""
-    items = as_list(members.get(name))
-    if items is None or not all(isinstance(item, dict) for item in items):
+    items = members.get(name)
+    if type(items) is not list or any(type(item) is not dict for item in cast("list[Any]", items)):
         raise _bad(problem=f"the body must have the member {name!r}, a list of objects")
     return cast("list[dict[str, Any]]", items)
 
 
-def _check_repeated(body: bytes | bytearray, members: dict[str, Any], tensors: Sequence[dict[str, Any]]) -> None:
+def _members(*objects: dict[str, Any]) -> int:
+    """Return how many members the objects and their parameters have."""
+    count = 0
+    for item in objects:
+        count += len(item)
+        if type(parameters := item.get("parameters")) is dict:
+            count += len(cast("dict[str, Any]", parameters))
+    return count
+
+
+def _check_repeated(body: bytes | bytearray) -> None:
     """Refuse objects that name a member twice, of which parsers keep different ones.
 
     The fast parser keeps the last silently.  Every member has its colon: if there are as many as
-    members were kept, none was lost.  Otherwise (also: colons in texts, objects further down) the
-    body is read again by the standard library's parser, which shows every pair.
+    members were kept, none was lost.  Otherwise (also: colons in texts, objects further down) this
+    reads the body again by the standard library's parser, which shows every pair.
     """
-    parameters = members.get("parameters")
-    kept = len(members) + sum(map(len, tensors)) + (len(parameters) if type(parameters) is dict else 0)  # pyright: ignore[reportUnknownArgumentType]
-    if body.count(b":") == kept:
-        return
     try:
         json.loads(body, object_pairs_hook=_unique, parse_float=_ignored, parse_int=_ignored)
     except (ValueError, RecursionError) as error:

@@ -11,14 +11,12 @@ client: closing at once would make the system drop the answer if more had been s
 import asyncio
 import logging
 from collections import deque
-from functools import cache
 from typing import TYPE_CHECKING, cast
 
 import httptools
-import orjson
 
 from modelwright_server.http.head import Head, Refusal, too_large
-from modelwright_server.http.messages import Request, Response, reason_phrase
+from modelwright_server.http.messages import JSON, error_body, response_start
 
 if TYPE_CHECKING:
     from modelwright_server.http.listener import Listener
@@ -26,69 +24,102 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("modelwright.http")
 
 
-class _Reply:
-    """A place in the queue of answers."""
+class Exchange(Head):
+    """A request, from its first byte to its answer, which waits here for those of the requests before it."""
 
-    __slots__ = ("head_only", "keep", "minor", "response")
+    body: bytes | bytearray = b""
+    keep = False
+    head_only = False
+    response = b""
 
-    def __init__(self, response: Response | None, *, keep: bool, head_only: bool, minor: int) -> None:
-        self.response = response
-        self.keep = keep
-        self.head_only = head_only
-        self.minor = minor
+    def __init__(self, connection: "Connection") -> None:
+        self._connection = connection
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client went away."""
+        return self._connection.lost
+
+    @property
+    def client(self) -> str:
+        """Address of the client, for the log."""
+        return self._connection.client
+
+    def send(self, status: int, body: bytes, fields: bytes = b"", content_type: bytes = JSON) -> None:
+        """Answer; ``fields`` are further header lines, each with its end of line."""
+        connection = self._connection
+        if not self.keep or connection.draining:
+            self.keep = False
+            fields += b"Connection: close\r\n"
+        elif self.version == "1.0":
+            fields += b"Connection: keep-alive\r\n"
+        content = b"" if self.head_only else body
+        start = response_start(status, content_type)
+        self.response = b"%b%bContent-Length: %d\r\n\r\n%b" % (start, fields, len(body), content)
+        connection.answered(self)
 
 
 class Connection(asyncio.Protocol):
-    """The protocol object of one client; `httptools` calls its ``on_…`` methods."""
+    """The protocol object of one client; `httptools` calls its ``on_…`` methods.
+
+    Attributes:
+        closing: nothing further is read as a request.
+        in_message: a request is being read.
+        lost: the transport is gone.
+    """
 
     __slots__ = (
-        "_body",
+        "_counting",
+        "_due",
         "_ended",
         "_eof",
-        "_futures",
-        "_head",
+        "_exchange",
         "_in_head",
+        "_known",
+        "_limits",
         "_listener",
         "_offered",
         "_parser",
         "_paused",
         "_received",
-        "_replies",
         "_since",
         "_stalled",
         "_transport",
         "_unfinished",
         "closing",
         "in_message",
+        "lost",
     )
 
     def __init__(self, listener: "Listener") -> None:
         self._listener = listener
+        self._limits = listener.limits
+        self._known = listener.names.known
         self._parser = httptools.HttpRequestParser(self)
-        self._replies: deque[_Reply] = deque()
-        self._futures: set[asyncio.Future[Response]] = set()
+        self._due: deque[Exchange] = deque()
         self._since = 0.0
-        self._head = Head()
+        self._exchange = Exchange(self)
         self._offered = False
-        self._in_head = True
-        self._body: bytes | bytearray = b""
+        self._in_head = self._counting = True
         self._received = 0
         self._unfinished = -1
         self._paused = self._stalled = self._ended = self._eof = False
-        self.closing = False
-        self.in_message = False
+        self.closing = self.in_message = self.lost = False
 
     # The transport's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; refuse at once if there are too many clients."""
         self._transport = cast("asyncio.Transport", transport)
-        self._since = self._listener.now()
+        self._since = self._listener.clock
         if not self._listener.enter(self):
             self._refuse((503, "too many connections: try again later"))
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; requests in it are answered on the way."""
+        limits = self._limits
+        # Headers need not be counted one by one where the piece they are in bounds them already.
+        self._counting = self.in_message or len(data) > limits.head or data.count(b"\n") > limits.headers
         while not self.closing:
             try:
                 self._parser.feed_data(data)
@@ -96,46 +127,41 @@ class Connection(asyncio.Protocol):
                 # The parser stops behind a head that offers another protocol, before its body.
                 # Offers are not taken up: go on as if there had been none.
                 parser, offset = self._parser, upgrade.args[0]
-                method, version, keep = parser.get_method(), parser.get_http_version(), parser.should_keep_alive()
-                data = self._head.without_offer(method, version, keep=keep) + data[offset:]
+                data = self._exchange.without_offer(keep=parser.should_keep_alive()) + data[offset:]
                 self._parser = httptools.HttpRequestParser(self)
+                self._counting = True
                 continue
-            except httptools.HttpParserCallbackError:
-                _LOG.exception("answering a request failed")
-                self._refuse((500, "the server failed: its log says why"))
             except httptools.HttpParserError:
                 self._refuse((400, "this is not valid HTTP/1.1"))
             break
         if self._in_head and self.in_message:
             # Of the piece in which the head began, its share is not known: count from the next on.
             self._unfinished = 0 if self._unfinished < 0 else self._unfinished + len(data)
-            if self._unfinished > self._listener.limits.head:
+            if self._unfinished > limits.head:
                 self._refuse((431, "the request's head is too long"))
 
     def eof_received(self) -> bool:
         """Close, unless answers are still due."""
         self.closing = self._eof = True
-        return bool(self._replies)
+        return bool(self._due)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
         """Forget everything; nobody waits for the answers any more."""
-        self.closing = self._ended = True
-        for future in self._futures:
-            future.cancel()
-        self._replies.clear()
+        self.closing = self._ended = self.lost = True
+        self._due.clear()
         self._drop_body()
         self._listener.leave(self)
 
     def pause_writing(self) -> None:
         """Stop reading from a client that does not read its answers."""
         self._stalled = True
-        self._since = self._listener.now()
+        self._since = self._listener.clock
         self._update_reading()
 
     def resume_writing(self) -> None:
         """Go on reading."""
         self._stalled = False
-        self._since = self._listener.now()
+        self._since = self._listener.clock
         self._update_reading()
 
     # The parser's side
@@ -143,93 +169,124 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """Begin a request."""
         if not self.closing:
-            self._head = Head()
+            self._exchange = Exchange(self)
             self._offered = False
             self.in_message = self._in_head = True
             self._unfinished = -1
-            self._since = self._listener.now()
+            self._since = self._listener.clock
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the target."""
-        if refusal := self._head.add_target(url, self._listener.limits):
-            self._refuse(refusal)
+        exchange = self._exchange
+        exchange.target = exchange.target + url if exchange.target else url
+        if len(exchange.target) > self._limits.target:
+            self._refuse((414, f"the request target is longer than {self._limits.target} bytes"))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header, or a trailer."""
-        refusal = self._head.add_size(name, value, self._listener.limits)
-        if self._in_head:
-            refusal = self._head.add(name, value) or refusal
+        key = self._known.get(name)
+        if key is None:
+            key = self._listener.names.key(name)
+        if not (key or self._counting):
+            return
+        refusal: Refusal | None = None
+        if self._counting:
+            refusal = self._exchange.add_size(name, value, self._limits)
+        if key and self._in_head:
+            refusal = self._exchange.add(key, value) or refusal
         if refusal:
             self._refuse(refusal)
 
     def on_headers_complete(self) -> None:
         """Check the head; refuse what must not be read further."""
         self._in_head = False
-        method, version = self._parser.get_method(), self._parser.get_http_version()
-        if refusal := self._head.check(method, version, self._listener.limits):
+        exchange, parser = self._exchange, self._parser
+        exchange.method, exchange.version = parser.get_method(), parser.get_http_version()
+        if refusal := exchange.check(self._limits):
             self._refuse(refusal)
-        elif self._parser.should_upgrade():
+        elif parser.should_upgrade():
             self._offered = True
-        elif self._head.expects and self._head.has_body and version == "1.1" and not (self._replies or self.closing):
+        elif exchange.expects and exchange.has_body and exchange.version == "1.1" and not (self._due or self.closing):
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, data: bytes) -> None:
         """Take a part of the body."""
         if self.closing:
             return
-        if self._received + len(data) > self._listener.limits.body:
-            self._refuse(too_large(self._listener.limits))
-            return
-        if not self._listener.reserve(len(data)):
+        size, exchange = len(data), self._exchange
+        if self._received + size > self._limits.body:
+            self._refuse(too_large(self._limits))
+        elif size == exchange.length:
+            exchange.body = data  # whole, in one piece: taken and given on without a detour
+        elif not self._listener.reserve(size):
             self._refuse((503, "too many large requests at once: try again later"))
-            return
-        self._received += len(data)
-        if not self._body:
-            self._body = data
-        elif isinstance(self._body, bytearray):
-            self._body += data
         else:
-            self._body = bytearray(self._body)
-            self._body += data
+            self._received += size
+            if isinstance(exchange.body, bytearray):
+                exchange.body += data
+            else:
+                exchange.body = bytearray(data)
 
     def on_message_complete(self) -> None:
-        """Answer the request, now or later."""
+        """Hand the request on, to be answered now or later."""
         if self.closing or self._offered:
             return
-        method = self._parser.get_method()
-        head_only = method == b"HEAD"
-        if head_only:
-            method = b"GET"
-        keep = self._parser.should_keep_alive()
-        minor = 1 if self._parser.get_http_version() == "1.1" else 0
-        request = Request(method, self._head.target, self._head.headers, self._body)
-        self._drop_body()
+        exchange = self._exchange
+        if exchange.method == b"HEAD":
+            exchange.method, exchange.head_only = b"GET", True
+        exchange.keep = self._parser.should_keep_alive()
+        if self._received:
+            self._listener.release(self._received)
+            self._received = 0
         self.in_message = False
-        self._since = self._listener.now()
-        response = self._listener.application(request)
-        if isinstance(response, Response):
-            reply = _Reply(response, keep=keep, head_only=head_only, minor=minor)
-            if not self._replies:
-                self._send(reply)
-                return
-            self._replies.append(reply)
-        else:
-            reply = _Reply(None, keep=keep, head_only=head_only, minor=minor)
-            self._replies.append(reply)
-            self._futures.add(response)
-            response.add_done_callback(lambda future: self._answered(reply, future))
-        self._update_reading()
+        self._since = self._listener.clock
+        self._due.append(exchange)
+        try:
+            self._listener.application(exchange)
+        except Exception:
+            _LOG.exception("answering a request failed")
+            self._due.remove(exchange)
+            self._refuse((500, "the server failed: its log says why"))
+        if len(self._due) >= self._limits.pending:
+            self._update_reading()
 
     # Between both
 
     @property
     def idle(self) -> bool:
         """Whether no request is being read or answered."""
-        return not (self.in_message or self._replies or self.closing)
+        return not (self.in_message or self._due or self.closing)
 
-    def expire(self, now: float) -> None:
-        """Act on a client that takes too long; called once in a while."""
-        limits, waited = self._listener.limits, now - self._since
+    @property
+    def draining(self) -> bool:
+        """Whether each further answer is the last."""
+        return self._listener.draining
+
+    @property
+    def client(self) -> str:
+        """Address of the client, for the log."""
+        peer = self._transport.get_extra_info("peername")
+        return str(peer[0]) if peer else ""
+
+    def answered(self, exchange: Exchange) -> None:
+        """Send what has become ready, in the order of the requests."""
+        due = self._due
+        if self._ended or not due or due[0] is not exchange:
+            return
+        if len(due) == 1:
+            due.popleft()
+            self._transport.write(exchange.response)
+            last = not exchange.keep
+        else:
+            last = self._send_due()
+        if last or (self._eof and not due):
+            self._end()
+        elif self._paused:
+            self._update_reading()
+
+    def expire(self, now: float, tolerance: float) -> None:
+        """Act on a client that takes too long; called once in a while, with the error of the clock."""
+        limits, waited = self._limits, now - self._since - tolerance
         if self._ended or self._stalled:
             unread = self._stalled or self._transport.get_write_buffer_size() > 0
             if waited > (limits.stalled_seconds if unread else limits.linger_seconds):
@@ -249,30 +306,21 @@ class Connection(asyncio.Protocol):
         if self.idle:
             self._end()
 
+    def _send_due(self) -> bool:
+        """Write the answers that need wait for no other; return whether one of them is the last."""
+        ready: list[bytes] = []
+        due, last = self._due, False
+        while due and due[0].response and not last:
+            exchange = due.popleft()
+            ready.append(exchange.response)
+            last = not exchange.keep
+        self._transport.write(b"".join(ready))
+        return last
+
     def _drop_body(self) -> None:
         self._listener.release(self._received)
         self._received = 0
-        self._body = b""
-
-    def _answered(self, reply: _Reply, future: asyncio.Future[Response]) -> None:
-        """Send what has become ready, in order."""
-        self._futures.discard(future)
-        if self._ended or future.cancelled():
-            return
-        reply.response = future.result()
-        while self._replies and self._replies[0].response is not None:
-            self._send(self._replies.popleft())
-        if self._eof and not self._replies:
-            self._end()
-        self._update_reading()
-
-    def _send(self, reply: _Reply) -> None:
-        """Write one answer; the last one ends the connection."""
-        response = cast("Response", reply.response)
-        last = not reply.keep or self._listener.draining
-        self._transport.write(_encoded(response, head_only=reply.head_only, last=last, minor=reply.minor))
-        if last:
-            self._end()
+        self._exchange.body = b""
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer with an error behind the answers that are due, and read no further."""
@@ -283,19 +331,17 @@ class Connection(asyncio.Protocol):
         self._drop_body()
         status, problem = refusal
         self._listener.refused(status)
-        reply = _Reply(Response(status, orjson.dumps({"error": problem})), keep=False, head_only=False, minor=1)
-        if self._replies:
-            self._replies.append(reply)
-        else:
-            self._send(reply)
+        exchange = Exchange(self)
+        self._due.append(exchange)
+        exchange.send(status, error_body(problem))
 
     def _end(self) -> None:
         """End our direction; the client ends the other, or `expire` does."""
         if self._ended:
             return
         self.closing = self._ended = True
-        self._since = self._listener.now()
-        self._replies.clear()
+        self._since = self._listener.clock
+        self._due.clear()
         self._drop_body()
         if self._eof:
             self._transport.close()
@@ -307,28 +353,10 @@ class Connection(asyncio.Protocol):
 
     def _update_reading(self) -> None:
         """Read only while answers are taken and not too many are due."""
-        pause = self._stalled or len(self._replies) >= self._listener.limits.pending
+        pause = self._stalled or len(self._due) >= self._limits.pending
         if pause != self._paused and not self.closing and not self._transport.is_closing():
             self._paused = pause
             if pause:
                 self._transport.pause_reading()
             else:
                 self._transport.resume_reading()
-
-
-@cache
-def _start(status: int, content_type: bytes) -> bytes:
-    """Return the first lines of a response."""
-    return b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\n" % (status, reason_phrase(status), content_type)
-
-
-def _encoded(response: Response, *, head_only: bool, last: bool, minor: int) -> bytes:
-    """Return a response's bytes."""
-    fields = b"Allow: %b\r\n" % response.allow if response.allow else b""
-    if last:
-        fields += b"Connection: close\r\n"
-    elif minor == 0:
-        fields += b"Connection: keep-alive\r\n"
-    start = _start(response.status, response.content_type)
-    body = b"" if head_only else response.body
-    return b"%b%bContent-Length: %d\r\n\r\n%b" % (start, fields, len(response.body), body)

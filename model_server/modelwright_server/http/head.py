@@ -5,47 +5,69 @@ to this are sizes, versions, hosts, and every spelling of a body's length that t
 differently.
 """
 
-from modelwright_server.http.messages import KEPT_HEADERS, Limits
+from modelwright_server.http.messages import Limits
 
 Refusal = tuple[int, str]
 
 _NONE: dict[bytes, bytes] = {}
 _CODING = b"transfer-encoding"
-_WATCHED = frozenset({b"host", b"content-length", _CODING, b"expect"}) | KEPT_HEADERS
 _VERSIONS = frozenset({"1.0", "1.1"})
 _LONGEST_NUMBER = 19
+# Spellings that are remembered, and how long one may be.
+_MOST_NAMES = 1024
+_LONGEST_NAME = 64
+
+
+class HeaderNames:
+    """Which headers matter, by their names in any spelling.
+
+    Nearly all headers are of no concern, and the same names come again and again: what a spelling
+    stands for is looked up once, for a bounded number of spellings.
+    """
+
+    __slots__ = ("_watched", "known")
+
+    def __init__(self, kept: frozenset[bytes]) -> None:
+        self._watched = frozenset({b"host", b"content-length", _CODING, b"expect"}) | kept
+        self.known: dict[bytes, bytes] = {}
+
+    def key(self, name: bytes) -> bytes:
+        """Return the lower-case name of a header that matters, else nothing."""
+        key = name.lower()
+        if key not in self._watched:
+            key = b""
+        if len(self.known) < _MOST_NAMES and len(name) <= _LONGEST_NAME:
+            self.known[name] = key
+        return key
 
 
 class Head:
     """One request's head while it is read.
 
     Attributes:
+        method: as sent, once the head is complete.
         target: the request target as far as it has come.
+        version: HTTP version, once the head is complete.
         headers: what the application sees, and the transfer coding; names in lower case.
         length: the body's stated length, 0 if none was stated.
         expects: whether the client waits to be told to go on.
     """
 
-    __slots__ = ("_count", "_hosts", "_size", "expects", "headers", "length", "target")
-
-    def __init__(self) -> None:
-        self.target = b""
-        self.headers = _NONE
-        self.length = 0
-        self.expects = False
-        self._count = self._hosts = self._size = 0
+    # Defaults are the class's, so that a new one, made for every request, costs nothing.
+    method = b""
+    target = b""
+    version = ""
+    headers = _NONE
+    length = 0
+    expects = False
+    _hosts = 0
+    _count = 0
+    _size = 0
 
     @property
     def has_body(self) -> bool:
         """Whether a body follows."""
         return self.length > 0 or _CODING in self.headers
-
-    def add_target(self, part: bytes, limits: Limits) -> Refusal | None:
-        """Take a part of the target."""
-        self.target += part
-        if len(self.target) > limits.target:
-            return 414, f"the request target is longer than {limits.target} bytes"
-        return None
 
     def add_size(self, name: bytes, value: bytes, limits: Limits) -> Refusal | None:
         """Take the size of a header, or of a trailer."""
@@ -55,11 +77,8 @@ class Head:
             return 431, f"the request has more than {limits.headers} headers or {limits.head} bytes of them"
         return None
 
-    def add(self, name: bytes, value: bytes) -> Refusal | None:
-        """Take a header."""
-        key = name.lower()
-        if key not in _WATCHED:
-            return None
+    def add(self, key: bytes, value: bytes) -> Refusal | None:
+        """Take a header that matters, by its key."""
         refusal: Refusal | None = None
         if key == b"host":
             self._hosts += 1
@@ -78,23 +97,23 @@ class Head:
             self.headers = {**self.headers, key: value}
         return refusal
 
-    def check(self, method: bytes, version: str, limits: Limits) -> Refusal | None:
+    def check(self, limits: Limits) -> Refusal | None:
         """Judge the complete head."""
-        if version not in _VERSIONS:
+        if self.version not in _VERSIONS:
             return 505, "only HTTP/1.1 and HTTP/1.0 are spoken here"
-        if self._hosts > 1 or (self._hosts == 0 and version == "1.1"):
+        if self._hosts != 1 and (self._hosts or self.version == "1.1"):
             return 400, "a request needs exactly one Host header"
-        if _CODING in self.headers and version == "1.0":
-            return 400, "HTTP/1.0 has no transfer codings"
         if self.length > limits.body:
             return too_large(limits)
-        if method == b"CONNECT":
+        if self.method == b"CONNECT":
             return 405, "this is no proxy"
+        if _CODING in self.headers and self.version == "1.0":
+            return 400, "HTTP/1.0 has no transfer codings"
         return None
 
-    def without_offer(self, method: bytes, version: str, *, keep: bool) -> bytes:
+    def without_offer(self, *, keep: bool) -> bytes:
         """Return the head, as far as it matters, without the offer of another protocol."""
-        lines = [b"%b %b HTTP/%b" % (method, self.target, version.encode())]
+        lines = [b"%b %b HTTP/%b" % (self.method, self.target, self.version.encode())]
         lines += [b"%b: %b" % item for item in self.headers.items()]
         lines += [b"Host: -"] * self._hosts
         if self.length:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from modelwright_server.http.connection import Connection
-from modelwright_server.http.messages import Limits, Request, Response
+from modelwright_server.http.head import HeaderNames
+from modelwright_server.http.messages import KEPT_HEADERS, Exchange, Limits
 
-Application = Callable[[Request], "Response | asyncio.Future[Response]"]
+Application = Callable[[Exchange], None]
 
 _SWEEPS = 4  # looks at every connection within its shortest timeout
 
@@ -26,12 +27,23 @@ class Listener:
     """Serves one application on one port.
 
     Attributes:
+        application: is given each complete request, and answers it.
+        limits: what clients may take.
+        names: headers that matter.
+        clock: seconds, as of the last look at the connections.
         draining: each further answer is the last of its connection.
     """
 
-    def __init__(self, application: Application, limits: Limits, observer: Observer | None = None) -> None:
+    def __init__(
+        self,
+        application: Application,
+        limits: Limits,
+        observer: Observer | None = None,
+        kept_headers: frozenset[bytes] = KEPT_HEADERS,
+    ) -> None:
         self.application = application
         self.limits = limits
+        self.names = HeaderNames(kept_headers)
         self.draining = False
         self._observer = observer
         self._connections: set[Connection] = set()
@@ -39,18 +51,20 @@ class Listener:
         self._empty = asyncio.Event()
         self._empty.set()
         self._loop = asyncio.get_running_loop()
-        self.now = self._loop.time
+        self.clock = self._loop.time()
         self._interval = min(limits.head_seconds, limits.linger_seconds) / _SWEEPS
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
 
-    async def start(self, host: str, port: int) -> int:
-        """Listen; return the port, which matters where 0 was asked for.
+    async def start(self, host: str, port: int, *, reuse_port: bool = False) -> int:
+        """Listen, on a port shared with other processes if asked; return it, which matters where 0 was asked for.
 
         Raises:
             OSError: the address cannot be listened on.
         """
-        self._server = await self._loop.create_server(lambda: Connection(self), host, port, backlog=1024)
+        self._server = await self._loop.create_server(
+            lambda: Connection(self), host, port, backlog=1024, reuse_port=reuse_port
+        )
         self._sweeper = self._loop.call_later(self._interval, self._sweep)
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
@@ -116,7 +130,7 @@ class Listener:
 
     def _sweep(self) -> None:
         """Look for clients that take too long."""
-        now = self.now()
+        self.clock = now = self._loop.time()
         for connection in list(self._connections):
-            connection.expire(now)
+            connection.expire(now, self._interval)
         self._sweeper = self._loop.call_later(self._interval, self._sweep)

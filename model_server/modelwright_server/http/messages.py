@@ -2,46 +2,55 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from http import HTTPStatus
+from typing import Protocol
+
+import orjson
 
 JSON = b"application/json"
+_CLIENT_WAITS = b"Retry-After: 1\r\n"
 
 
-@dataclass(slots=True)
-class Request:
-    """A complete request.
+class Exchange(Protocol):
+    """A complete request, and the way back to its client."""
 
-    Attributes:
-        method: in capitals; HEAD comes as GET.
-        target: as sent, undecoded, with its query.
-        headers: those of `KEPT_HEADERS` that were sent, names in lower case.
-        body: empty if there was none.
-    """
+    @property
+    def method(self) -> bytes:
+        """In capitals; HEAD comes as GET."""
+        ...
 
-    method: bytes
-    target: bytes
-    headers: Mapping[bytes, bytes]
-    body: bytes | bytearray
+    @property
+    def target(self) -> bytes:
+        """As sent, undecoded, with its query."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[bytes, bytes]:
+        """Those the listener keeps, names in lower case."""
+        ...
+
+    @property
+    def body(self) -> bytes | bytearray:
+        """Empty if there was none."""
+        ...
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client went away."""
+        ...
+
+    @property
+    def client(self) -> str:
+        """Address of the client, for the log."""
+        ...
+
+    def send(self, status: int, body: bytes, fields: bytes = b"", content_type: bytes = JSON) -> None:
+        """Answer, now or later, once; ``fields`` are further header lines, each with its end of line."""
+        ...
 
 
-@dataclass(slots=True)
-class Response:
-    """An answer.
-
-    Attributes:
-        status: HTTP status code.
-        body: its content.
-        content_type: media type of the content.
-        allow: methods for a 405, else empty.
-    """
-
-    status: int
-    body: bytes
-    content_type: bytes = JSON
-    allow: bytes = b""
-
-
-# Headers that change what a body means; the application must see these.
+# Headers that change what a body means; an application must see these.
 KEPT_HEADERS = frozenset({b"content-encoding", b"inference-header-content-length"})
 
 
@@ -78,6 +87,14 @@ class Limits:
     linger_seconds: float = 2
 
 
-def reason_phrase(status: int) -> bytes:
-    """Return the words that go with a status code."""
-    return HTTPStatus(status).phrase.encode("ascii")
+@cache
+def response_start(status: int, content_type: bytes) -> bytes:
+    """Return the first lines of a response."""
+    phrase = HTTPStatus(status).phrase.encode("ascii")
+    start = b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\n" % (status, phrase, content_type)
+    return start + _CLIENT_WAITS if status == HTTPStatus.SERVICE_UNAVAILABLE else start
+
+
+def error_body(problem: str) -> bytes:
+    """Return the protocol's error document."""
+    return orjson.dumps({"error": problem})

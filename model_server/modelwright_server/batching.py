@@ -1,0 +1,338 @@
+"""Calls of the model: requests that are there at the same time share one, and none waits for another.
+
+Requests decoded in one turn of the event loop are answered by one call at the turn's end; no timer is
+involved, so a request that comes alone is answered at once.  A call expected to take long leaves
+the event loop for a thread, and what comes meanwhile is the next call there.  Quick calls go on
+beside it, so that one large request does not hold up the small ones.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
+from typing import Protocol
+
+from modelwright_server.errors import ModelFailedError, OverloadedError, ServingError
+from modelwright_server.model import Cost, InferenceError, Model
+from modelwright_server.prediction import Issuer
+from modelwright_server.tensors import Array, InferRequest, Packed, Signature
+
+# A call expected to take longer runs in a thread, so that health checks and other clients do not
+# wait for it; a shorter one would lose more to the hand-over.
+INLINE_SECONDS = 0.0003
+# What a call costs beside the model: joining, splitting, counting.
+_OVERHEAD_SECONDS = 5e-6
+# More rows in a call must be worth it: the fewest within this factor of the least cost of a row.
+_WORTH = 1.1
+# Requests that may wait for quick calls and for slow ones, and what their values may take together.
+MAX_QUICK = 16_384
+MAX_SLOW = 256
+MAX_WAITING_BYTES = 128 << 20
+
+_LOG = logging.getLogger("modelwright.batching")
+
+
+class Waiter(Protocol):
+    """Who waits for an answer; one of the methods is called, once, on the event loop, if not `gone`.
+
+    Attributes:
+        request: what is asked.
+        started: when the request was complete, by `time.perf_counter`.
+    """
+
+    request: InferRequest
+    started: float
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody wants the answer any more."""
+        ...
+
+    def answered(self, batch: "Batch", start: int) -> None:
+        """Take the answer: of each array in ``batch`` the rows from ``start`` on, as many as were asked."""
+        ...
+
+    def failed(self, error: ServingError) -> None:
+        """Take the error."""
+        ...
+
+
+class Batch:
+    """The answer of one call of the model.
+
+    Attributes:
+        arrays: every output of the model in the schema's order, with the rows of all requests.
+        texts: what transports keep here, so that it is made once for all requests.
+    """
+
+    __slots__ = ("_issuer", "_predictions", "arrays", "texts")
+
+    def __init__(self, arrays: list[Array], issuer: Issuer) -> None:
+        self.arrays = arrays
+        self.texts: dict[int, list[bytes]] = {}
+        self._issuer = issuer
+        self._predictions: list[bytes] = []
+
+    def prediction_id(self, row: int) -> bytes:
+        """Return a new id for the prediction in a row."""
+        if not self._predictions:
+            self._predictions = self._issuer.predictions(self.arrays)
+        return self._issuer.issue(self._predictions[row])
+
+    def prediction_ids(self, start: int, rows: int) -> list[bytes]:
+        """Return new ids for the predictions in some rows."""
+        return [self.prediction_id(row) for row in range(start, start + rows)]
+
+
+class Recorder(Protocol):
+    """Who is told of each call that answered: its rows, its inputs and its outputs."""
+
+    def __call__(self, rows: int, feeds: Sequence[Sequence[Packed]], arrays: Sequence[Array]) -> None:
+        """Take the packed inputs of each request, and the outputs of all."""
+        ...
+
+
+class Observer(Protocol):
+    """Who counts requests and calls.
+
+    Attributes:
+        in_flight: requests that wait for the model or are being answered.
+        queued: those that wait.
+        overloaded: requests refused because too many wait.
+    """
+
+    in_flight: int
+    queued: int
+    overloaded: int
+
+    def called(self, requests: int, rows: int, waited: float, seconds: float) -> None:
+        """Count a call, how long its oldest request waited for it, and what it took."""
+        ...
+
+
+class _Lane:
+    """Requests in the order they came, and how many rows one call takes of them."""
+
+    def __init__(self, most_rows: int, most_waiting: int) -> None:
+        self._most_rows = most_rows
+        self._most_waiting = most_waiting
+        self.waiting: deque[Waiter] = deque()
+        self.size = 0
+        self.gone = 0
+        self.busy = False  # a flush is due, or a call is running
+        self._alone = 0
+
+    def put(self, waiter: Waiter) -> None:
+        """Append a request.
+
+        Raises:
+            OverloadedError: too many wait already.
+        """
+        waiting, size = self.waiting, waiter.request.size
+        if waiting and (len(waiting) >= self._most_waiting or self.size + size > MAX_WAITING_BYTES):
+            raise OverloadedError(problem=f"{len(waiting)} requests wait for the model: try again later")
+        waiting.append(waiter)
+        self.size += size
+
+    def put_back(self, batch: Sequence[Waiter]) -> None:
+        """Take the requests of a call that failed again, each for a call of its own: only one may be at fault."""
+        self.waiting.extendleft(reversed(batch))
+        self.size += sum(waiter.request.size for waiter in batch)
+        self._alone += len(batch)
+
+    def take(self) -> tuple[list[Waiter], int]:
+        """Return the requests of the next call and their rows; a request alone may have more than a call takes.
+
+        Empty only if none is left.
+        """
+        batch: list[Waiter] = []
+        rows = 0
+        waiting = self.waiting
+        while waiting:
+            waiter = waiting[0]
+            more = rows + waiter.request.rows
+            if batch and (self._alone or more > self._most_rows):
+                break
+            waiting.popleft()
+            self.size -= waiter.request.size
+            if waiter.gone:
+                self.gone += 1
+                self._alone -= bool(self._alone)
+                continue
+            batch.append(waiter)
+            rows = more
+            if self._alone:
+                self._alone -= 1
+                break
+        return batch, rows
+
+
+class Batcher:
+    """Runs the model for whoever waits."""
+
+    def __init__(  # noqa: PLR0913 - what a call of the model touches
+        self,
+        model: Model,
+        signature: Signature,
+        issuer: Issuer,
+        observer: Observer,
+        *,
+        most_rows: int,
+        recorder: Recorder | None = None,
+    ) -> None:
+        self._model = model
+        self._slots = signature.slots
+        self._issuer = issuer
+        self._observer = observer
+        self._recorder = recorder
+        self._loop = asyncio.get_running_loop()
+        self._thread = ThreadPoolExecutor(1, "inference")
+        self._quick_rows = rows_within(model.cost, INLINE_SECONDS)
+        worth = worthwhile_rows(model.cost, most_rows)
+        self._quick = _Lane(min(worth, max(1, self._quick_rows)), MAX_QUICK)
+        self._slow = _Lane(worth, MAX_SLOW)
+        self._call_soon: Callable[..., object] = self._loop.call_soon
+
+    @property
+    def waiting(self) -> int:
+        """Number of requests that wait for the model."""
+        return len(self._quick.waiting) + len(self._slow.waiting)
+
+    def submit(self, waiter: Waiter) -> None:
+        """Answer a request in this turn of the event loop, or when the thread comes to it.
+
+        Raises:
+            OverloadedError: too many wait already.
+        """
+        quick = waiter.request.rows <= self._quick_rows
+        lane = self._quick if quick else self._slow
+        try:
+            lane.put(waiter)
+        except OverloadedError:
+            self._observer.overloaded += 1
+            raise
+        self._observer.in_flight += 1
+        self._observer.queued += 1
+        if not lane.busy:
+            lane.busy = True
+            self._call_soon(self._flush if quick else self._start)
+
+    def close(self) -> None:
+        """Give up calls that have not begun."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _flush(self) -> None:
+        """Run one quick call; if more wait, the next comes after a look at the sockets."""
+        lane = self._quick
+        batch, rows = self._take(lane)
+        if batch:
+            begun = perf_counter()
+            try:
+                arrays = self._run([waiter.request for waiter in batch], rows)
+            except Exception as error:  # noqa: BLE001 - the requests must be answered
+                self._fail(lane, batch, error, begun)
+            else:
+                self._settle(batch, arrays, rows, begun)
+        if lane.waiting:
+            self._call_soon(self._flush)
+        else:
+            lane.busy = False
+
+    def _take(self, lane: _Lane) -> tuple[list[Waiter], int]:
+        """Take the requests of the next call, and forget those that nobody waits for."""
+        batch, rows = lane.take()
+        observer = self._observer
+        observer.queued -= len(batch) + lane.gone
+        if lane.gone:
+            observer.in_flight -= lane.gone
+            lane.gone = 0
+        return batch, rows
+
+    def _start(self) -> None:
+        """Hand the next slow call to the thread."""
+        batch, rows = self._take(self._slow)
+        self._slow.busy = bool(batch)
+        if batch:
+            begun = perf_counter()
+            requests = [waiter.request for waiter in batch]
+            future = self._loop.run_in_executor(self._thread, self._run, requests, rows)
+            future.add_done_callback(lambda done: self._done(batch, rows, begun, done))
+
+    def _done(self, batch: list[Waiter], rows: int, begun: float, future: "asyncio.Future[list[Array]]") -> None:
+        """Answer the requests of a slow call and start the next."""
+        if future.cancelled():
+            return
+        error = future.exception()
+        if error is None:
+            self._settle(batch, future.result(), rows, begun)
+        else:
+            self._fail(self._slow, batch, error, begun)
+        self._start()
+
+    def _run(self, requests: Sequence[InferRequest], rows: int) -> list[Array]:
+        """Run the model once; also called in the thread, so it touches nothing shared."""
+        feeds = {
+            slot.spec.name: slot.stack([request.feeds[slot.position] for request in requests], rows)
+            for slot in self._slots
+        }
+        return self._model.run(feeds, rows)
+
+    def _settle(self, waiters: Sequence[Waiter], arrays: list[Array], rows: int, begun: float) -> None:
+        """Give each request its rows."""
+        self._observer.called(len(waiters), rows, begun - waiters[0].started, perf_counter() - begun)
+        self._observer.in_flight -= len(waiters)
+        batch = Batch(arrays, self._issuer)
+        start = 0
+        for waiter in waiters:
+            try:
+                waiter.answered(batch, start)
+            except Exception as error:  # noqa: BLE001 - one that cannot be said must not take the others along
+                waiter.failed(_failure(error))
+            start += waiter.request.rows
+        if self._recorder is not None:
+            self._recorder(rows, [waiter.request.feeds for waiter in waiters], arrays)
+
+    def _fail(self, lane: _Lane, waiters: Sequence[Waiter], error: BaseException, begun: float) -> None:
+        """Tell the request, or find out which of several the model fails on."""
+        if len(waiters) > 1:
+            lane.put_back(waiters)
+            self._observer.queued += len(waiters)
+            return
+        self._observer.in_flight -= 1
+        self._observer.called(1, waiters[0].request.rows, begun - waiters[0].started, perf_counter() - begun)
+        waiters[0].failed(_failure(error))
+
+
+def _failure(error: BaseException) -> ServingError:
+    if isinstance(error, ServingError):
+        return error
+    if isinstance(error, InferenceError):
+        return ModelFailedError(problem=f"the model failed: {error}")
+    _LOG.error("answering a request failed", exc_info=error)
+    return ModelFailedError(problem="the server failed: its log says why")
+
+
+def rows_within(cost: Cost, seconds: float) -> int:
+    """Return the most rows that a call is expected to answer within ``seconds``, 0 if none."""
+    low, high = 0, 1 << 24
+    while low < high:
+        middle = (low + high + 1) // 2
+        if cost.of(middle) <= seconds:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def worthwhile_rows(cost: Cost, most_rows: int) -> int:
+    """Return how many rows of several requests a call should take, at most ``most_rows``.
+
+    That is the least number at which a row costs hardly more than it can cost at all: a call with
+    more would only make the first in it wait.
+    """
+    sizes = [rows for rows in cost.rows if rows < most_rows] + [most_rows]
+    each = {rows: (cost.of(rows) + _OVERHEAD_SECONDS) / rows for rows in sizes}
+    least = min(each.values())
+    return next(rows for rows in sizes if each[rows] <= least * _WORTH)
