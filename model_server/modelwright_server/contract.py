@@ -123,6 +123,13 @@ def _optional_text(value: str) -> str:
     return value
 
 
+def _optional_address(value: str) -> str:
+    if value and (not value.startswith(("http://", "https://")) or not value.isprintable() or " " in value):
+        message = "must be an http:// or https:// address, or empty"
+        raise ValueError(message)
+    return value
+
+
 def _switch(value: str) -> bool:
     if value not in {"True", "False"}:
         message = "must be True or False"
@@ -237,7 +244,7 @@ class ServerSettings(_Settings):
     processes: int = _env(ENV_PROCESSES, _whole(1, 64), 1)
     ring_dir: str = _env(ENV_RING_DIR, _optional_text, "")
     access_log: bool = _env(ENV_ACCESS_LOG, _switch, False)  # noqa: FBT003 - the default of a field
-    tracing_endpoint: str = _env(ENV_TRACING_ENDPOINT, _optional_text, "")
+    tracing_endpoint: str = _env(ENV_TRACING_ENDPOINT, _optional_address, "")
     termination_log: str = _env(ENV_TERMINATION_LOG, _text, DEFAULT_TERMINATION_LOG)
 
 

@@ -242,8 +242,10 @@ class Telemetry:
         if track == self._track:
             return
         self._earlier = merged((self._earlier, self._counters()))
-        for counts in (self.rest, self.grpc, *self._histograms().values()):
-            counts.clear()
+        self.rest.clear()
+        self.grpc.clear()
+        for histogram in self._histograms().values():
+            histogram.clear()
         self.rows = self.overloaded = 0
         self.dropped.clear()
         self._track = track
