@@ -32,7 +32,7 @@ class Image:
 
 IMAGES = (
     Image("operator", "operator/Dockerfile", "operator"),
-    Image("serving", "model_server/Dockerfile", "server"),
+    Image("serving", "model_server/Dockerfile", "serving"),
     Image("training", "operator/training.Dockerfile", "training"),
 )
 
