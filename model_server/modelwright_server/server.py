@@ -19,6 +19,7 @@ from typing import Any
 from modelwright_server import artifact, model, termination
 from modelwright_server.contract import ExitCode, Reason, ServerSettings
 from modelwright_server.dataplane import DataPlane
+from modelwright_server.grpc import service as grpc_service
 from modelwright_server.http.listener import Listener
 from modelwright_server.http.messages import Limits
 from modelwright_server.http.rest import MetricsApplication, RestApplication
@@ -78,8 +79,10 @@ async def serve(settings: ServerSettings) -> ExitCode:
     limits = Limits(body=settings.max_body_bytes, buffered=4 * settings.max_body_bytes)
     clients = Listener(RestApplication(dataplane, counts, settings.max_body_bytes), limits, counts)
     collectors = Listener(MetricsApplication(counts), Limits(body=0, connections=100))
+    calls = await grpc_service.start(dataplane, counts, settings)
     ports = {
         "restPort": await clients.start(settings.host, settings.rest_port),
+        "grpcPort": calls.port,
         "metricsPort": await collectors.start(settings.host, settings.metrics_port),
     }
     _log("listening", model=settings.model_name, version=settings.model_version, **ports)
@@ -94,6 +97,7 @@ async def serve(settings: ServerSettings) -> ExitCode:
     digest = _digest(settings)
     issuer = Issuer(loaded.schema, version_key=digest.removeprefix("sha256:")[:10])
     dataplane.attach(loaded, issuer, _ring(settings, loaded.schema, digest))
+    calls.readiness_changed()
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
@@ -102,6 +106,7 @@ async def serve(settings: ServerSettings) -> ExitCode:
 
     await stop.wait()
     dataplane.drain()
+    calls.readiness_changed()
     clients.draining = True
     _log("draining", seconds=settings.drain_seconds)
     try:
@@ -109,7 +114,7 @@ async def serve(settings: ServerSettings) -> ExitCode:
             await hurry.wait()
     except TimeoutError:
         pass
-    complete = await clients.stop(LAST_ANSWERS_SECONDS)
+    complete, _ = await asyncio.gather(clients.stop(LAST_ANSWERS_SECONDS), calls.stop(LAST_ANSWERS_SECONDS))
     dataplane.close()
     await collectors.stop(0)
     _log("stopped", allAnswered=complete)

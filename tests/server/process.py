@@ -72,7 +72,7 @@ class Server:
 
     def wait_until_ready(self) -> Self:
         ports = self.wait_for("ready")
-        self.port, self.metrics_port = ports["restPort"], ports["metricsPort"]
+        self.port, self.metrics_port, self.grpc_port = ports["restPort"], ports["metricsPort"], ports["grpcPort"]
         return self
 
     def terminate(self) -> None:
