@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import orjson
 
 from modelwright_server import trace_context
-from modelwright_server.exchange import Exchange, text
+from modelwright_server.record import Record, address, text
 from modelwright_server.telemetry import GRPC_CODES
 
 MAX_PATH = 256
@@ -22,28 +22,28 @@ _MAX_ID = 128
 _PIPE_BUF = 4096
 
 
-def line(ended_ns: int, exchange: Exchange) -> bytes:
+def line(ended_ns: int, record: Record) -> bytes:
     """Return the line of a request answered at that time (nanoseconds since 1970)."""
-    grpc = exchange.protocol == "grpc"
+    grpc = record.protocol == "grpc"
     fields: dict[str, object] = {
         "time": f"{datetime.fromtimestamp(ended_ns / 1e9, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z",
         "event": "answered",
-        "protocol": exchange.protocol,
-        "client": exchange.client,
-        "method": text(exchange.method, _MAX_ID),
-        "path": text(exchange.path, MAX_PATH),
-        "status": GRPC_CODES[exchange.status] if grpc else exchange.status,
-        "seconds": round(exchange.seconds, 6),
-        "rows": exchange.rows,
-        "bytesIn": exchange.bytes_in,
-        "bytesOut": exchange.bytes_out,
+        "protocol": record.protocol,
+        "client": address(record.client),
+        "method": text(record.method, _MAX_ID),
+        "path": text(record.path, MAX_PATH),
+        "status": GRPC_CODES[record.status] if grpc else record.status,
+        "seconds": round(record.seconds, 6),
+        "rows": record.rows,
+        "bytesIn": record.bytes_in,
+        "bytesOut": record.bytes_out,
     }
-    if exchange.prediction_id:
-        fields["predictionId"] = text(exchange.prediction_id, _MAX_ID)
-    if exchange.traceparent and (context := trace_context.parse(exchange.traceparent)):
+    if record.prediction_id:
+        fields["predictionId"] = text(record.prediction_id, _MAX_ID)
+    if record.traceparent and (context := trace_context.parse(record.traceparent)):
         fields["traceId"] = context.trace_id
-    if exchange.user_agent:
-        fields["userAgent"] = text(exchange.user_agent, MAX_AGENT)
+    if record.user_agent:
+        fields["userAgent"] = text(record.user_agent, MAX_AGENT)
     return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
 
 
@@ -53,7 +53,7 @@ class AccessLog:
     def __init__(self, descriptor: int | None = None) -> None:
         self._descriptor = sys.stdout.fileno() if descriptor is None else descriptor
 
-    def consume(self, batch: Sequence[tuple[int, Exchange]]) -> int:
+    def consume(self, batch: Sequence[tuple[int, Record]]) -> int:
         """Write a line for each; return how many could not be written, for example to a closed pipe."""
         lost = 0
         for block, lines in _blocks(line(*entry) for entry in batch):

@@ -8,11 +8,11 @@ from modelwright_server import contract
 from modelwright_server.accesslog import AccessLog
 from modelwright_server.backlog import Backlog
 from modelwright_server.contract import ServerSettings, SettingsError
-from modelwright_server.exchange import Exchange
+from modelwright_server.record import Record
 from modelwright_server.telemetry import Telemetry
 
 LOG, TRACES = "log", "traces"
-_Entry = tuple[int, Exchange]  # when it was answered, in nanoseconds since 1970
+_Entry = tuple[int, Record]  # when it was answered, in nanoseconds since 1970
 _Sink = Callable[[Sequence[_Entry]], int]
 
 
@@ -22,9 +22,9 @@ class Journal:
     def __init__(self, backlogs: tuple[Backlog[_Entry], ...]) -> None:
         self._backlogs = backlogs
 
-    def write(self, exchange: Exchange) -> None:
+    def write(self, record: Record) -> None:
         """Note a request that has just been answered; never waits."""
-        entry = time.time_ns(), exchange
+        entry = time.time_ns(), record
         for backlog in self._backlogs:
             backlog.put(entry)
 

@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from modelwright_server import trace_context
-from modelwright_server.exchange import Exchange, text
+from modelwright_server.record import Record, address, text
 from modelwright_server.telemetry import GRPC_CODES
 
 MAX_SPANS = 512  # in one export
@@ -49,10 +49,10 @@ class Tracer:
         self._tracer = provider.get_tracer("modelwright_server")
         self._exporter = exporter or OTLPSpanExporter(endpoint=_traces_url(endpoint), timeout=EXPORT_SECONDS)
 
-    def consume(self, batch: Sequence[tuple[int, Exchange]]) -> int:
+    def consume(self, batch: Sequence[tuple[int, Record]]) -> int:
         """Export a span for each; return how many the collector did not take."""
-        for ended_ns, exchange in batch:
-            self._span(ended_ns, exchange)
+        for ended_ns, record in batch:
+            self._span(ended_ns, record)
         spans = self._ended.take()
         lost = 0
         for at in range(0, len(spans), MAX_SPANS):
@@ -61,22 +61,22 @@ class Tracer:
                 lost += len(part)
         return lost
 
-    def _span(self, ended_ns: int, exchange: Exchange) -> None:
-        name, attributes, failed = (_rpc if exchange.protocol == "grpc" else _http)(exchange, self._model)
-        client, _, port = exchange.client.rpartition(":")
+    def _span(self, ended_ns: int, record: Record) -> None:
+        name, attributes, failed = (_rpc if record.protocol == "grpc" else _http)(record, self._model)
+        client, _, port = address(record.client).rpartition(":")
         if port.isdecimal():
             attributes |= {"client.address": client.strip("[]"), "client.port": int(port)}
-        if exchange.user_agent:
-            attributes["user_agent.original"] = text(exchange.user_agent, 256)
-        if exchange.prediction_id:
-            attributes["modelwright.prediction_id"] = text(exchange.prediction_id, 256)
-        attributes["modelwright.rows"] = exchange.rows
+        if record.user_agent:
+            attributes["user_agent.original"] = text(record.user_agent, 256)
+        if record.prediction_id:
+            attributes["modelwright.prediction_id"] = text(record.prediction_id, 256)
+        attributes["modelwright.rows"] = record.rows
         span = self._tracer.start_span(
             name,
-            context=_parent(exchange),
+            context=_parent(record),
             kind=trace.SpanKind.SERVER,
             attributes=attributes,
-            start_time=ended_ns - round(exchange.seconds * 1e9),
+            start_time=ended_ns - round(record.seconds * 1e9),
         )
         if failed:
             span.set_status(trace.StatusCode.ERROR)
@@ -114,9 +114,9 @@ def _traces_url(endpoint: str) -> str:
     return endpoint.rstrip("/") + TRACES_PATH if urlsplit(endpoint).path in {"", "/"} else endpoint
 
 
-def _parent(exchange: Exchange) -> Context:
+def _parent(record: Record) -> Context:
     """Return the caller's span, or nothing: then the span is a trace's first."""
-    found = trace_context.parse(exchange.traceparent, exchange.tracestate) if exchange.traceparent else None
+    found = trace_context.parse(record.traceparent, record.tracestate) if record.traceparent else None
     if found is None:
         return Context()
     parent = trace.SpanContext(
@@ -129,30 +129,30 @@ def _parent(exchange: Exchange) -> Context:
     return trace.set_span_in_context(trace.NonRecordingSpan(parent), Context())
 
 
-def _http(exchange: Exchange, model: str) -> tuple[str, dict[str, str | int], bool]:
+def _http(record: Record, model: str) -> tuple[str, dict[str, str | int], bool]:
     """Return name and attributes of a REST request's span, and whether it failed."""
-    method, path = text(exchange.method, 16), text(exchange.path, 256)
+    method, path = text(record.method, 16), text(record.path, 256)
     versioned = "/versions/{version}" if "/versions/" in path else ""
     route = f"/v2/models/{{model}}{versioned}/infer"
     attributes: dict[str, str | int] = {
         "http.request.method": method,
         "http.route": route,
-        "http.response.status_code": exchange.status,
-        "http.request.body.size": exchange.bytes_in,
-        "http.response.body.size": exchange.bytes_out,
+        "http.response.status_code": record.status,
+        "http.request.body.size": record.bytes_in,
+        "http.response.body.size": record.bytes_out,
         "url.path": path,
         "url.scheme": "http",
         "modelwright.model": model,
     }
-    failed = exchange.status >= _SERVER_ERROR
+    failed = record.status >= _SERVER_ERROR
     if failed:
-        attributes["error.type"] = str(exchange.status)
+        attributes["error.type"] = str(record.status)
     return f"{method} {route}", attributes, failed
 
 
-def _rpc(exchange: Exchange, model: str) -> tuple[str, dict[str, str | int], bool]:
+def _rpc(record: Record, model: str) -> tuple[str, dict[str, str | int], bool]:
     """Return name and attributes of a gRPC request's span, and whether it failed."""
-    name, code = text(exchange.path, 256).strip("/"), GRPC_CODES[exchange.status]
+    name, code = text(record.path, 256).strip("/"), GRPC_CODES[record.status]
     attributes: dict[str, str | int] = {
         "rpc.system.name": "grpc",
         "rpc.method": name,

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from modelwright_server import accesslog
 from modelwright_server.accesslog import AccessLog
 from modelwright_server.backlog import Backlog
-from modelwright_server.exchange import Exchange
+from modelwright_server.record import Record
 from modelwright_server.journal import open_journal
 from modelwright_server.telemetry import Telemetry
 from tests.server.process import DEADLINE, settings
 
 TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-EXCHANGE = Exchange("rest", b"POST", b"/v2/models/churn/infer", 200, 0.00025, 3, 310, 120, "10.0.0.7:40112")
+RECORD = Record("rest", b"POST", b"/v2/models/churn/infer", 200, 0.00025, 3, 310, 120, "10.0.0.7:40112")
 NOON_NS = 1_790_000_000_123_456_789
 
 
@@ -36,8 +36,8 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 
 def test_a_line_says_what_was_answered() -> None:
-    exchange = EXCHANGE._replace(user_agent=b"curl/8.5.0", prediction_id=b"p-1", traceparent=TRACE)
-    assert json.loads(accesslog.line(NOON_NS, exchange)) == {
+    record = RECORD._replace(user_agent=b"curl/8.5.0", prediction_id=b"p-1", traceparent=TRACE)
+    assert json.loads(accesslog.line(NOON_NS, record)) == {
         "time": "2026-09-21T14:13:20.123Z",
         "event": "answered",
         "protocol": "rest",
@@ -55,16 +55,30 @@ def test_a_line_says_what_was_answered() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("client", "shown"),
+    [
+        ("10.0.0.7:40112", "10.0.0.7:40112"),
+        ("ipv4:10.0.0.7:40112", "10.0.0.7:40112"),
+        ("ipv6:%5B::1%5D:40112", "[::1]:40112"),
+        ("[::1]:40112", "[::1]:40112"),
+        ("", ""),
+    ],
+)
+def test_a_client_is_its_address(client: str, shown: str) -> None:
+    assert json.loads(accesslog.line(NOON_NS, RECORD._replace(client=client)))["client"] == shown
+
+
 def test_what_there_is_not_is_left_out() -> None:
-    exchange = Exchange("grpc", "POST", "/inference.GRPCInferenceService/ModelInfer", 3, 0.1, traceparent="00-bad")
-    found = json.loads(accesslog.line(NOON_NS, exchange))
+    record = Record("grpc", "POST", "/inference.GRPCInferenceService/ModelInfer", 3, 0.1, traceparent="00-bad")
+    found = json.loads(accesslog.line(NOON_NS, record))
     assert found["status"] == "INVALID_ARGUMENT"
     assert not {"predictionId", "traceId", "userAgent"} & found.keys()
 
 
 @given(path=st.binary(max_size=9000), agent=st.binary(max_size=9000))
 def test_whatever_a_client_sends_is_one_bounded_line(path: bytes, agent: bytes) -> None:
-    line = accesslog.line(NOON_NS, EXCHANGE._replace(path=path, user_agent=agent, prediction_id=agent))
+    line = accesslog.line(NOON_NS, RECORD._replace(path=path, user_agent=agent, prediction_id=agent))
     assert len(line) < 4096
     assert line.endswith(b"}\n")
     assert not re.search(rb"[\x00-\x1f]", line[:-1])
@@ -73,7 +87,7 @@ def test_whatever_a_client_sends_is_one_bounded_line(path: bytes, agent: bytes) 
 
 def test_lines_of_several_writers_are_never_mixed(pipe: tuple[int, int]) -> None:
     out, into = pipe
-    batch = [(NOON_NS, EXCHANGE._replace(rows=number, user_agent="x" * 90)) for number in range(300)]
+    batch = [(NOON_NS, RECORD._replace(rows=number, user_agent="x" * 90)) for number in range(300)]
     writers = [threading.Thread(target=AccessLog(into).consume, args=(batch,)) for _ in range(4)]
     for writer in writers:
         writer.start()
@@ -87,7 +101,7 @@ def test_lines_of_several_writers_are_never_mixed(pipe: tuple[int, int]) -> None
 def test_lines_nobody_reads_are_counted_as_lost(pipe: tuple[int, int]) -> None:
     out, into = pipe
     os.close(out)
-    assert AccessLog(into).consume([(NOON_NS, EXCHANGE)] * 100) == 100
+    assert AccessLog(into).consume([(NOON_NS, RECORD)] * 100) == 100
 
 
 async def wait_for(condition: Callable[[], bool]) -> None:
@@ -169,7 +183,7 @@ async def test_a_journal_writes_to_stdout(tmp_path: Path, capfd: pytest.CaptureF
     journal = open_journal(settings(tmp_path, tmp_path, access_log=True), telemetry)
     assert journal is not None
     for rows in range(100):
-        journal.write(EXCHANGE._replace(rows=rows))
+        journal.write(RECORD._replace(rows=rows))
     await journal.close()
     assert [json.loads(line)["rows"] for line in capfd.readouterr().out.splitlines()] == list(range(100))
     assert 'modelwright_server_records_dropped_total{model="m",sink="log",track="stable",version="v"} 0.0' in (

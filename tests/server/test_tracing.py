@@ -23,7 +23,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from modelwright_server import trace_context
 from modelwright_server.contract import ServerSettings, SettingsError
-from modelwright_server.exchange import Exchange
+from modelwright_server.record import Record
 from modelwright_server.journal import open_journal
 from modelwright_server.telemetry import Telemetry
 from modelwright_server.trace_context import TraceContext, parse
@@ -182,18 +182,18 @@ def attributes(span: Span) -> dict[str, str | int]:
     return {item.key: getattr(item.value, item.value.WhichOneof("value") or "") for item in span.attributes}
 
 
-async def record(endpoint: str, folder: Path, *exchanges: Exchange) -> Telemetry:
+async def record(endpoint: str, folder: Path, *records: Record) -> Telemetry:
     telemetry = Telemetry("churn", "churn-1", "front", "shop")
     journal = open_journal(settings(folder, folder, tracing_endpoint=endpoint), telemetry)
     assert journal is not None
-    for exchange in exchanges:
-        journal.write(exchange)
+    for record in records:
+        journal.write(record)
     await journal.close()
     await asyncio.sleep(0)  # what the thread has told the loop
     return telemetry
 
 
-REST = Exchange(
+REST = Record(
     "rest",
     b"POST",
     b"/v2/models/churn/infer",
@@ -208,7 +208,7 @@ REST = Exchange(
     traceparent=SAMPLED.encode(),
     tracestate=b"vendor=1",
 )
-GRPC = Exchange("grpc", "POST", "/inference.GRPCInferenceService/ModelInfer", 0, 0.001, traceparent=SAMPLED)
+GRPC = Record("grpc", "POST", "/inference.GRPCInferenceService/ModelInfer", 0, 0.001, traceparent=SAMPLED)
 
 
 async def test_a_request_is_a_span_below_its_callers(tmp_path: Path) -> None:
@@ -258,8 +258,8 @@ async def test_a_grpc_call_is_a_span(tmp_path: Path) -> None:
 
 async def test_the_sampled_flag_is_respected_and_no_flag_begins_a_trace(tmp_path: Path) -> None:
     with collecting() as (collector, endpoint):
-        exchanges = [REST._replace(traceparent=header) for header in (UNSAMPLED, "", "rubbish", SAMPLED)]
-        telemetry = await record(endpoint, tmp_path, *exchanges)
+        records = [REST._replace(traceparent=header) for header in (UNSAMPLED, "", "rubbish", SAMPLED)]
+        telemetry = await record(endpoint, tmp_path, *records)
         spans = [span for _, span in collector.wait(3)]
     assert len(spans) == 3
     assert [span.parent_span_id.hex() for span in spans] == ["", "", PARENT_ID]

@@ -1,9 +1,10 @@
 """An answered inference request, as the access log and the traces see it."""
 
 from typing import NamedTuple
+from urllib.parse import unquote
 
 
-class Exchange(NamedTuple):
+class Record(NamedTuple):
     """What a transport says of an inference request it has answered; headers are as they came.
 
     Attributes:
@@ -15,7 +16,7 @@ class Exchange(NamedTuple):
         rows: rows answered, 0 for an error.
         bytes_in: size of the request's body.
         bytes_out: size of the answer's body.
-        client: address it came from, with the port.
+        client: address it came from, with the port; also in gRPC's form, ``ipv4:…`` or ``ipv6:…``.
         user_agent: that header, or empty.
         prediction_id: of an answer with one row, else empty.
         traceparent: that header or gRPC metadata, or empty.
@@ -40,3 +41,9 @@ class Exchange(NamedTuple):
 def text(value: str | bytes, most: int) -> str:
     """Return at most so many characters of what a client sent."""
     return (value.decode("utf-8", "replace") if isinstance(value, bytes) else value)[:most]
+
+
+def address(client: str) -> str:
+    """Return a client as host:port, whatever the form it came in."""
+    kind, _, rest = client.partition(":")
+    return unquote(rest) if kind in {"ipv4", "ipv6"} else client
