@@ -49,11 +49,13 @@ class Report:
     Attributes:
         figures: as measured, in the units their names end in.
         tables: the figures that people look at.
+        headline: the few figures that are looked up by name, at the top of the file.
     """
 
     name: str
     figures: Mapping[str, Any]
     tables: tuple[Table, ...] = field(default=())
+    headline: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,6 @@ def write(report: Report, described: Mapping[str, Any]) -> Path:
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"{report.name}.json"
     date = time.strftime("%Y-%m-%d", time.gmtime())
-    document = {"name": report.name, "date": date, "machine": described, "figures": report.figures}
+    document = {"name": report.name, "date": date, "machine": described, **report.headline, "figures": report.figures}
     path.write_text(json.dumps(document, indent=2, default=asdict) + "\n", encoding="utf-8")
     return path

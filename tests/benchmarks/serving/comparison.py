@@ -1,0 +1,76 @@
+"""Measurements of several servers in one run, each between two readings of nginx."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from tests.benchmarks.serving.load import Answered, HttpLoad, Step, measure, medians
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.benchmarks.serving.payloads import Payload
+    from tests.benchmarks.serving.servers import Running
+
+
+class Load(Protocol):
+    """Requests to a server for some time."""
+
+    def run(self, running: Running) -> Answered:
+        """Send them; return what was answered."""
+
+
+FLOOR_LOADS = {"c1": (1, False), "c32": (32, False), "c32/varying": (32, True)}
+
+
+@dataclass
+class Comparison:
+    """What was measured so far.
+
+    Attributes:
+        repetitions: undisturbed steps of each measurement, whose medians count.
+        attempts: steps at most, when others disturb them.
+        floor: nginx, which runs all the time and is idle while others are measured.
+        steps: by server, model, form, rows and connections: `modelwright/linear/json/b1/c32`.
+        floors: nginx's mean around each server, by server and load: `modelwright/c32`.
+        figures: what is not a step, by the name in the report.
+    """
+
+    repetitions: int
+    attempts: int
+    floor: Running | None = None
+    steps: dict[str, Step] = field(default_factory=dict)
+    floors: dict[str, Step] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def add(self, name: str, running: Running, load: Load) -> Step:
+        """Measure a load on a server and keep what was found under a name."""
+        step = self.steps[name] = self._measured(name, running, load)
+        return step
+
+    @contextmanager
+    def between_floors(self, server: str, payload: Payload) -> Iterator[None]:
+        """Read nginx before and after a server, with the same request."""
+        before = self._floor(payload)
+        yield
+        for name, step in self._floor(payload).items():
+            self.floors[f"{server}/{name}"] = medians([before[name], step])
+
+    def _floor(self, payload: Payload) -> dict[str, Step]:
+        if self.floor is None:
+            return {}
+        return {
+            name: self._measured(f"nginx/{name}", self.floor, HttpLoad(payload, connections, varying))
+            for name, (connections, varying) in FLOOR_LOADS.items()
+        }
+
+    def _measured(self, name: str, running: Running, load: Load) -> Step:
+        step = measure(running.process, partial(load.run, running), self.repetitions, self.attempts)
+        mark = f", DISTURBED by {step.foreign:.2f} cores of other work" if step.disturbed else ""
+        text = f"{name}: {step.rate:,.0f}/s, p50 {step.p50:.0f} µs, p99 {step.p99:.0f} µs, CPU {step.cpu:.2f} µs"
+        print(f"  {text} each, {100 * step.busy:.0f} % of its core{mark}", file=sys.stderr, flush=True)
+        return step

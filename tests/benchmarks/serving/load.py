@@ -1,0 +1,129 @@
+"""Load on a server: short steps of wrk or h2load, and what each found."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.benchmarks.serving.cores import LOAD_CORES, BenchmarkError, Meter, pinned, required
+from tests.benchmarks.serving.payloads import PATH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.benchmarks.serving.cores import Costs, Process
+    from tests.benchmarks.serving.payloads import Payload
+    from tests.benchmarks.serving.servers import Running
+
+STEP_SECONDS = 1
+QUIET_CORES = 0.06
+"""Others may take this much of the machine during a step, in cores; it is repeated otherwise."""
+_SCRIPT = Path(__file__).with_name("load.lua")
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step found, or the medians of several.
+
+    Attributes:
+        rate: answered requests a second.
+        p50: half of the answers took at most this many microseconds.
+        p99: 99 in 100 did.
+        cpu: the server's CPU time for one request, in microseconds.
+        busy: the share of its core that the server used.
+        foreign: cores kept busy by others.
+    """
+
+    rate: float
+    p50: float
+    p99: float
+    cpu: float
+    busy: float
+    foreign: float
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether others took too much of the machine."""
+        return self.foreign > QUIET_CORES
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a load generator counted in a step."""
+
+    requests: int
+    seconds: float
+    p50: float
+    p99: float
+
+    def step(self, costs: Costs) -> Step:
+        """Return it with what it cost."""
+        used = costs.server_seconds
+        share = used / self.seconds
+        return Step(self.requests / self.seconds, self.p50, self.p99, 1e6 * used / self.requests, share, costs.foreign)
+
+
+@dataclass(frozen=True)
+class HttpLoad:
+    """Requests of one payload over so many connections, each sending the next when it has the answer."""
+
+    payload: Payload
+    connections: int
+    varying: bool = False
+
+    def run(self, running: Running, seconds: int = STEP_SECONDS) -> Answered:
+        """Load a server.
+
+        Raises:
+            BenchmarkError: an answer was not 2xx, or a socket failed.
+        """
+        wrk = required("wrk", "wrk")
+        with tempfile.NamedTemporaryFile() as body:
+            body.write(self.payload.body)
+            body.flush()
+            environment = {
+                "BENCH_BODY": body.name,
+                "BENCH_TYPE": self.payload.headers["Content-Type"],
+                "BENCH_JSON_BYTES": str(self.payload.json_bytes or ""),
+                "BENCH_VARYING": str(int(self.varying)),
+            }
+            options = ["-t1", f"-c{self.connections}", f"-d{seconds}s", "--timeout", "20s", "-s", str(_SCRIPT)]
+            done = subprocess.run(
+                [*pinned(LOAD_CORES), wrk, *options, f"http://127.0.0.1:{running.port}{PATH}"],
+                env={**os.environ, **environment},
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=seconds + 60,
+            )
+        line = next((line for line in done.stdout.splitlines() if line.startswith("RESULT ")), None)
+        if line is None:
+            message = f"wrk ended with {done.returncode} and no result: {(done.stderr or done.stdout).strip()[-300:]}"
+            raise BenchmarkError(message)
+        found = json.loads(line.removeprefix("RESULT "))
+        failed = {name: found[name] for name in ("connect", "read", "write", "status", "timeout") if found[name]}
+        if failed or not found["requests"]:
+            message = f"{found['requests']} requests over {self.connections} connections, of which failed: {failed}"
+            raise BenchmarkError(message)
+        return Answered(found["requests"], found["microseconds"] / 1e6, found["p50"], found["p99"])
+
+
+def measure(server: Process, load: Callable[[], Answered], repetitions: int, attempts: int) -> Step:
+    """Return the medians of undisturbed steps; of the least disturbed, if there are too few in so many attempts."""
+    steps: list[Step] = []
+    while len(steps) < attempts and sum(not step.disturbed for step in steps) < repetitions:
+        with Meter.over(server) as meter:
+            answered = load()
+        steps.append(answered.step(meter.costs))
+    return medians(sorted(steps, key=lambda step: step.foreign)[:repetitions])
+
+
+def medians(steps: list[Step]) -> Step:
+    """Return the median of each figure."""
+    return Step(*(statistics.median(getattr(step, name) for step in steps) for name in Step.__match_args__))
