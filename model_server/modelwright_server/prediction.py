@@ -171,7 +171,7 @@ def parse(text: str) -> PredictionId:
         raise _bad(problem=f"has {len(text)} characters, at most {MAX_LENGTH} are possible")
     form, *parts = text.split(".", len(_FIELDS))
     if form != _FORM:
-        raise _bad(problem=f'begins with {form!r:.20}, must begin with "{_FORM}."')
+        raise _bad(problem=f'begins with {form[:20]!r}, must begin with "{_FORM}."')
     if len(parts) != len(_FIELDS):
         raise _bad(problem=f"has {len(parts) + 1} fields, must have {len(_FIELDS) + 1}: it is cut off")
     fields = dict(zip(_FIELDS, parts, strict=True))
@@ -200,7 +200,7 @@ def _label(field: str) -> str:
 
 def _check(name: str, value: str) -> None:
     if not _FIELDS[name].fullmatch(value):
-        raise _bad(problem=f"{name} {value!r:.60} must match {_FIELDS[name].pattern}")
+        raise _bad(problem=f"{name} {value[:60]!r} must match {_FIELDS[name].pattern}")
 
 
 def _bad(*, problem: str) -> ValueError:
