@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from modelwright_server import accesslog
 from modelwright_server.accesslog import AccessLog
 from modelwright_server.backlog import Backlog
-from modelwright_server.record import Record
 from modelwright_server.journal import open_journal
+from modelwright_server.record import Record
 from modelwright_server.telemetry import Telemetry
 from tests.server.process import DEADLINE, settings
 

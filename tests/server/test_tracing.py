@@ -23,8 +23,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from modelwright_server import trace_context
 from modelwright_server.contract import ServerSettings, SettingsError
-from modelwright_server.record import Record
 from modelwright_server.journal import open_journal
+from modelwright_server.record import Record
 from modelwright_server.telemetry import Telemetry
 from modelwright_server.trace_context import TraceContext, parse
 from tests.server.process import DEADLINE, settings
