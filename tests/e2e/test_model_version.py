@@ -120,7 +120,7 @@ def test_what_is_wrong_with_an_imported_version_is_said(shared: Team, trained: O
             "ArtifactNotFound",
             "holds no manifest.json",
         ),
-        "no-onnx": (model_version("no-onnx", "no-onnx", no_onnx), "ModelRejected", "model.onnx is not an ONNX model"),
+        "no-onnx": (model_version("no-onnx", "no-onnx", no_onnx), "ModelRejected", "ModelRejected/NotONNX: "),
     }
 
     def check(name: str) -> tuple[str, str]:
@@ -132,10 +132,14 @@ def test_what_is_wrong_with_an_imported_version_is_said(shared: Team, trained: O
         for name, (words, message) in zip(broken, pool.map(check, broken), strict=True):
             assert words in message, name
             assert str(broken[name][0]["spec"]["artifact"]["uri"]) in message
-            assert "modelwright.dev/retry" in message
+            mend = (
+                "import it as another ModelVersion" if broken[name][1] == "ModelRejected" else "modelwright.dev/retry"
+            )
+            assert mend in message
     shared.apply(deployment("refused", {"version": "no-onnx"}))
-    seen = shared.wait(DEPLOYMENTS, "refused", is_true("Stalled", "VersionNotVerified"))
-    assert "ModelVersion no-onnx was not accepted (ModelRejected)" in condition(seen, "Stalled")["message"]
+    seen = shared.wait(DEPLOYMENTS, "refused", is_true("Stalled", "ModelRejected"))
+    assert "ModelVersion no-onnx was not accepted: ModelRejected/NotONNX: " in condition(seen, "Stalled")["message"]
+    assert condition(seen, "Available")["status"] == "False"
 
 
 def test_a_mended_artifact_is_verified_again_when_asked(shared: Team, trained: Object) -> None:

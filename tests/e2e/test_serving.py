@@ -17,7 +17,7 @@ pytestmark = pytest.mark.cluster
 
 def clients(team: Team, service: str) -> Clients:
     address = team.get("services", service)["spec"]["clusterIP"]
-    return Clients(address, "/v2/models/cancer/infer")
+    return Clients(address, channels=2)
 
 
 def second_version(team: Team) -> str:
@@ -57,8 +57,9 @@ def test_a_followed_version_takes_over_and_an_earlier_one_comes_back_without_a_f
         team.patch(DEPLOYMENTS, "scores", {"spec": {"model": {"name": None, "follow": None, "version": first}}})
         team.wait(DEPLOYMENTS, "scores", serves(first), deadline=60)
         wait_for_no_pod(team, seen["status"]["stable"]["revision"])
-    assert set(load.answers) == {first, second}, load.answers
-    assert min(load.answers.values()) > 100
+    for answers in (load.answers, load.calls):
+        assert set(answers) == {first, second}, answers
+        assert min(answers.values()) > 100
 
 
 def test_scaling_down_and_restarting_pods_fails_no_request(team: Team) -> None:
@@ -69,7 +70,7 @@ def test_scaling_down_and_restarting_pods_fails_no_request(team: Team) -> None:
         team.patch(DEPLOYMENTS, "scores", {"spec": {"replicas": 1}})
         selector = team.get(DEPLOYMENTS, "scores")["status"]["selector"]
         team.wait(DEPLOYMENTS, "scores", lambda _: len(team.find("pods", selector)) == 1, deadline=60)
-    assert set(load.answers) == {version}, load.answers
+    assert set(load.answers) == set(load.calls) == {version}, (load.answers, load.calls)
 
 
 def test_a_change_of_the_server_settings_restarts_without_a_failed_request(team: Team) -> None:
@@ -85,4 +86,4 @@ def test_a_change_of_the_server_settings_restarts_without_a_failed_request(team:
         )
         team.wait("deployments.apps", f"scores-{before}", lambda found: found is None, deadline=60)
         wait_for_no_pod(team, before)
-    assert set(load.answers) == {version}, load.answers
+    assert set(load.answers) == set(load.calls) == {version}, (load.answers, load.calls)
