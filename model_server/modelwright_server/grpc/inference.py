@@ -83,13 +83,18 @@ class _Call:
 
 
 class InferenceService:
-    """The methods of GRPCInferenceService."""
+    """The methods of GRPCInferenceService.
+
+    Attributes:
+        called: when the last inference call came, by `time.perf_counter`.
+    """
 
     def __init__(self, dataplane: DataPlane, telemetry: Telemetry) -> None:
         self._dataplane = dataplane
         self._telemetry = telemetry
         self._served = dataplane.name, dataplane.version
         self._codec: Codec | None = None
+        self.called = 0.0
 
     @property
     def codec(self) -> Codec:
@@ -127,7 +132,7 @@ class InferenceService:
 
     async def _infer(self, data: bytes, context: _Context) -> bytes:
         """Answer an inference call; count it and what it took."""
-        started = perf_counter()
+        self.called = started = perf_counter()
         telemetry = self._telemetry
         telemetry.in_flight += 1
         call: _Call | None = None
