@@ -113,7 +113,11 @@ def _infer(operation: str, schema: Schema) -> _Document:
         "headers": {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}}},
         "content": _content(_ref("Error")),
     }
-    unsupported = {"description": "The body's coding is not supported.", "content": _content(_ref("Error"))}
+    own = {
+        "415": _error("The body's coding is not supported."),
+        "422": _error("The model's answer to these values is not finite, which JSON cannot say."),
+        "503": overloaded,
+    }
     return {
         "operationId": operation,
         "summary": "Predict",
@@ -130,7 +134,7 @@ def _infer(operation: str, schema: Schema) -> _Document:
                 _BINARY: {},
             },
         },
-        "responses": _responses(_PREDICTIONS) | {"415": unsupported, "503": overloaded},
+        "responses": _responses(_PREDICTIONS) | own,
     }
 
 
@@ -153,6 +157,7 @@ _PREDICTIONS: _Document = {
             "description": f"Id of the prediction, if the request had one row; see also output `{PREDICTION_ID_NAME}`.",
             "schema": {"type": "string"},
         },
+        "Modelwright-Version": {"description": "The version that answered.", "schema": {"type": "string"}},
         _LENGTH_HEADER: {
             "description": "Length in bytes of the JSON, if binary tensor data follows it.",
             "schema": {"type": "integer", "minimum": 0},

@@ -17,7 +17,7 @@ from modelwright_server.batching import Batch
 from modelwright_server.dataplane import DataPlane
 from modelwright_server.errors import BadRequestError, ModelFailedError, NotReadyError, OverloadedError, ServingError
 from modelwright_server.http import openapi
-from modelwright_server.http.codec import Codec, Form
+from modelwright_server.http.codec import Codec, Form, NotFiniteError
 from modelwright_server.http.compression import CODINGS, TooLargeError, inflate
 from modelwright_server.http.messages import Exchange, error_body
 from modelwright_server.telemetry import Telemetry
@@ -30,6 +30,7 @@ _Handler = Callable[[Exchange], None]
 _STATUS: dict[type[ServingError], int] = {
     BadRequestError: 400,
     ModelFailedError: 500,
+    NotFiniteError: 422,
     NotReadyError: 503,
     OverloadedError: 503,
     TooLargeError: 413,
