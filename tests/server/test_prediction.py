@@ -6,6 +6,7 @@ import math
 import struct
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -130,6 +131,13 @@ def test_what_no_id_can_hold_is_refused_at_once(changed: dict[str, str], problem
 
 def test_the_valid_example_is_valid() -> None:
     assert parse(VALID).label == "yes"
+
+
+def test_the_documented_example_is_one() -> None:
+    page = Path(__file__).parents[2] / "docs" / "reference" / "monitoring-data.md"
+    (example,) = [line.strip() for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("    1.")]
+    read = parse(example)
+    assert (read.version_key, read.time, read.label, read.score) == ("9f2c41ab07", 1_700_000_000.999, "yes", 0.75)
 
 
 @pytest.mark.parametrize(
