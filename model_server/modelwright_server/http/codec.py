@@ -91,7 +91,7 @@ class Codec:
             raise BadRequestError(problem=f"the body is not JSON: {error}") from None
         if type(document) is not dict:
             raise _bad(problem="the body must be a JSON object with the member 'inputs'")
-        members = cast("dict[str, Any]", document)
+        members: dict[str, Any] = document  # pyright: ignore[reportUnknownVariableType]
         colons = body.count(b":")
         # One letter is found faster than a word, and the most frequent requests have neither.
         truths = (b"r" in body and b"true" in body) or (b"l" in body and b"false" in body)
@@ -119,8 +119,8 @@ class Codec:
             return None
         if slot is None or name != slot.spec.name or type(shape) is not list or type(data) is not list:
             return None
-        rows = slot.rows(datatype, shape)
-        packed = slot.from_list(data, rows, truths=truths)
+        rows = slot.rows(datatype, shape)  # pyright: ignore[reportUnknownArgumentType]
+        packed = slot.from_list(data, rows, truths=truths)  # pyright: ignore[reportUnknownArgumentType]
         return InferRequest(rows, [packed], self._signature.all_outputs, len(packed))
 
     def _request(
@@ -135,11 +135,12 @@ class Codec:
             slot = signature.input(name)
             if name in feeds:
                 raise _bad(problem=f"input {name!r} is given twice")
-            shape = tensor.get("shape")
-            count = slot.rows(tensor.get("datatype"), shape if type(shape) is list else ())
+            stated = tensor.get("shape")
+            shape = cast("list[Any]", stated if type(stated) is list else [])
+            count = slot.rows(tensor.get("datatype"), shape)
             data = tensor.get("data")
             if type(data) is list:
-                packed = slot.from_list(cast("list[Any]", data), count, truths=truths)
+                packed = slot.from_list(data, count, truths=truths)  # pyright: ignore[reportUnknownArgumentType]
             elif raw is None:
                 raise slot.missing()
             else:
@@ -181,13 +182,14 @@ class Codec:
 
     def _rows(self, request: InferRequest, form: Form, batch: Batch, start: int) -> bytes:
         """Return an answer that is JSON altogether."""
-        rows, values = request.rows, [form.echo]
+        rows = request.rows
+        values: list[bytes | int] = [form.echo]
         for position in request.outputs:
             if position == PREDICTION_ID:
                 data = orjson.dumps([text.decode() for text in batch.prediction_ids(start, rows)])[1:-1]
             else:
                 data = self._writers[position].text(batch, start, rows)
-            values += rows, data  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+            values += rows, data
         return self._template(request.outputs) % tuple(values)
 
     def _template(self, outputs: tuple[int, ...]) -> bytes:
@@ -354,8 +356,8 @@ def _described(spec: TensorSpec) -> dict[str, object]:
 
 def _objects(members: dict[str, Any], name: str) -> list[dict[str, Any]]:
     """Return a member that must be a list of objects."""
-    items = members.get(name)
-    if type(items) is not list or any(type(item) is not dict for item in cast("list[Any]", items)):
+    items: Any = members.get(name)
+    if type(items) is not list or any(type(item) is not dict for item in cast("Any", items)):
         raise _bad(problem=f"the body must have the member {name!r}, a list of objects")
     return cast("list[dict[str, Any]]", items)
 

@@ -21,6 +21,8 @@ from modelwright_server.http.messages import JSON, error_body, response_start
 if TYPE_CHECKING:
     from modelwright_server.http.listener import Listener
 
+_OK = 200
+_OK_JSON = response_start(_OK, JSON)
 _LOG = logging.getLogger("modelwright.http")
 
 
@@ -48,13 +50,13 @@ class Exchange(Head):
     def send(self, status: int, body: bytes, fields: bytes = b"", content_type: bytes = JSON) -> None:
         """Answer; ``fields`` are further header lines, each with its end of line."""
         connection = self._connection
-        if not self.keep or connection.draining:
+        if not self.keep or connection.listener.draining:
             self.keep = False
             fields += b"Connection: close\r\n"
         elif self.version == "1.0":
             fields += b"Connection: keep-alive\r\n"
+        start = _OK_JSON if status == _OK and content_type is JSON else response_start(status, content_type)
         content = b"" if self.head_only else body
-        start = response_start(status, content_type)
         self.response = b"%b%bContent-Length: %d\r\n\r\n%b" % (start, fields, len(body), content)
         connection.answered(self)
 
@@ -65,6 +67,7 @@ class Connection(asyncio.Protocol):
     Attributes:
         closing: nothing further is read as a request.
         in_message: a request is being read.
+        listener: whose connection it is.
         lost: the transport is gone.
     """
 
@@ -77,7 +80,7 @@ class Connection(asyncio.Protocol):
         "_in_head",
         "_known",
         "_limits",
-        "_listener",
+        "_make",
         "_offered",
         "_parser",
         "_paused",
@@ -88,13 +91,15 @@ class Connection(asyncio.Protocol):
         "_unfinished",
         "closing",
         "in_message",
+        "listener",
         "lost",
     )
 
     def __init__(self, listener: "Listener") -> None:
-        self._listener = listener
+        self.listener = listener
         self._limits = listener.limits
         self._known = listener.names.known
+        self._make = listener.exchange
         self._parser = httptools.HttpRequestParser(self)
         self._due: deque[Exchange] = deque()
         self._since = 0.0
@@ -111,8 +116,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; refuse at once if there are too many clients."""
         self._transport = cast("asyncio.Transport", transport)
-        self._since = self._listener.clock
-        if not self._listener.enter(self):
+        self._since = self.listener.clock
+        if not self.listener.enter(self):
             self._refuse((503, "too many connections: try again later"))
 
     def data_received(self, data: bytes) -> None:
@@ -150,18 +155,18 @@ class Connection(asyncio.Protocol):
         self.closing = self._ended = self.lost = True
         self._due.clear()
         self._drop_body()
-        self._listener.leave(self)
+        self.listener.leave(self)
 
     def pause_writing(self) -> None:
         """Stop reading from a client that does not read its answers."""
         self._stalled = True
-        self._since = self._listener.clock
+        self._since = self.listener.clock
         self._update_reading()
 
     def resume_writing(self) -> None:
         """Go on reading."""
         self._stalled = False
-        self._since = self._listener.clock
+        self._since = self.listener.clock
         self._update_reading()
 
     # The parser's side
@@ -169,11 +174,11 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """Begin a request."""
         if not self.closing:
-            self._exchange = Exchange(self)
+            self._exchange = self._make(self)
             self._offered = False
             self.in_message = self._in_head = True
             self._unfinished = -1
-            self._since = self._listener.clock
+            self._since = self.listener.clock
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the target."""
@@ -185,10 +190,14 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header, or a trailer."""
         key = self._known.get(name)
+        if not self._counting:
+            if key == b"":
+                return
+            if key == b"host" and self._in_head:
+                self._exchange.hosts += 1
+                return
         if key is None:
-            key = self._listener.names.key(name)
-        if not (key or self._counting):
-            return
+            key = self.listener.names.key(name)
         refusal: Refusal | None = None
         if self._counting:
             refusal = self._exchange.add_size(name, value, self._limits)
@@ -202,7 +211,8 @@ class Connection(asyncio.Protocol):
         self._in_head = False
         exchange, parser = self._exchange, self._parser
         exchange.method, exchange.version = parser.get_method(), parser.get_http_version()
-        if refusal := exchange.check(self._limits):
+        refusal = exchange.check(self._limits)
+        if refusal:
             self._refuse(refusal)
         elif parser.should_upgrade():
             self._offered = True
@@ -218,7 +228,7 @@ class Connection(asyncio.Protocol):
             self._refuse(too_large(self._limits))
         elif size == exchange.length:
             exchange.body = data  # whole, in one piece: taken and given on without a detour
-        elif not self._listener.reserve(size):
+        elif not self.listener.reserve(size):
             self._refuse((503, "too many large requests at once: try again later"))
         else:
             self._received += size
@@ -236,14 +246,14 @@ class Connection(asyncio.Protocol):
             exchange.method, exchange.head_only = b"GET", True
         exchange.keep = self._parser.should_keep_alive()
         if self._received:
-            self._listener.release(self._received)
+            self.listener.release(self._received)
             self._received = 0
         self.in_message = False
-        self._since = self._listener.clock
+        self._since = self.listener.clock
         self._due.append(exchange)
         try:
-            self._listener.application(exchange)
-        except Exception:
+            self.listener.application(exchange)
+        except Exception:  # noqa: BLE001 - logged, and the client is told
             _LOG.exception("answering a request failed")
             self._due.remove(exchange)
             self._refuse((500, "the server failed: its log says why"))
@@ -256,11 +266,6 @@ class Connection(asyncio.Protocol):
     def idle(self) -> bool:
         """Whether no request is being read or answered."""
         return not (self.in_message or self._due or self.closing)
-
-    @property
-    def draining(self) -> bool:
-        """Whether each further answer is the last."""
-        return self._listener.draining
 
     @property
     def client(self) -> str:
@@ -318,7 +323,7 @@ class Connection(asyncio.Protocol):
         return last
 
     def _drop_body(self) -> None:
-        self._listener.release(self._received)
+        self.listener.release(self._received)
         self._received = 0
         self._exchange.body = b""
 
@@ -330,7 +335,7 @@ class Connection(asyncio.Protocol):
         self.in_message = False
         self._drop_body()
         status, problem = refusal
-        self._listener.refused(status)
+        self.listener.refused(status)
         exchange = Exchange(self)
         self._due.append(exchange)
         exchange.send(status, error_body(problem))
@@ -340,7 +345,7 @@ class Connection(asyncio.Protocol):
         if self._ended:
             return
         self.closing = self._ended = True
-        self._since = self._listener.clock
+        self._since = self.listener.clock
         self._due.clear()
         self._drop_body()
         if self._eof:

@@ -51,6 +51,7 @@ class Head:
         headers: what the application sees, and the transfer coding; names in lower case.
         length: the body's stated length, 0 if none was stated.
         expects: whether the client waits to be told to go on.
+        hosts: number of Host headers.
     """
 
     # Defaults are the class's, so that a new one, made for every request, costs nothing.
@@ -60,7 +61,7 @@ class Head:
     headers = _NONE
     length = 0
     expects = False
-    _hosts = 0
+    hosts = 0
     _count = 0
     _size = 0
 
@@ -81,7 +82,7 @@ class Head:
         """Take a header that matters, by its key."""
         refusal: Refusal | None = None
         if key == b"host":
-            self._hosts += 1
+            self.hosts += 1
         elif key == b"content-length":
             if value.isdigit() and len(value) <= _LONGEST_NUMBER:
                 self.length = int(value)
@@ -101,7 +102,7 @@ class Head:
         """Judge the complete head."""
         if self.version not in _VERSIONS:
             return 505, "only HTTP/1.1 and HTTP/1.0 are spoken here"
-        if self._hosts != 1 and (self._hosts or self.version == "1.1"):
+        if self.hosts != 1 and (self.hosts or self.version == "1.1"):
             return 400, "a request needs exactly one Host header"
         if self.length > limits.body:
             return too_large(limits)
@@ -115,7 +116,7 @@ class Head:
         """Return the head, as far as it matters, without the offer of another protocol."""
         lines = [b"%b %b HTTP/%b" % (self.method, self.target, self.version.encode())]
         lines += [b"%b: %b" % item for item in self.headers.items()]
-        lines += [b"Host: -"] * self._hosts
+        lines += [b"Host: -"] * self.hosts
         if self.length:
             lines.append(b"Content-Length: %d" % self.length)
         if self.expects:

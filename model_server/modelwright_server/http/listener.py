@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
-from modelwright_server.http.connection import Connection
+from modelwright_server.http.connection import Connection, Exchange
 from modelwright_server.http.head import HeaderNames
-from modelwright_server.http.messages import KEPT_HEADERS, Exchange, Limits
+from modelwright_server.http.messages import KEPT_HEADERS, Limits
 
-Application = Callable[[Exchange], None]
+Application = Callable[[Any], None]
 
 _SWEEPS = 4  # looks at every connection within its shortest timeout
 
@@ -28,6 +28,7 @@ class Listener:
 
     Attributes:
         application: is given each complete request, and answers it.
+        exchange: makes what stands for one request.
         limits: what clients may take.
         names: headers that matter.
         clock: seconds, as of the last look at the connections.
@@ -39,9 +40,12 @@ class Listener:
         application: Application,
         limits: Limits,
         observer: Observer | None = None,
+        *,
+        exchange: Callable[[Connection], Any] = Exchange,
         kept_headers: frozenset[bytes] = KEPT_HEADERS,
     ) -> None:
         self.application = application
+        self.exchange = exchange
         self.limits = limits
         self.names = HeaderNames(kept_headers)
         self.draining = False

@@ -8,25 +8,28 @@ from collections.abc import Callable
 from functools import cache
 from importlib import metadata
 from time import perf_counter
+from typing import cast
 from urllib.parse import unquote_to_bytes, urlsplit
 
 import orjson
 
-from modelwright_server import contract, telemetry
+from modelwright_server import contract
 from modelwright_server.batching import Batch
 from modelwright_server.dataplane import DataPlane
 from modelwright_server.errors import BadRequestError, ModelFailedError, NotReadyError, OverloadedError, ServingError
-from modelwright_server.http import openapi
+from modelwright_server.http import connection, openapi
 from modelwright_server.http.codec import Codec, Form, NotFiniteError
 from modelwright_server.http.compression import CODINGS, TooLargeError, inflate
-from modelwright_server.http.messages import Exchange, error_body
+from modelwright_server.http.messages import KEPT_HEADERS, Exchange, error_body
+from modelwright_server.journal import Journal
+from modelwright_server.record import Record
 from modelwright_server.telemetry import Telemetry
 from modelwright_server.tensors import InferRequest
 
 OCTETS = b"application/octet-stream"
 
 _LOG = logging.getLogger("modelwright.rest")
-_Handler = Callable[[Exchange], None]
+_Handler = Callable[["RestExchange"], None]
 _STATUS: dict[type[ServingError], int] = {
     BadRequestError: 400,
     ModelFailedError: 500,
@@ -35,6 +38,8 @@ _STATUS: dict[type[ServingError], int] = {
     OverloadedError: 503,
     TooLargeError: 413,
 }
+# Beside those that say what a body means, what the journal notes.
+NOTED_HEADERS = KEPT_HEADERS | {b"user-agent", b"traceparent", b"tracestate"}
 _CODING = b"content-encoding"
 _JSON_SIZE = b"inference-header-content-length"
 _MODELS_SEGMENTS = ["", "v2", "models"]
@@ -44,9 +49,12 @@ _LONGEST_NUMBER = 19
 class RestApplication:
     """Answers the requests of clients."""
 
-    def __init__(self, dataplane: DataPlane, counts: Telemetry, max_body: int) -> None:
+    def __init__(
+        self, dataplane: DataPlane, telemetry: Telemetry, max_body: int, journal: Journal | None = None
+    ) -> None:
         self.dataplane = dataplane
-        self.counts = counts
+        self.count = telemetry.rest.answered
+        self.journal = journal
         self._max_body = max_body
         self._codec: Codec | None = None
         self.labels = b"Modelwright-Version: %b\r\n" % dataplane.version.encode("ascii", "replace")
@@ -63,7 +71,7 @@ class RestApplication:
             self._routes[f"{path}/ready".encode()] = (b"GET", self._model_ready)
             self._routes[f"{path}/infer".encode()] = (b"POST", self._infer)
 
-    def __call__(self, exchange: Exchange) -> None:
+    def __call__(self, exchange: "RestExchange") -> None:
         """Answer a request, now or later."""
         found = self._routes.get(exchange.target)
         if found is None:
@@ -122,38 +130,23 @@ class RestApplication:
         except NotReadyError as error:
             exchange.send(503, error_body(str(error)))
 
-    def _infer(self, exchange: Exchange) -> None:
-        """Have an inference request answered; count it and what it took."""
-        started = perf_counter()
+    def _infer(self, exchange: "RestExchange") -> None:
+        """Have an inference request answered."""
+        exchange.started = perf_counter()
+        exchange.application = self
         try:
             codec = self._codec or self.codec
             if exchange.headers:
                 body, json_size = self._unpacked(exchange)
-                request, form = codec.read(body, json_size)
+                exchange.request, exchange.form = codec.read(body, json_size)
             else:
-                request, form = codec.read(exchange.body)
-            self.dataplane.submit(_Inference(self, codec, exchange, request, form, started))
+                exchange.request, exchange.form = codec.read(exchange.body)
+            self.dataplane.submit(exchange)
         except ServingError as error:
-            status, problem = _STATUS[type(error)], str(error)
+            exchange.failed(error)
         except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer
             _LOG.exception("answering a request failed")
-            status, problem = 500, "the server failed: its log says why"
-        else:
-            return
-        self.finish(exchange, started, status, error_body(problem))
-
-    def finish(  # noqa: PLR0913, PLR0917 - called for every request
-        self,
-        exchange: Exchange,
-        started: float,
-        status: int,
-        body: bytes,
-        fields: bytes = b"",
-        content_type: bytes = b"application/json",
-    ) -> None:
-        """Send the answer to an inference request and count it."""
-        exchange.send(status, body, fields, content_type)
-        self.counts.answered(status, perf_counter() - started)
+            exchange.finish(500, error_body("the server failed: its log says why"))
 
     def _unpacked(self, exchange: Exchange) -> tuple[bytes | bytearray, int | None]:
         """Return a request's body without its content coding, and how many bytes of it are JSON, if that was said.
@@ -194,64 +187,71 @@ class UnsupportedCodingError(ServingError):
 _STATUS[UnsupportedCodingError] = 415
 
 
-class _Inference:
-    """An inference request that waits for the model."""
+class RestExchange(connection.Exchange):
+    """A request to the REST port, which waits for the model if it is one for inference.
 
-    __slots__ = ("_application", "_codec", "_exchange", "_form", "request", "started")
+    Attributes:
+        application: who answers it.
+        request: what is asked of the model.
+        form: how the answer is to be written.
+        started: when the request was complete, by `time.perf_counter`.
+    """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - made once for every request
-        self,
-        application: RestApplication,
-        codec: Codec,
-        exchange: Exchange,
-        request: InferRequest,
-        form: Form,
-        started: float,
-    ) -> None:
-        self._application = application
-        self._codec = codec
-        self._exchange = exchange
-        self._form = form
-        self.request = request
-        self.started = started
-
-    @property
-    def gone(self) -> bool:
-        """Whether the client went away."""
-        return self._exchange.gone
+    application: RestApplication
+    request: InferRequest
+    form: Form
+    started: float
 
     def answered(self, batch: Batch, start: int) -> None:
-        """Send the answer."""
-        request, application = self.request, self._application
-        body, json_size = self._codec.write(request, self._form, batch, start)
+        """Send the model's answer."""
+        application, request = self.application, self.request
+        body, json_size = application.codec.write(request, self.form, batch, start)
         fields = application.labels
+        prediction_id = b""
         if request.rows == 1:
-            fields += b"X-Prediction-Id: %b\r\n" % batch.prediction_id(start)
+            prediction_id = batch.prediction_id(start)
+            fields = b"%bX-Prediction-Id: %b\r\n" % (fields, prediction_id)
         if json_size is None:
-            application.finish(self._exchange, self.started, 200, body, fields)
+            self.send(200, body, fields)
         else:
             fields += b"Inference-Header-Content-Length: %d\r\n" % json_size
-            application.finish(self._exchange, self.started, 200, body, fields, OCTETS)
+            self.send(200, body, fields, OCTETS)
+        seconds = perf_counter() - self.started
+        application.count(200, seconds)
+        if application.journal is not None:
+            self._note(200, seconds, request.rows, len(body), prediction_id)
 
     def failed(self, error: ServingError) -> None:
-        """Send the error."""
-        self._application.finish(self._exchange, self.started, _STATUS[type(error)], error_body(str(error)))
+        """Send an error."""
+        self.finish(_STATUS[type(error)], error_body(str(error)))
 
+    def finish(self, status: int, body: bytes) -> None:
+        """Send an answer without rows, and count it."""
+        self.send(status, body)
+        seconds = perf_counter() - self.started
+        self.application.count(status, seconds)
+        if self.application.journal is not None:
+            self._note(status, seconds, 0, len(body), b"")
 
-class MetricsApplication:
-    """Answers whoever collects metrics."""
-
-    def __init__(self, counts: Telemetry) -> None:
-        self._counts = counts
-
-    def __call__(self, exchange: Exchange) -> None:
-        """Answer a request."""
-        if _path(exchange.target) != contract.METRICS_PATH.encode():
-            exchange.send(404, error_body(f"unknown path: metrics are at {contract.METRICS_PATH}"))
-        elif exchange.method != b"GET":
-            exchange.send(405, error_body("this path takes GET"), b"Allow: GET, HEAD\r\n")
-        else:
-            exchange.send(200, self._counts.render(), content_type=telemetry.CONTENT_TYPE)
+    def _note(self, status: int, seconds: float, rows: int, size: int, prediction_id: bytes) -> None:
+        """Tell the journal."""
+        get = self.headers.get
+        record = Record(
+            protocol="rest",
+            method=self.method,
+            path=self.target.partition(b"?")[0],
+            status=status,
+            seconds=seconds,
+            rows=rows,
+            bytes_in=len(self.body),
+            bytes_out=size,
+            client=self.client,
+            user_agent=get(b"user-agent", b""),
+            prediction_id=prediction_id,
+            traceparent=get(b"traceparent", b""),
+            tracestate=get(b"tracestate", b""),
+        )
+        cast("Journal", self.application.journal).write(record)
 
 
 @cache
