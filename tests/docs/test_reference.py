@@ -16,6 +16,7 @@ from modelwright_operator.render import training as training_render
 from modelwright_operator.settings import PREFIX, Settings
 from modelwright_server import artifact, dataplane, server
 from modelwright_server import contract as serving
+from modelwright_server.grpc import service as grpc_service
 from modelwright_server.http import messages
 from modelwright_training import contract as training
 from tests.docs import generate, pages
@@ -148,6 +149,12 @@ def test_the_servers_limits_are_as_documented() -> None:
         f"port {settings.metrics_port}",
     ):
         assert line in text
+
+
+def test_how_grpc_connections_end_is_as_documented() -> None:
+    text = pages.flat(pages.DOCS / "operations.md")
+    assert f"give each connection up after {grpc_service.CONNECTION_SECONDS:.0f} seconds" in text
+    assert f"service/churn {serving.GRPC_PORT}" in text
 
 
 def test_the_artifacts_limits_are_as_documented() -> None:
