@@ -23,6 +23,7 @@ SERVER_CORE = _ALLOWED[-1]
 LOAD_CORES = _ALLOWED[:-1]
 _TICKS = os.sysconf("SC_CLK_TCK")
 _END_SECONDS = 10.0
+_LOOK_SECONDS = 0.2
 ENVIRONMENT = {"ORT_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
@@ -154,6 +155,19 @@ class Meter:
         used = server.cpu_seconds() - ours
         foreign = (_busy_seconds() - busy) - used - (_own_seconds() - mine)
         meter.costs = Costs(used, seconds, max(0.0, foreign / seconds))
+
+
+def await_quiet(cores: float, patience: float) -> None:
+    """Wait until others keep at most so many cores busy, but at most so many seconds.
+
+    To be called while nothing of ours works.
+    """
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        busy, started = _busy_seconds(), time.perf_counter()
+        time.sleep(_LOOK_SECONDS)
+        if _busy_seconds() - busy <= cores * (time.perf_counter() - started):
+            return
 
 
 def processes(root: int) -> set[int]:

@@ -27,10 +27,15 @@ class Goal:
 
 @dataclass(frozen=True)
 class Found:
-    """A goal's figure, and the same by CPU time a request, which other work on the machine disturbs less."""
+    """A goal's figure, and the same by CPU time a request, which other work on the machine disturbs less.
+
+    Attributes:
+        disturbed: other work took part of the machine while it was measured: the figure proves nothing.
+    """
 
     value: float
     by_cpu: float | None = None
+    disturbed: bool = False
 
 
 GOALS = (
@@ -59,5 +64,6 @@ def goals_table(found: Mapping[str, Found]) -> Table:
             sign = "<=" if goal.most else ">="
             by_cpu = "" if figure.by_cpu is None else f"{figure.by_cpu:.3g}"
             verdict = "met" if goal.met(figure.value) else "NOT MET"
+            verdict += " (disturbed: measure again)" * figure.disturbed
             rows.append((goal.meaning, f"{sign} {goal.limit:g}", f"{figure.value:.3g}", by_cpu, verdict))
     return Table("Goals", ("", "goal", "found", "by CPU time", ""), tuple(rows))

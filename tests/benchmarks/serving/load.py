@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.benchmarks.serving.cores import LOAD_CORES, BenchmarkError, Meter, pinned, required
+from tests.benchmarks.serving.cores import LOAD_CORES, BenchmarkError, Meter, await_quiet, pinned, required
 from tests.benchmarks.serving.payloads import PATH
 
 if TYPE_CHECKING:
@@ -114,14 +114,30 @@ class HttpLoad:
         return Answered(found["requests"], found["microseconds"] / 1e6, found["p50"], found["p99"])
 
 
-def measure(server: Process, load: Callable[[], Answered], repetitions: int, attempts: int) -> Step:
-    """Return the medians of undisturbed steps; of the least disturbed, if there are too few in so many attempts."""
+@dataclass(frozen=True)
+class Effort:
+    """How hard to try for figures that other work on the machine did not disturb.
+
+    Attributes:
+        steps: undisturbed steps whose medians count.
+        attempts: steps at most.
+        patience: seconds to wait for quiet before each.
+    """
+
+    steps: int
+    attempts: int
+    patience: float
+
+
+def measure(server: Process, load: Callable[[], Answered], effort: Effort) -> Step:
+    """Return the medians of undisturbed steps; of the least disturbed, if there are too few."""
     steps: list[Step] = []
-    while len(steps) < attempts and sum(not step.disturbed for step in steps) < repetitions:
+    while len(steps) < effort.attempts and sum(not step.disturbed for step in steps) < effort.steps:
+        await_quiet(QUIET_CORES, effort.patience)
         with Meter.over(server) as meter:
             answered = load()
         steps.append(answered.step(meter.costs))
-    return medians(sorted(steps, key=lambda step: step.foreign)[:repetitions])
+    return medians(sorted(steps, key=lambda step: step.foreign)[: effort.steps])
 
 
 def medians(steps: list[Step]) -> Step:

@@ -6,7 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tests.benchmarks.report import Report, Table
-from tests.benchmarks.serving.goals import Found, goals_table
+from tests.benchmarks.serving.comparison import CONNECTIONS
+from tests.benchmarks.serving.goals import GOALS, Found, goals_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,7 +15,22 @@ if TYPE_CHECKING:
     from tests.benchmarks.serving.comparison import Comparison
     from tests.benchmarks.serving.load import Step
 
-OURS = "modelwright/linear/json/b1"
+_ONE = "linear/json/b1"
+# Which step is divided by which, for the goals that are the ratio of two.
+_RATIOS = {
+    "rest_json_b1_c32_vs_fastapi": (f"modelwright/{_ONE}/c32", f"fastapi/{_ONE}/c32"),
+    "rest_json_b1_c32_vs_kserve": (f"modelwright/{_ONE}/c32", f"kserve/{_ONE}/c32"),
+    "grpc_b1_vs_grpcio_echo": ("modelwright/linear/grpc/b1/c32", "grpcio-echo/linear/grpc/b1/c32"),
+}
+_TO_NGINX = {
+    "rest_json_b1_c32_vs_nginx": f"modelwright/{_ONE}/c32",
+    "rest_json_b1_c32_varying_head_vs_nginx": f"modelwright/{_ONE}/c32/varying",
+}
+# The step's calls are compared with so many rows in one call in the process.
+_TO_PROCESS = {
+    "binary_b64_vs_inprocess": ("modelwright/linear/binary/b64/c8", "inprocess_linear_b64_microseconds"),
+    "dense_c32_vs_inprocess_unbatched": ("modelwright/dense/json/b1/c32", "inprocess_dense_b1_microseconds"),
+}
 
 
 def report(name: str, comparison: Comparison) -> Report:
@@ -24,48 +40,75 @@ def report(name: str, comparison: Comparison) -> Report:
         "steps": {key: asdict(step) for key, step in comparison.steps.items()},
         "nginx": {key: asdict(step) for key, step in comparison.floors.items()},
         "by_cpu": {key: item.by_cpu for key, item in found.items() if item.by_cpu is not None},
-        "other": comparison.figures,
+        "disturbed": [key for key, step in comparison.steps.items() if step.disturbed],
+        "problems": comparison.problems,
     }
-    tables = (
-        _steps_table(
-            "Servers", {**{f"nginx, around {key}": step for key, step in comparison.floors.items()}, **comparison.steps}
-        ),
-        goals_table(found),
-    )
+    tables = (*_model_tables(comparison), _other_table(comparison, found), goals_table(found))
     return Report(name, figures, tables, {key: item.value for key, item in found.items()})
 
 
 def ratios(comparison: Comparison) -> dict[str, Found]:
-    """Return the figures of the goals, as far as what they need was measured."""
-    steps, floors = comparison.steps, comparison.floors
+    """Return the goals' figures and the single ones, as far as what they need was measured."""
+    steps, floors, figures = comparison.steps, comparison.floors, comparison.figures
     found: dict[str, Found] = {}
-
-    def ratio(key: str, over: Step | None, under: Step | None) -> None:
+    pairs = {key: (steps.get(over), steps.get(under)) for key, (over, under) in _RATIOS.items()}
+    pairs |= {key: (steps.get(over), floors.get("modelwright/linear/c32")) for key, over in _TO_NGINX.items()}
+    for key, (over, under) in pairs.items():
         if over is not None and under is not None:
-            found[key] = Found(over.rate / under.rate, under.cpu / over.cpu)
+            found[key] = Found(over.rate / under.rate, under.cpu / over.cpu, over.disturbed or under.disturbed)
+    for key, (name, alone) in _TO_PROCESS.items():
+        step, each = steps.get(name), figures.get(alone)
+        if step is not None and each is not None:
+            found[key] = Found(step.rate * each / 1e6, each / step.cpu, step.disturbed)
+    found |= _latencies(steps, floors)
+    return found | {key: Found(value) for key, value in figures.items()}
 
-    fixed = floors.get("modelwright/c32")
-    ratio("rest_json_b1_c32_vs_nginx", steps.get(f"{OURS}/c32"), fixed)
-    ratio("rest_json_b1_c32_varying_head_vs_nginx", steps.get(f"{OURS}/c32/varying"), fixed)
-    alone, floor = steps.get(f"{OURS}/c1"), floors.get("modelwright/c1")
+
+def _latencies(steps: Mapping[str, Step], floors: Mapping[str, Step]) -> dict[str, Found]:
+    found: dict[str, Found] = {}
+    alone, floor = steps.get(f"modelwright/{_ONE}/c1"), floors.get("modelwright/linear/c1")
     if alone is not None and floor is not None:
-        above = alone.p50 - floor.p50
-        found["rest_json_b1_c1_p50_above_nginx_microseconds"] = Found(above, alone.cpu - floor.cpu)
-    found |= {key: Found(value) for key, value in comparison.figures.items()}
+        found["rest_json_b1_c1_p50_above_nginx_microseconds"] = Found(
+            alone.p50 - floor.p50, None, alone.disturbed or floor.disturbed
+        )
+    ours, theirs = steps.get(f"modelwright/{_ONE}/c32"), steps.get(f"fastapi/{_ONE}/c32")
+    if ours is not None and theirs is not None:
+        found["rest_json_b1_c32_p99_vs_fastapi"] = Found(
+            ours.p99 / theirs.p99, None, ours.disturbed or theirs.disturbed
+        )
     return found
 
 
-def _steps_table(title: str, steps: Mapping[str, Step]) -> Table:
-    rows = tuple(
-        (
-            name,
-            f"{step.rate:,.0f}",
-            f"{step.p50:,.0f}",
-            f"{step.p99:,.0f}",
-            f"{step.cpu:.2f}",
-            f"{100 * step.busy:.0f}",
-            f"{step.foreign:.2f}" + " !" * step.disturbed,
-        )
-        for name, step in steps.items()
-    )
-    return Table(title, ("", "requests/s", "p50 µs", "p99 µs", "CPU µs each", "core %", "others, cores"), rows)
+def _model_tables(comparison: Comparison) -> list[Table]:
+    """Return a table for each model: requests a second, p50 and p99 by server, form, rows and connections."""
+    models = dict.fromkeys(name.split("/")[1] for name in comparison.steps)
+    columns = ("", *(f"{count} conn.: req/s (p50/p99 µs)" for count in CONNECTIONS), "CPU µs at 32", "others, cores")
+    return [Table(f"{name}: requests on one core", columns, tuple(_model_rows(comparison, name))) for name in models]
+
+
+def _model_rows(comparison: Comparison, model: str) -> list[tuple[str, ...]]:
+    lines: dict[str, dict[str, Step]] = {}
+    for name, step in comparison.floors.items():
+        server, served, count = name.split("/")
+        if served == model:
+            lines.setdefault(f"nginx around {server}, fixed answer", {})[count] = step
+    for name, step in comparison.steps.items():
+        server, served, form, rows, count, *more = name.split("/")
+        if served == model:
+            line = f"{server}, {form}, {rows.removeprefix('b')} rows{', heads differ' * bool(more)}"
+            lines.setdefault(line, {})[count] = step
+    found: list[tuple[str, ...]] = []
+    for line, steps in lines.items():
+        cells = [steps.get(f"c{count}") for count in CONNECTIONS]
+        shown = ["" if step is None else f"{step.rate:,.0f} ({step.p50:,.0f}/{step.p99:,.0f})" for step in cells]
+        at_32 = steps.get("c32")
+        most = max(step.foreign for step in steps.values())
+        found.append((line, *shown, "" if at_32 is None else f"{at_32.cpu:.2f}", f"{most:.2f}"))
+    return found
+
+
+def _other_table(comparison: Comparison, found: Mapping[str, Found]) -> Table:
+    goals = {goal.key for goal in GOALS}
+    rows = [(key, f"{item.value:.4g}") for key, item in found.items() if key not in goals]
+    rows += [(server, problem) for server, problem in comparison.problems.items()]
+    return Table("Others", ("", ""), tuple(rows))

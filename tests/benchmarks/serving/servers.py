@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -13,8 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from modelwright_server.contract import READY_PATH, ServerSettings
-from tests.benchmarks.serving.cores import SERVER_CORE, BenchmarkError, Process, required
+from tests.benchmarks.serving.cores import ENVIRONMENT, SERVER_CORE, BenchmarkError, Process, pinned, required
+from tests.benchmarks.serving.environments import environment, program
 from tests.benchmarks.serving.models import NAME, VERSION
 from tests.cluster.settings import REPOSITORY
 
@@ -114,6 +119,53 @@ def modelwright(model: BenchmarkModel, **changes: object) -> Iterator[Running]:
             yield running
 
 
+@contextmanager
+def fastapi(model: BenchmarkModel) -> Iterator[Running]:
+    """Run FastAPI with onnxruntime, one worker, without an access log."""
+    port = free_port()
+    command = [str(environment("fastapi")), program("fastapi_server"), str(model.onnx), str(port)]
+    with started("fastapi", command, {}, lambda _: (port, 0) if answers(port, READY_PATH) else None) as running:
+        yield running
+
+
+@contextmanager
+def grpcio_echo(answer_bytes: int) -> Iterator[Running]:
+    """Run a grpcio aio server that answers a fixed message of that size."""
+    port = free_port()
+    command = [sys.executable, program("grpcio_echo"), str(port), str(answer_bytes)]
+    with started("grpcio-echo", command, {}, lambda _: (0, port) if listens(port) else None) as running:
+        yield running
+
+
+def in_process(model: BenchmarkModel) -> dict[str, float]:
+    """Return onnxruntime's seconds a call on the server's core, by number of rows."""
+    with tempfile.NamedTemporaryFile(suffix=".npy") as rows:
+        np.save(rows, model.rows)
+        rows.flush()
+        command = [*pinned([SERVER_CORE]), sys.executable, program("in_process"), str(model.onnx), rows.name]
+        return spoken(command)
+
+
+def ring_cost() -> dict[str, float]:
+    """Return the microseconds of a record in the ring, by number of rows."""
+    return spoken([*pinned([SERVER_CORE]), sys.executable, "-m", "tests.benchmarks.serving.ring_cost"])
+
+
+def spoken(command: Sequence[str]) -> dict[str, float]:
+    """Return the JSON that a program prints.
+
+    Raises:
+        BenchmarkError: it failed.
+    """
+    environment_ = {**os.environ, **ENVIRONMENT}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY, env=environment_)
+    if done.returncode:
+        message = f"{command[-2]} failed: {done.stderr.strip()[-300:]}"
+        raise BenchmarkError(message)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
 def _ports(process: Process) -> tuple[int, int] | None:
     for line in process.log.read_text(encoding="utf-8").splitlines():
         if line.startswith('{"') and line.endswith("}") and (said := json.loads(line))["event"] == "ready":
@@ -126,6 +178,15 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
+
+
+def listens(port: int) -> bool:
+    """Return whether somebody listens there."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=2).close()
+    except OSError:
+        return False
+    return True
 
 
 def answers(port: int, path: str) -> bool:
