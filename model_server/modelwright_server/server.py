@@ -6,119 +6,175 @@ answer tells its client to close the connection; clients come back by way of the
 """
 
 import asyncio
+import contextlib
 import gc
 import hashlib
-import json
 import logging
 import signal
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from modelwright_server import artifact, model, termination
 from modelwright_server.contract import ExitCode, Reason, ServerSettings
 from modelwright_server.dataplane import DataPlane
 from modelwright_server.grpc import service as grpc_service
 from modelwright_server.http.listener import Listener
-from modelwright_server.http.messages import Limits
-from modelwright_server.http.rest import MetricsApplication, RestApplication
+from modelwright_server.http.messages import KEPT_HEADERS, Limits
+from modelwright_server.http.rest import NOTED_HEADERS, RestApplication, RestExchange
+from modelwright_server.journal import Journal, open_journal
+from modelwright_server.logs import log
 from modelwright_server.prediction import Issuer
 from modelwright_server.ring import RingWriter
 from modelwright_server.schema import Schema
 from modelwright_server.telemetry import Telemetry
+from modelwright_server.worker import Worker
 
 LAST_ANSWERS_SECONDS = 20.0
 _GC_THRESHOLDS = (50_000, 20, 100)  # requests make no cycles
 _LOG = logging.getLogger("modelwright.server")
 
 
-class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, event, and what the call gave as ``extra={"fields": …}``."""
+async def serve(settings: ServerSettings, worker: Worker | None = None) -> ExitCode:
+    """Serve until SIGTERM or SIGINT; return the exit code.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.converter = time.gmtime
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the record's line."""
-        line: dict[str, Any] = {
-            "time": f"{self.formatTime(record, '%Y-%m-%dT%H:%M:%S')}.{int(record.msecs):03}Z",
-            "level": record.levelname.lower(),
-            "event": record.getMessage(),
-        }
-        line |= getattr(record, "fields", {})
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line)
-
-
-def configure_logging() -> None:
-    """Send log lines to stderr."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-
-
-async def serve(settings: ServerSettings) -> ExitCode:
-    """Serve until SIGTERM or SIGINT; return the exit code."""
+    A worker, one of several processes, listens only once it is warm, and leaves the metrics to its supervisor.
+    """
     start = time.perf_counter()
-    loop = asyncio.get_running_loop()
     stop, hurry = asyncio.Event(), asyncio.Event()
 
     def on_signal() -> None:
         (hurry if stop.is_set() else stop).set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
 
     counts = Telemetry(settings.model_name, settings.model_version, settings.deployment, settings.namespace)
     dataplane = DataPlane(
         settings.model_name, settings.model_version, settings.max_rows, counts, batch_rows=settings.batch_max_rows
     )
-    limits = Limits(body=settings.max_body_bytes, buffered=4 * settings.max_body_bytes)
-    clients = Listener(RestApplication(dataplane, counts, settings.max_body_bytes), limits, counts)
-    collectors = Listener(MetricsApplication(counts), Limits(body=0, connections=100))
-    calls = await grpc_service.start(dataplane, counts, settings)
-    ports = {
-        "restPort": await clients.start(settings.host, settings.rest_port),
-        "grpcPort": calls.port,
-        "metricsPort": await collectors.start(settings.host, settings.metrics_port),
-    }
-    _log("listening", model=settings.model_name, version=settings.model_version, **ports)
-    try:
-        loading = loop.run_in_executor(None, _load, settings)
-        loaded = await loading
-    except (model.ModelError, artifact.ArtifactError) as error:
-        _log("model rejected", problem=str(error))
-        message = termination.failure("serve", Reason.MODEL_REJECTED, str(error))
-        termination.write(settings.termination_log, message)
+    journal = open_journal(settings, counts)
+    ports = _Ports(settings, dataplane, counts, journal, shared=worker is not None)
+    if worker is None:
+        await ports.open()
+        log("listening", model=settings.model_name, version=settings.model_version, **ports.numbers)
+    else:
+        await worker.connect(counts.snapshot, on_signal)
+    loaded = await _loaded(settings)
+    if loaded is None:
         return ExitCode.PERMANENT
     digest = _digest(settings)
     issuer = Issuer(loaded.schema, version_key=digest.removeprefix("sha256:")[:10])
-    dataplane.attach(loaded, issuer, _ring(settings, loaded.schema, digest))
-    calls.readiness_changed()
+    dataplane.attach(loaded, issuer, _ring(settings, worker, loaded.schema, digest))
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
-    seconds = round(time.perf_counter() - start, 3)
-    _log("ready", seconds=seconds, callMicroseconds=round(loaded.cost.call * 1e6, 1), **ports)
+    if worker is not None:
+        await ports.open()
+    ports.readiness_changed()
+    facts = {"seconds": round(time.perf_counter() - start, 3), "callMicroseconds": round(loaded.cost.call * 1e6, 1)}
+    if worker is None:
+        log("ready", **facts, **ports.numbers)
+    else:
+        log("worker ready", **facts)
+        worker.ready(**facts, **ports.numbers)
 
     await stop.wait()
     dataplane.drain()
-    calls.readiness_changed()
-    clients.draining = True
-    _log("draining", seconds=settings.drain_seconds)
-    try:
+    ports.drain()
+    log("draining", seconds=settings.drain_seconds)
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(settings.drain_seconds):
             await hurry.wait()
-    except TimeoutError:
-        pass
-    complete, _ = await asyncio.gather(clients.stop(LAST_ANSWERS_SECONDS), calls.stop(LAST_ANSWERS_SECONDS))
+    complete = await ports.close()
     dataplane.close()
-    await collectors.stop(0)
-    _log("stopped", allAnswered=complete)
+    if journal is not None:
+        await journal.close()
+    log("stopped", allAnswered=complete)
     return ExitCode.DONE
+
+
+class _Ports:
+    """All that this process listens on.
+
+    Attributes:
+        numbers: the ports, by what the log calls them.
+    """
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        dataplane: DataPlane,
+        counts: Telemetry,
+        journal: Journal | None,
+        *,
+        shared: bool,
+    ) -> None:
+        """Prepare; ``shared`` ports are several processes', whose metrics somebody else shows."""
+        self.numbers: dict[str, int] = {}
+        self._settings = settings
+        self._dataplane = dataplane
+        self._counts = counts
+        self._shared = shared
+        self._clients = Listener(
+            RestApplication(dataplane, counts, settings.max_body_bytes, journal),
+            Limits(body=settings.max_body_bytes, buffered=4 * settings.max_body_bytes),
+            counts,
+            exchange=RestExchange,
+            kept_headers=KEPT_HEADERS if journal is None else NOTED_HEADERS,
+        )
+        self._collectors = None if shared else _collectors(counts)
+        self._calls: grpc_service.GrpcServer | None = None
+
+    async def open(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: an address cannot be listened on.
+        """
+        settings = self._settings
+        rest = await self._clients.start(settings.host, settings.rest_port, reuse_port=self._shared)
+        self._calls = await grpc_service.start(self._dataplane, self._counts, settings)
+        self.numbers |= {"restPort": rest, "grpcPort": self._calls.port}
+        if self._collectors is not None:
+            self.numbers["metricsPort"] = await self._collectors.start(settings.host, settings.metrics_port)
+
+    def readiness_changed(self) -> None:
+        """Tell whom it matters to that the data plane became ready, or is no more."""
+        if self._calls is not None:
+            self._calls.readiness_changed()
+
+    def drain(self) -> None:
+        """Let each further answer be the last of its connection."""
+        self._clients.draining = True
+        self.readiness_changed()
+
+    async def close(self) -> bool:
+        """Stop listening, the metrics last; return whether all clients got their answers."""
+        ends = [self._clients.stop(LAST_ANSWERS_SECONDS)]
+        if self._calls is not None:
+            ends.append(self._calls.stop(LAST_ANSWERS_SECONDS))
+        complete = all(await asyncio.gather(*ends))
+        if self._collectors is not None:
+            await self._collectors.stop(0)
+        return complete
+
+
+def _collectors(counts: Telemetry) -> Listener:
+    """Return the listener that shows the counts."""
+    from modelwright_server.metrics_page import LIMITS, MetricsPage  # noqa: PLC0415 - a worker does without
+
+    return Listener(MetricsPage(counts.info, counts.snapshot), LIMITS)
+
+
+async def _loaded(settings: ServerSettings) -> model.Model | None:
+    """Return the model; None after saying why it cannot be had."""
+    try:
+        return await asyncio.get_running_loop().run_in_executor(None, _load, settings)
+    except (model.ModelError, artifact.ArtifactError) as error:
+        log("model rejected", problem=str(error))
+        message = termination.failure("serve", Reason.MODEL_REJECTED, str(error))
+        termination.write(settings.termination_log, message)
+        return None
 
 
 def _load(settings: ServerSettings) -> model.Model:
@@ -134,14 +190,14 @@ def _digest(settings: ServerSettings) -> str:
     return "sha256:" + hashlib.sha256(identity).hexdigest()
 
 
-def _ring(settings: ServerSettings, schema: Schema, digest: str) -> RingWriter | None:
+def _ring(settings: ServerSettings, worker: Worker | None, schema: Schema, digest: str) -> RingWriter | None:
     """Return the ring for monitoring if one is wanted; serving goes on without."""
     if not settings.ring_dir:
         return None
     try:
         return RingWriter.create(
             Path(settings.ring_dir),
-            "ring-0",
+            f"ring-{worker.index if worker is not None else 0}",
             schema,
             model=settings.model_name,
             version=settings.model_version,
@@ -150,7 +206,3 @@ def _ring(settings: ServerSettings, schema: Schema, digest: str) -> RingWriter |
     except OSError as error:
         _LOG.warning("no ring for monitoring", extra={"fields": {"folder": settings.ring_dir, "problem": str(error)}})
         return None
-
-
-def _log(event: str, **fields: object) -> None:
-    _LOG.info(event, extra={"fields": fields})
