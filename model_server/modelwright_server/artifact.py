@@ -21,9 +21,10 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -38,6 +39,7 @@ REQUIRED = (MODEL, SCHEMA)
 MAX_BYTES = 2 << 30
 MAX_FILES = 64
 MAX_MANIFEST_BYTES = 64 << 10
+MAX_SCHEMA_BYTES = 4 << 20  # JSON takes some thirty times as much once it is read
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _HEX = re.compile(r"[0-9a-f]{64}")
@@ -121,9 +123,7 @@ def build(directory: Path) -> Manifest:
         ArtifactInvalidError: it holds anything but plain files, too many, or lacks a required one.
     """
     with _folder(directory) as folder:
-        names = sorted(_names(folder) - {MANIFEST, REPORT})
-        if len(names) > MAX_FILES:
-            raise ArtifactInvalidError(directory, f"holds {len(names)} files, the limit is {MAX_FILES}")
+        names = sorted(_names(folder, directory) - {MANIFEST, REPORT})
         files: list[Entry] = []
         for name in names:
             _check_name(name)
@@ -185,12 +185,20 @@ def verify(directory: Path, digest: str, *, max_bytes: int = MAX_BYTES) -> Manif
     return manifest
 
 
-def copy_verified(source: Path, target: Path, digest: str, *, max_bytes: int = MAX_BYTES) -> Manifest:
+def copy_verified(
+    source: Path,
+    target: Path,
+    digest: str,
+    *,
+    max_bytes: int = MAX_BYTES,
+    accept: Callable[[Path], None] = lambda _: None,
+) -> Manifest:
     """Copy the artifact with this digest from ``source`` into ``target``, checking what is copied.
 
     Bytes are hashed on their way, so what lies in ``target`` is what was checked.  Files get their
-    names only after all of them are right, ``manifest.json`` last: a folder with a manifest is
-    complete.  ``report.json`` is not copied.
+    names only after all of them are right and ``accept``, given the folder they are in until then, has
+    raised nothing; ``manifest.json`` comes last: a folder with a manifest is complete.
+    ``report.json`` is not copied.
 
     Raises:
         ArtifactError: as `verify`; nothing is added to ``target`` then.
@@ -205,6 +213,7 @@ def copy_verified(source: Path, target: Path, digest: str, *, max_bytes: int = M
         try:
             for item in manifest.files:
                 _copy_entry(folder, item, partial / item.path)
+            accept(partial)
             (partial / MANIFEST).write_bytes(manifest.to_bytes())
             for name in (*(item.path for item in manifest.files), MANIFEST):
                 (partial / name).replace(target / name)
@@ -232,6 +241,9 @@ def _check_required(manifest: Manifest) -> None:
     missing = set(REQUIRED) - {item.path for item in manifest.files}
     if missing:
         raise ArtifactInvalidError(_ARTIFACT, f"lacks {', '.join(sorted(missing))}")
+    for item in manifest.files:
+        if item.path == SCHEMA and item.size > MAX_SCHEMA_BYTES:
+            raise ArtifactInvalidError(SCHEMA, f"has {item.size} bytes, the limit is {MAX_SCHEMA_BYTES}")
 
 
 @contextmanager
@@ -249,10 +261,13 @@ def _folder(directory: Path) -> Generator[int]:
         os.close(folder)
 
 
-def _names(folder: int) -> set[str]:
-    """Return all names in an open folder."""
+def _names(folder: int, directory: Path) -> set[str]:
+    """Return all names in an open folder, which may not be many."""
     with os.scandir(folder) as entries:
-        return {entry.name for entry in entries}
+        names = {entry.name for entry in islice(entries, MAX_FILES + 3)}
+    if len(names - {MANIFEST, REPORT}) > MAX_FILES:
+        raise ArtifactInvalidError(directory, f"holds more than {MAX_FILES} files")
+    return names
 
 
 @contextmanager
@@ -282,7 +297,7 @@ def _read_manifest(folder: int, directory: Path, digest: str, max_bytes: int) ->
     """Return the manifest of an open folder after checking all that needs no reading of files."""
     if not is_digest(digest):
         raise ArtifactInvalidError(repr(digest), "is not a digest: sha256: and 64 lower-case hex digits")
-    names = _names(folder)
+    names = _names(folder, directory)
     if MANIFEST not in names:
         raise ArtifactNotFoundError(directory, f"holds no {MANIFEST}")
     with _plain_file(folder, MANIFEST) as source:

@@ -1,10 +1,11 @@
 """Bring a verified artifact into the pod: ``python -m modelwright_server.fetch [--verify]``.
 
 The serving pod's init container copies the artifact to the model folder, checking every byte, and
-imports nothing slow.  With ``--verify`` (the Job that verifies a ModelVersion) the copy is also
-loaded and run once, in a child process with limits: a hostile model takes down the child only.
+looks through schema and graph; it imports nothing slow and never runs the model.  With ``--verify``
+(the Job that verifies a ModelVersion) the copy is also loaded and run, in a child process with
+limits on memory and time: a hostile model takes down the child only, never who reports it.
 
-Ends with a termination message and an exit code of `contract.ExitCode`.
+Ends with a termination message and an exit code of `contract.ExitCode`; when it has failed, the model folder is empty.
 """
 
 import argparse
@@ -16,24 +17,20 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from modelwright_server import artifact, schema, stores, termination
-from modelwright_server.contract import ExitCode, FetchSettings, Reason, SettingsError
+from modelwright_server import artifact, graph, schema, stores, termination
+from modelwright_server.contract import VERIFY_FLAG, Cause, ExitCode, FetchSettings, Reason, SettingsError
+from modelwright_server.rejection import ModelRejectedError
 
-VERIFY_SECONDS = 120.0
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _DEFAULT_MEMORY = 2 << 30
 # Linear algebra that is not used would take memory for each of the node's cores.
 _CHILD_ENV = {"ORT_DISABLE_TELEMETRY": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
-class ModelRejectedError(Exception):
-    """The model does not load, does not run, or is not what its schema says."""
-
-
 def main(arguments: Sequence[str] | None = None, env: Mapping[str, str] = os.environ) -> int:
     """Fetch, and verify if asked; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m modelwright_server.fetch", description=__doc__)
-    parser.add_argument("--verify", action="store_true", help="also load and run the model, in a limited process")
+    parser.add_argument(VERIFY_FLAG, action="store_true", help="also load and run the model, in a limited process")
     verify = parser.parse_args(arguments).verify
     stage = "verify" if verify else "fetch"
     try:
@@ -42,79 +39,97 @@ def main(arguments: Sequence[str] | None = None, env: Mapping[str, str] = os.env
         sys.stderr.write(f"{stage}: {error}\n")
         return ExitCode.PERMANENT
     try:
-        message = _fetch(settings, stage)
-        if verify:
-            message |= _verify(settings)
+        message = _fetch(settings, stage, verify=verify)
     except (artifact.ArtifactError, stores.StoreAddressError, ModelRejectedError) as error:
-        return _failed(settings, stage, _reason(error), str(error), ExitCode.PERMANENT)
+        return _failed(settings, stage, error, ExitCode.PERMANENT)
     except (stores.StoreUnavailableError, OSError) as error:
-        return _failed(settings, stage, Reason.STORAGE_UNAVAILABLE, str(error), ExitCode.RETRY)
+        return _failed(settings, stage, error, ExitCode.RETRY)
     termination.write(settings.termination_log, message, optional="schema")
     return ExitCode.DONE
 
 
-def _reason(error: Exception) -> Reason:
+def _failed(settings: FetchSettings, stage: str, error: Exception, code: ExitCode) -> int:
+    cause = None
     match error:
         case artifact.ArtifactError():
-            return error.reason
+            reason = error.reason
         case ModelRejectedError():
-            return Reason.MODEL_REJECTED
+            reason, cause = error.reason, error.cause
+        case stores.StoreAddressError():
+            reason = Reason.ARTIFACT_INVALID
         case _:
-            return Reason.ARTIFACT_INVALID
-
-
-def _failed(settings: FetchSettings, stage: str, reason: Reason, problem: str, code: ExitCode) -> int:
-    text = f"{settings.artifact_uri}: {problem}"
-    sys.stderr.write(f"{stage}: {reason}: {text}\n")
-    termination.write(settings.termination_log, termination.failure(stage, reason, text))
+            reason = Reason.STORAGE_UNAVAILABLE
+    text = f"{settings.artifact_uri}: {error}"
+    sys.stderr.write(f"{stage}: {'/'.join(filter(None, (reason, cause)))}: {text}\n")
+    termination.write(settings.termination_log, termination.failure(stage, reason, text, cause))
     return code
 
 
-def _fetch(settings: FetchSettings, stage: str) -> dict[str, object]:
-    """Copy the artifact to the model folder; return what to report."""
-    source = stores.resolve(stores.parse(settings.artifact_uri), Path(settings.stores_dir))
+def _fetch(settings: FetchSettings, stage: str, *, verify: bool) -> dict[str, object]:
+    """Copy the artifact to the model folder if it and its model are right; return what to report."""
+    found: dict[str, object] = {}
+
+    def accept(folder: Path) -> None:
+        signature = schema.parse((folder / artifact.SCHEMA).read_bytes())
+        graph.check(folder / artifact.MODEL)
+        if verify:
+            _try_out(folder, settings)
+            found.update(task=signature.task.value, schema=signature.to_document())
+
     manifest = artifact.copy_verified(
-        source,
+        stores.resolve(stores.parse(settings.artifact_uri), Path(settings.stores_dir)),
         Path(settings.model_dir),
         settings.artifact_digest,
         max_bytes=settings.max_artifact_bytes,
+        accept=accept,
     )
-    return {"stage": stage, "digest": manifest.digest, "sizeBytes": manifest.size}
+    return {"stage": stage, "digest": manifest.digest, "sizeBytes": manifest.size, **found}
 
 
-def _verify(settings: FetchSettings) -> dict[str, object]:
-    """Check the schema here and the model in a limited child; return what to report."""
-    signature = schema.parse((Path(settings.model_dir) / artifact.SCHEMA).read_bytes())
-    memory = settings.verify_memory_bytes or _memory_limit()
-    command = [sys.executable, "-m", "modelwright_server.inspection", settings.model_dir, str(memory)]
+def _try_out(folder: Path, settings: FetchSettings) -> None:
+    """Load and run the model in a limited child.
+
+    Raises:
+        ModelRejectedError: says how that ended.
+    """
+    memory, seconds = settings.verify_memory_bytes or _memory_limit(), settings.verify_seconds
+    command = [sys.executable, "-m", "modelwright_server.inspection", str(folder), str(memory), str(seconds)]
     try:
         child = subprocess.run(  # noqa: S603 - our own module
             command,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            timeout=VERIFY_SECONDS,
+            timeout=seconds,
             check=False,
             env=dict(os.environ) | _CHILD_ENV,
         )
     except subprocess.TimeoutExpired as error:
-        problem = f"the model took more than {VERIFY_SECONDS:.0f} s to load and answer one row"
-        raise ModelRejectedError(problem) from error
+        raise ModelRejectedError(Cause.TIMED_OUT, problem=_too_long(seconds)) from error
     if child.returncode != ExitCode.DONE:
-        raise ModelRejectedError(_child_problem(child.returncode, child.stdout, memory))
-    return {"task": signature.task.value, "schema": signature.to_document()}
+        raise _finding(child.returncode, child.stdout, seconds, memory)
 
 
-def _child_problem(code: int, output: bytes, memory: int) -> str:
-    """Say what ended the child: its own finding, or what the system says of its end."""
-    limit = f"with {memory >> 20} MiB of memory"
+def _too_long(seconds: int) -> str:
+    return f"the model took more than {seconds} s to load and answer some rows"
+
+
+def _finding(code: int, output: bytes, seconds: int, memory: int) -> ModelRejectedError:
+    """Return what ended the child: its own finding, or what the system says of its end."""
     if code == ExitCode.PERMANENT:
         try:
-            return str(json.loads(output)["problem"])
+            said = json.loads(output)
+            return ModelRejectedError(Cause(said["cause"]), problem=str(said["problem"]))
         except (ValueError, KeyError, TypeError):
-            return f"the model's check ended with code {code} and no finding, {limit}"
+            pass  # then it ended without one
+    if code == -signal.SIGXCPU:
+        return ModelRejectedError(Cause.TIMED_OUT, problem=_too_long(seconds))
+    how = f"with code {code}"
     if code < 0:
-        name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
-        return f"loading or running the model ended its process by {name}, {limit}"
-    return f"loading or running the model ended its process with code {code}, {limit}"
+        how = f"by {signal.Signals(-code).name if -code in set(signal.Signals) else -code}"
+    # The kernel kills what takes a container's last memory, and nothing else here does that.
+    cause = Cause.OUT_OF_MEMORY if code == -signal.SIGKILL else Cause.CRASHED
+    problem = f"loading or running the model ended its process {how}; it had {memory >> 20} MiB of memory"
+    return ModelRejectedError(cause, problem=problem)
 
 
 def _memory_limit() -> int:

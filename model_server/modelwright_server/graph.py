@@ -1,137 +1,192 @@
 """Check an ONNX file without running it: only standard operators, nothing outside the file.
 
-The serving image has no ``onnx`` package.  The few fields needed here are declared below for
-protobuf's own parser, by the field numbers of ``onnx.proto``; all other fields are skipped as unknown.
-Anything that would make the runtime open another file (external data) or run code that the file
-does not name openly (model-local functions, other operator domains) is refused.
+Every serving pod's init container does this, so it takes next to no memory and little time.  The few
+fields that matter are found by walking protobuf's wire format
+(https://protobuf.dev/programming-guides/encoding/): lengths lead from field to field, and what is of
+no interest, numbers above all, is skipped unread.  Standard library only.
+
+Refused is what would make the runtime open another file (external data), or run code that the file
+does not name openly (model-local functions, other operator domains).  So that no other reader can
+find what is not seen here, encodings that readers may take differently are refused as well: groups,
+padded tags, lengths that leave the message around them.
 """
 
+import re
 from collections.abc import Iterator
-from typing import Any
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
+from modelwright_server.contract import Cause
+from modelwright_server.rejection import ModelRejectedError
 
 DOMAINS = frozenset({b"", b"ai.onnx", b"ai.onnx.ml"})
-_EXTERNAL = 1
-_PACKAGE = "modelwright.onnx"
-_Field = descriptor_pb2.FieldDescriptorProto
+MAX_DEPTH = 30  # of graphs in graphs: protobuf's own readers end at 100 messages, three for each graph
+MAX_FIELDS = 2_000_000  # that are not skipped in runs; bounds the time this takes
 
-# message: {field: (number, type)}; a type is a message's name, or a scalar's; all but scalars of
-# TensorProto may repeat, which also reads fields that occur once.
-_SHAPES: dict[str, dict[str, tuple[int, str | int]]] = {
-    "Model": {
-        "graph": (7, "Graph"),
-        "opset_import": (8, "OperatorSet"),
-        "training_info": (20, "Anything"),
-        "functions": (25, "Anything"),
-    },
-    "OperatorSet": {"domain": (1, _Field.TYPE_BYTES)},
-    "Anything": {},
-    "Graph": {
-        "node": (1, "Node"),
-        "initializer": (5, "Tensor"),
-        "sparse_initializer": (15, "SparseTensor"),
-    },
-    "Node": {
-        "op_type": (4, _Field.TYPE_BYTES),
-        "attribute": (5, "Attribute"),
-        "domain": (7, _Field.TYPE_BYTES),
-    },
-    "Attribute": {
-        "t": (5, "Tensor"),
-        "g": (6, "Graph"),
-        "tensors": (10, "Tensor"),
-        "graphs": (11, "Graph"),
-        "sparse_tensor": (22, "SparseTensor"),
-        "sparse_tensors": (23, "SparseTensor"),
-    },
-    "SparseTensor": {"values": (1, "Tensor"), "indices": (2, "Tensor")},
-    "Tensor": {
-        "external_data": (13, "Anything"),
-        "data_location": (14, _Field.TYPE_INT32),
-    },
-}
+_VARINT, _LENGTH = 0, 2
+_FIXED = {1: 8, 5: 4}
+_MORE = 128  # a varint's byte from here on is followed by another
+_MAX_SIZE = (1 << 31) - 1  # of a message, and so of a file
+
+# Many numbers or short texts in a row, as tree models have them: attributes' floats, ints and strings.
+_RUN = re.compile(
+    rb"(?:\x3d.{4})++|(?:\x40[\x80-\xff]{0,9}+[\x00-\x7f])++|(?:\x4a(?:%s))++"
+    % b"|".join(b"\\x%02x.{%d}" % (size, size) for size in range(24)),
+    re.DOTALL,
+)
+_RUN_TAGS = b"\x3d\x40\x4a"
 
 
-class GraphError(Exception):
-    """The file is no ONNX model, or one that is not accepted; the text says why."""
-
-    def __init__(self, *, problem: str) -> None:
-        super().__init__(problem)
+def _tags(**numbers: int) -> dict[int, str]:
+    """Return field names by tag, for fields with a length, from names and numbers of ``onnx.proto``."""
+    return {number << 3 | _LENGTH: name for name, number in numbers.items()}
 
 
-def check(data: bytes) -> None:
-    """Check the bytes of an ONNX file.
+MODEL = _tags(graph=7, opset_import=8, training_info=20, functions=25)
+OPERATOR_SET = _tags(domain=1)
+GRAPH = _tags(node=1, initializer=5, sparse_initializer=15)
+NODE = _tags(op_type=4, attribute=5, domain=7)
+ATTRIBUTE = _tags(t=5, g=6, tensors=10, graphs=11, sparse_tensor=22, sparse_tensors=23)
+SPARSE_TENSOR = _tags(values=1, indices=2)
+TENSOR = _tags(external_data=13) | {14 << 3 | _VARINT: "data_location"}
+
+
+def check(path: Path) -> None:
+    """Check an ONNX file.
 
     Raises:
-        GraphError: names the operator, domain or tensor kind that is refused.
+        ModelRejectedError: names the operator, domain or tensor kind that is refused.
+        OSError: the file cannot be read.
     """
-    model: Any = _model_class()()
-    try:
-        model.ParseFromString(data)
-    except (message.DecodeError, ValueError) as error:
-        raise GraphError(problem="model.onnx is not an ONNX model, or nested too deeply") from error
-    if len(model.graph) != 1 or not model.graph[0].node:
-        raise GraphError(problem="model.onnx is not an ONNX model: it has no graph")
-    for imported in model.opset_import:
-        _check_domain(imported.domain, "the model imports")
-    if model.functions or model.training_info:
-        raise GraphError(problem="model.onnx defines functions or training steps of its own: convert it without")
-    for graph in _graphs(model.graph[0]):
-        _check_graph(graph)
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        if size > _MAX_SIZE:
+            raise _not_onnx(problem=f"has {size} bytes, more than any ONNX file")
+        if size == 0:
+            raise _not_onnx(problem="is empty")
+        with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+            check_bytes(data)
+
+
+def check_bytes(data: bytes | mmap) -> None:
+    """Check the bytes of an ONNX file, as `check`."""
+    _Walk(data).model()
+
+
+def _not_onnx(*, problem: str) -> ModelRejectedError:
+    return ModelRejectedError(Cause.NOT_ONNX, problem=f"model.onnx {problem}: export the model as ONNX again")
 
 
 def _shown(name: bytes) -> str:
     return repr(name[:80].decode("utf-8", "replace"))
 
 
-def _check_domain(domains: Any, subject: str) -> None:  # noqa: ANN401 - repeated field
-    for domain in domains:
-        if domain not in DOMAINS:
-            raise GraphError(
-                problem=f"{subject} the operator domain {_shown(domain)}: only ONNX's own ('', 'ai.onnx.ml') are run"
-            )
+class _Walk:
+    """One walk through a file."""
 
+    def __init__(self, data: bytes | mmap) -> None:
+        self._data = data
+        self._left = MAX_FIELDS
 
-def _graphs(graph: Any) -> Iterator[Any]:  # noqa: ANN401 - a protobuf message made at run time
-    """Yield a graph and all graphs in its attributes."""
-    waiting = [graph]
-    while waiting:
-        current = waiting.pop()
-        yield current
-        for node in current.node:
-            for attribute in node.attribute:
-                waiting += attribute.g
-                waiting += attribute.graphs
-
-
-def _check_graph(graph: Any) -> None:  # noqa: ANN401
-    _check_tensors(graph.initializer, graph.sparse_initializer)
-    for node in graph.node:
-        _check_domain(node.domain, f"operator {_shown(b''.join(node.op_type))} is of")
-        for attribute in node.attribute:
-            _check_tensors([*attribute.t, *attribute.tensors], [*attribute.sparse_tensor, *attribute.sparse_tensors])
-
-
-def _check_tensors(tensors: Any, sparse: Any) -> None:  # noqa: ANN401
-    parts = [part for tensor in sparse for part in (*tensor.values, *tensor.indices)]
-    for tensor in (*tensors, *parts):
-        if tensor.external_data or _EXTERNAL in tensor.data_location:
-            raise GraphError(problem="model.onnx keeps tensors in other files (external data): save it as one file")
-
-
-def _model_class() -> type[message.Message]:
-    """Return a message class that knows the fields of `_SHAPES` only."""
-    file = descriptor_pb2.FileDescriptorProto(name="modelwright_onnx.proto", package=_PACKAGE, syntax="proto2")
-    for name, shape in _SHAPES.items():
-        kind = file.message_type.add(name=name)
-        for field, (number, of) in shape.items():
-            added = kind.field.add(name=field, number=number, label=_Field.LABEL_REPEATED)
-            if isinstance(of, str):
-                added.type, added.type_name = _Field.TYPE_MESSAGE, f".{_PACKAGE}.{of}"
+    def model(self) -> None:
+        graphs: list[tuple[int, int]] = []
+        for name, start, end in self._fields(MODEL, 0, len(self._data)):
+            if name == "graph":
+                graphs.append((start, end))
+            elif name == "opset_import":
+                for _, at, to in self._fields(OPERATOR_SET, start, end):
+                    _check_domain(self._data[at:to], "the model imports")
             else:
-                added.type = of  # pyright: ignore[reportAttributeAccessIssue] - an enum value
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    made: type[message.Message] = message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.Model"))
-    return made
+                problem = "model.onnx has functions or training steps of its own: inline or remove them before saving"
+                raise ModelRejectedError(Cause.LOCAL_FUNCTIONS, problem=problem)
+        if len(graphs) != 1:
+            raise _not_onnx(problem=f"is not an ONNX model: it has {len(graphs)} graphs")
+        if not self._graph(*graphs[0], depth=1):
+            raise _not_onnx(problem="is not an ONNX model: its graph has no node")
+
+    def _graph(self, start: int, end: int, depth: int) -> int:
+        """Check a graph and return the number of its nodes."""
+        if depth > MAX_DEPTH:
+            raise _not_onnx(problem=f"has graphs in graphs, more than {MAX_DEPTH} deep")
+        nodes = 0
+        for name, at, to in self._fields(GRAPH, start, end):
+            if name == "node":
+                nodes += 1
+                self._node(at, to, depth)
+            else:
+                self._tensor(name, at, to)
+        return nodes
+
+    def _node(self, start: int, end: int, depth: int) -> None:
+        operator, domains = b"", list[bytes]()
+        for name, at, to in self._fields(NODE, start, end):
+            if name == "op_type":
+                operator = self._data[at:to]
+            elif name == "domain":
+                domains.append(self._data[at:to])
+            else:
+                self._attribute(at, to, depth)
+        for domain in domains:
+            _check_domain(domain, f"operator {_shown(operator)} is of")
+
+    def _attribute(self, start: int, end: int, depth: int) -> None:
+        for name, at, to in self._fields(ATTRIBUTE, start, end):
+            if name in {"g", "graphs"}:
+                self._graph(at, to, depth + 1)
+            else:
+                self._tensor(name, at, to)
+
+    def _tensor(self, kind: str, start: int, end: int) -> None:
+        if kind.startswith("sparse"):
+            for _, at, to in self._fields(SPARSE_TENSOR, start, end):
+                self._tensor("dense", at, to)
+            return
+        for name, at, to in self._fields(TENSOR, start, end):
+            if name == "external_data" or any(byte & 127 for byte in self._data[at:to]):
+                problem = "model.onnx keeps tensors in other files (external data): save it as one file"
+                raise ModelRejectedError(Cause.EXTERNAL_DATA, problem=problem)
+
+    def _fields(self, wanted: dict[int, str], at: int, end: int) -> Iterator[tuple[str, int, int]]:
+        """Yield name, start and end of the wanted fields' contents in the message from ``at`` to ``end``."""
+        data = self._data
+        while at < end:
+            tag = data[at]
+            if tag in _RUN_TAGS and (run := _RUN.match(data, at, end)):
+                at = run.end()
+                continue
+            self._left -= 1
+            if self._left < 0:
+                problem = f"model.onnx has more than {MAX_FIELDS} parts, which takes too long to read: make it smaller"
+                raise ModelRejectedError(Cause.TIMED_OUT, problem=problem)
+            tag, at = (tag, at + 1) if tag < _MORE else self._number(at, padded=False)
+            if (kind := tag & 7) == _LENGTH:
+                size, start = self._number(at)
+                at = start + size
+            elif kind == _VARINT:
+                start, (_, at) = at, self._number(at, longest=10)
+            elif kind in _FIXED:
+                start, at = at, at + _FIXED[kind]
+            else:
+                raise _not_onnx(problem="is not an ONNX model, or damaged")
+            if at > end or tag < 1 << 3:
+                raise _not_onnx(problem="is not an ONNX model, or cut off")
+            if name := wanted.get(tag):
+                yield name, start, at
+
+    def _number(self, at: int, *, longest: int = 5, padded: bool = True) -> tuple[int, int]:
+        """Return a varint, and where it ends."""
+        value = shift = 0
+        for byte in self._data[at : at + longest]:
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < _MORE:
+                if byte or padded or shift == 7:  # noqa: PLR2004 - bits in a byte
+                    return value, at + shift // 7
+                break
+        raise _not_onnx(problem="is not an ONNX model, or damaged")
+
+
+def _check_domain(domain: bytes, subject: str) -> None:
+    if domain not in DOMAINS:
+        problem = f"{subject} the operator domain {_shown(domain)}: only ONNX's own ('', 'ai.onnx.ml') are run"
+        raise ModelRejectedError(Cause.UNSUPPORTED_OPERATOR, problem=problem)

@@ -16,6 +16,8 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from modelwright_server import artifact, schema
+from modelwright_server.contract import Cause
+from modelwright_server.rejection import ModelRejectedError, cause_of
 from modelwright_server.schema import Datatype, Schema, TensorSpec
 from modelwright_server.tensors import DTYPES, Array
 
@@ -44,17 +46,15 @@ _DATATYPES = {
 _WARM_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _WARM_SECONDS = 0.1
 _WARM_RUNS = 3
-
-
-class ModelError(Exception):
-    """The model does not load, does not run, or is not what its schema says; the text says which."""
-
-    def __init__(self, *, problem: str) -> None:
-        super().__init__(problem)
+_MAX_TEXT = 300
 
 
 class InferenceError(Exception):
     """The model failed on a request that its schema allows."""
+
+
+class OutputShapeError(InferenceError):
+    """The model answered in another shape than its schema states."""
 
 
 class _Argument(Protocol):
@@ -116,7 +116,8 @@ class Model:
         """Return all outputs, in the schema's order, for inputs with ``rows`` rows each.
 
         Raises:
-            InferenceError: the runtime failed, or an output has not the shape that the schema states.
+            InferenceError: the runtime failed.
+            OutputShapeError: an output has not the shape that the schema states.
         """
         try:
             arrays = self._run(self._outputs, feeds)
@@ -126,7 +127,7 @@ class Model:
             if getattr(array, "shape", None) != (rows, *shape):
                 found = getattr(array, "shape", "none")
                 problem = f"output {name!r} has shape {found} for {rows} rows, not {(rows, *shape)}"
-                raise InferenceError(problem)
+                raise OutputShapeError(problem)
         return arrays
 
 
@@ -134,13 +135,13 @@ def load(folder: Path, *, threads: int) -> Model:
     """Load ``model.onnx`` and ``schema.json`` from ``folder``, check one against the other, warm up.
 
     Raises:
-        ModelError: the model does not load, does not fit its schema, or cannot answer.
+        ModelRejectedError: the model does not load, does not fit its schema, or cannot answer.
         artifact.ArtifactInvalidError: ``schema.json`` is wrong.
     """
     try:
         signature = schema.parse((folder / artifact.SCHEMA).read_bytes())
     except OSError as error:
-        raise ModelError(problem=f"{artifact.SCHEMA}: {error}") from error
+        raise ModelRejectedError(Cause.LOAD_FAILED, problem=f"{artifact.SCHEMA}: {error}") from error
     options: Any = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -151,14 +152,20 @@ def load(folder: Path, *, threads: int) -> Model:
             str(folder / artifact.MODEL), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # the runtime's own errors have no common base
-        raise ModelError(problem=f"onnxruntime cannot load the model: {_first_line(error)}") from error
+        problem = f"onnxruntime cannot load the model: {_first_line(error)}"
+        raise ModelRejectedError(cause_of(error, Cause.LOAD_FAILED), problem=problem) from error
     _check(signature.inputs, session.get_inputs(), "input")
     _check(signature.outputs, session.get_outputs(), "output")
     return Model(signature, cast("_Session", session))
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return text if len(text) <= _MAX_TEXT else "…" + text[-_MAX_TEXT:]  # it begins with places in the runtime's source
+
+
+def _mismatch(*, problem: str) -> ModelRejectedError:
+    return ModelRejectedError(Cause.SCHEMA_MISMATCH, problem=problem)
 
 
 def _check(specs: Sequence[TensorSpec], arguments: Sequence[_Argument], kind: str) -> None:
@@ -166,14 +173,14 @@ def _check(specs: Sequence[TensorSpec], arguments: Sequence[_Argument], kind: st
     found = {argument.name: argument for argument in arguments}
     stated = {spec.name for spec in specs}
     if missing := stated - set(found):
-        raise ModelError(problem=f"schema.json names the {kind} {min(missing)!r}, the model has {sorted(found)}")
+        raise _mismatch(problem=f"schema.json names the {kind} {min(missing)!r}, the model has {sorted(found)}")
     if kind == "input" and (unstated := set(found) - stated):
-        raise ModelError(problem=f"the model needs the input {min(unstated)!r}, schema.json does not name it")
+        raise _mismatch(problem=f"the model needs the input {min(unstated)!r}, schema.json does not name it")
     for spec in specs:
         argument = found[spec.name]
         model, stated_as = f"{argument.type} {list(argument.shape)}", f"{spec.datatype} {list(spec.shape)}"
         if _DATATYPES.get(argument.type) is not spec.datatype or not _fits(spec.shape, argument.shape):
-            raise ModelError(problem=f"{kind} {spec.name!r} is {model} in the model but {stated_as} in schema.json")
+            raise _mismatch(problem=f"{kind} {spec.name!r} is {model} in the model but {stated_as} in schema.json")
 
 
 def _fits(shape: tuple[int, ...], found: Sequence[int | str | None]) -> bool:
@@ -197,7 +204,7 @@ def _warm_up(model: Model) -> Cost:
     """Let the model answer one row, two, and more as long as that is quick; return what it took.
 
     Raises:
-        ModelError: it failed, or its answers do not have the shape the schema states.
+        ModelRejectedError: it failed, or its answers do not have the shape the schema states.
     """
     start = time.perf_counter()
     measured: list[tuple[int, float]] = []
@@ -216,8 +223,11 @@ def _timed(model: Model, rows: int) -> float:
         start = time.perf_counter()
         try:
             model.run(feeds, rows)
+        except OutputShapeError as error:
+            raise _mismatch(problem=str(error)) from error
         except InferenceError as error:
-            raise ModelError(problem=f"the model cannot answer {rows} rows of zeros: {error}") from error
+            problem = f"the model cannot answer {rows} rows of zeros: {error}"
+            raise ModelRejectedError(cause_of(error, Cause.RUN_FAILED), problem=problem) from error
         seconds.append(time.perf_counter() - start)
         if seconds[-1] > _WARM_SECONDS:
             break

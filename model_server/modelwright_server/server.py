@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from modelwright_server import artifact, model, termination
-from modelwright_server.contract import ExitCode, Reason, ServerSettings
+from modelwright_server.contract import ExitCode, ServerSettings
 from modelwright_server.dataplane import DataPlane
 from modelwright_server.grpc import service as grpc_service
 from modelwright_server.http.listener import Listener
@@ -24,6 +24,7 @@ from modelwright_server.http.rest import NOTED_HEADERS, RestApplication, RestExc
 from modelwright_server.journal import Journal, open_journal
 from modelwright_server.logs import log
 from modelwright_server.prediction import Issuer
+from modelwright_server.rejection import ModelRejectedError
 from modelwright_server.ring import RingWriter
 from modelwright_server.schema import Schema
 from modelwright_server.telemetry import Telemetry
@@ -31,6 +32,7 @@ from modelwright_server.worker import Worker
 
 LAST_ANSWERS_SECONDS = 20.0
 _GC_THRESHOLDS = (50_000, 20, 100)  # requests make no cycles
+_KILLED = "the process ended while it loaded the model and let it answer rows of zeros"
 _LOG = logging.getLogger("modelwright.server")
 
 
@@ -169,11 +171,12 @@ def _collectors(counts: Telemetry) -> Listener:
 async def _loaded(settings: ServerSettings) -> model.Model | None:
     """Return the model; None after saying why it cannot be had."""
     try:
-        return await asyncio.get_running_loop().run_in_executor(None, _load, settings)
-    except (model.ModelError, artifact.ArtifactError) as error:
-        log("model rejected", problem=str(error))
-        message = termination.failure("serve", Reason.MODEL_REJECTED, str(error))
-        termination.write(settings.termination_log, message)
+        with termination.if_killed(settings.termination_log, _KILLED):
+            return await asyncio.get_running_loop().run_in_executor(None, _load, settings)
+    except (ModelRejectedError, artifact.ArtifactError) as error:
+        cause = error.cause if isinstance(error, ModelRejectedError) else None
+        log("model rejected", reason=error.reason, cause=cause, problem=str(error))
+        termination.write(settings.termination_log, termination.failure("serve", error.reason, str(error), cause))
         return None
 
 

@@ -2,23 +2,40 @@
 
 The kubelet shares 12 KiB among all containers of a pod and cuts what is longer, which would leave
 broken JSON: the size is checked here, before writing.  Standard library only.
+
+A failure is ``{"stage": …, "reason": …, "message": …}``, with ``"cause"`` between reason and message where
+the reason is ModelRejected; stages are fetch, verify and serve, reasons and causes those of `contract`.
 """
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from modelwright_server.contract import MAX_TERMINATION_BYTES, Reason
+from modelwright_server.contract import MAX_TERMINATION_BYTES, Cause, Reason
 
 MAX_MESSAGE_BYTES = 600
 
 
-def failure(stage: str, reason: Reason, message: str) -> dict[str, object]:
+def failure(stage: str, reason: Reason, message: str, cause: Cause | None = None) -> dict[str, object]:
     """Return the message of a failure; a long text is cut, at a character's border."""
     data = message.encode("utf-8", "replace")
     text = data[: MAX_MESSAGE_BYTES - 3].decode("utf-8", "ignore") + "…" if len(data) > MAX_MESSAGE_BYTES else message
-    return {"stage": stage, "reason": reason.value, "message": text}
+    because: dict[str, object] = {"cause": cause.value} if cause else {}
+    return {"stage": stage, "reason": reason.value, **because, "message": text}
+
+
+@contextmanager
+def if_killed(path: str, text: str) -> Generator[None]:
+    """Leave ``text`` for the kubelet to read should the process be killed inside the block.
+
+    Plain words, so that nobody takes them for a finding: who reads them also knows the exit code and
+    whether the container was at its memory limit.
+    """
+    _put(path, text.encode())
+    yield
+    _put(path, b"")
 
 
 def write(path: str, message: Mapping[str, object], *, optional: str | None = None) -> None:
@@ -35,6 +52,10 @@ def write(path: str, message: Mapping[str, object], *, optional: str | None = No
     if len(data) > MAX_TERMINATION_BYTES:
         text = f"termination message has {len(data)} bytes, the limit is {MAX_TERMINATION_BYTES}"
         raise ValueError(text)
+    _put(path, data)
+
+
+def _put(path: str, data: bytes) -> None:
     try:
         Path(path).write_bytes(data)
     except OSError as error:

@@ -1,0 +1,128 @@
+"""The look through an ONNX file, against the library that defines the format."""
+
+from typing import Any
+
+import onnx
+import pytest
+from google.protobuf.message import DecodeError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modelwright_server import graph
+from modelwright_server.contract import Cause
+from modelwright_server.rejection import ModelRejectedError
+from tests.server import hostile
+
+KINDS: dict[str, tuple[dict[int, str], Any]] = {
+    "Model": (graph.MODEL, onnx.ModelProto),
+    "Graph": (graph.GRAPH, onnx.GraphProto),
+    "Node": (graph.NODE, onnx.NodeProto),
+    "Attribute": (graph.ATTRIBUTE, onnx.AttributeProto),
+    "Tensor": (graph.TENSOR, onnx.TensorProto),
+    "SparseTensor": (graph.SPARSE_TENSOR, onnx.SparseTensorProto),
+    "OperatorSet": (graph.OPERATOR_SET, onnx.OperatorSetIdProto),
+}
+# Messages that hold what is checked: none of them may be in a place that is not looked at.
+CHECKED = {
+    "GraphProto", "NodeProto", "TensorProto", "SparseTensorProto", "FunctionProto", "AttributeProto",
+    "TrainingInfoProto", "OperatorSetIdProto",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_tags_are_those_of_onnx(name: str) -> None:
+    tags, kind = KINDS[name]
+    fields = kind.DESCRIPTOR.fields_by_name
+    for tag, field in tags.items():
+        enum = fields[field].enum_type is not None
+        assert tag == fields[field].number << 3 | (0 if enum else 2), field
+    for field in kind.DESCRIPTOR.fields:
+        held = field.message_type is not None and field.message_type.name in CHECKED
+        assert not held or field.name in tags.values(), field.name
+
+
+def test_runs_are_of_fields_without_interest() -> None:
+    for tag in graph._RUN_TAGS:
+        for tags, _ in KINDS.values():
+            assert tag not in tags
+
+
+def _verdict(data: bytes) -> Cause | None:
+    try:
+        graph.check_bytes(data)
+    except ModelRejectedError as error:
+        return error.cause
+    return None
+
+
+def _tensors(found: onnx.GraphProto) -> list[onnx.TensorProto]:
+    """All tensors of a graph, as the library sees them."""
+    tensors, sparse, graphs = list(found.initializer), list(found.sparse_initializer), []
+    for node in found.node:
+        for attribute in node.attribute:
+            tensors += [attribute.t, *attribute.tensors]
+            sparse += [attribute.sparse_tensor, *attribute.sparse_tensors]
+            graphs += [attribute.g, *attribute.graphs]
+    tensors += [part for tensor in sparse for part in (tensor.values, tensor.indices)]
+    return tensors + [tensor for inner in graphs for tensor in _tensors(inner)]
+
+
+def _domains(found: onnx.GraphProto) -> set[str]:
+    inner = [held for node in found.node for attribute in node.attribute for held in (attribute.g, *attribute.graphs)]
+    return {node.domain for node in found.node} | {domain for held in inner for domain in _domains(held)}
+
+
+SEEDS: dict[str, tuple[hostile.Maker, str | None]] = {
+    "good": (hostile.model, None),
+    "loop": (hostile.loop, None),
+    "tree": (lambda: hostile.deep_tree(3), None),
+    "initializer": (lambda: hostile.initializer(hostile.external()), "ExternalData"),
+    "inside": (lambda: hostile.hidden(hostile.node("Constant", "", "out", value=hostile.external())), "ExternalData"),
+    "graphs": (hostile.many_graphs, "ExternalData"),
+    "sparse": (lambda: hostile.sparse_initializer(hostile.sparse(values=hostile.external())), "ExternalData"),
+    "domain": (lambda: hostile.hidden(hostile.node("Run", "input", "out", domain="other")), "UnsupportedOperator"),
+    "function": (hostile.with_function, "LocalFunctions"),
+}  # fmt: skip
+BYTES = [hostile.as_bytes(make) for make, _ in SEEDS.values()]
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_what_the_library_writes_is_read(name: str) -> None:
+    make, cause = SEEDS[name]
+    assert _verdict(hostile.as_bytes(make)) == cause
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """A model with some bytes changed, left out, doubled, or put in."""
+    data = bytearray(draw(st.sampled_from(BYTES)))
+    for _ in range(draw(st.integers(0, 4))):
+        at = draw(st.integers(0, len(data)))
+        to = draw(st.integers(at, min(len(data), at + 40)))
+        middle = draw(st.sampled_from([b"", bytes(data[at:to]) * 2, b"\xff", b"\x80\x00"]) | st.binary(max_size=8))
+        data[at:to] = middle
+    return bytes(data)
+
+
+@settings(max_examples=600, deadline=None)
+@given(mutated() | st.binary(max_size=300))
+def test_what_passes_hides_nothing_from_the_library(data: bytes) -> None:
+    """Any bytes: refused for a cause, or what onnx reads in them is what was checked."""
+    if _verdict(data) is not None:
+        return
+    try:
+        read = onnx.ModelProto.FromString(data)
+    except DecodeError:
+        return  # then nobody runs it
+    assert not read.functions
+    assert not read.training_info
+    assert {item.domain for item in read.opset_import} | _domains(read.graph) <= {"", "ai.onnx", "ai.onnx.ml"}
+    for tensor in _tensors(read.graph):
+        assert tensor.data_location == onnx.TensorProto.DEFAULT
+        assert not tensor.external_data
+
+
+def test_long_runs_of_numbers_and_texts_are_skipped() -> None:
+    """What tree models are made of takes no steps, so that they may be large."""
+    values = hostile.field(5, b"\x3d1234" * 3_000_000 + b"\x40\xff\x01" * 3_000_000 + b"\x4a\x04LEAF" * 3_000_000)
+    assert _verdict(hostile.field(7, hostile.field(1, values))) is None
