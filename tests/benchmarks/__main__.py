@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tests.benchmarks import operator_scale, serving_start
 from tests.benchmarks.report import machine, write
+from tests.benchmarks.serving import peers
 from tests.benchmarks.serving import run as serving
 from tests.benchmarks.serving.cores import BenchmarkError
 from tests.cluster.settings import REPOSITORY, ClusterError
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from tests.benchmarks.report import Report
 
 ON_CLUSTER = {"serving-start": serving_start.run, "operator": operator_scale.run}
-LOCAL = {"serving": serving}
+LOCAL = {"serving": serving, "peers": peers}
 
 
 def main() -> int:

@@ -108,7 +108,7 @@ def decoded(headers: dict[str, str], body: bytes) -> dict[str, Any]:
     answer, offset = json.loads(body[:length]), length
     outputs: dict[str, Any] = {}
     for item in answer["outputs"]:
-        size = item.get("parameters", {}).get("binary_data_size")
+        size = (item.get("parameters") or {}).get("binary_data_size")
         if size is None:
             outputs[item["name"]] = np.array(item["data"])
         else:

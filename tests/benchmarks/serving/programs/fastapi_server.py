@@ -4,16 +4,13 @@ Runs in an environment of its own: `python fastapi_server.py MODEL.onnx PORT`.
 """
 
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import onnxruntime
 import uvicorn
 from fastapi import FastAPI, HTTPException
+from onnx_session import NAME, OUTPUTS, VERSION, load
 from pydantic import BaseModel, Field
-
-NAME, VERSION = "bench", "bench-0123456789"
 
 
 class Tensor(BaseModel):
@@ -50,12 +47,9 @@ class InferResponse(BaseModel):
     outputs: list[Output]
 
 
-def application(model: Path) -> FastAPI:
-    """Return the application that serves a model, with the session's options as our server has them."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+def application(model: str) -> FastAPI:
+    """Return the application that serves a model."""
+    session = load(model)
     app = FastAPI()
 
     @app.get("/v2/health/ready")
@@ -69,7 +63,7 @@ def application(model: Path) -> FastAPI:
             rows = np.array(tensor.data, np.float32).reshape(tensor.shape)
         except ValueError as error:
             raise HTTPException(400, str(error)) from error
-        label, probabilities = session.run(["label", "probabilities"], {tensor.name: rows})
+        label, probabilities = session.run(OUTPUTS, {tensor.name: rows})
         outputs = [
             Output(name="label", shape=list(label.shape), datatype="INT64", data=label.tolist()),
             Output(
@@ -86,7 +80,7 @@ def application(model: Path) -> FastAPI:
 
 if __name__ == "__main__":
     uvicorn.run(
-        application(Path(sys.argv[1])),
+        application(sys.argv[1]),
         host="127.0.0.1",
         port=int(sys.argv[2]),
         loop="uvloop",

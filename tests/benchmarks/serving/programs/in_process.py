@@ -7,9 +7,10 @@ import json
 import statistics
 import sys
 import time
+from typing import Any
 
 import numpy as np
-import onnxruntime  # type: ignore[import-not-found,unused-ignore]
+from onnx_session import OUTPUTS, load
 
 _SPAN_SECONDS = 0.25
 _SPANS, _MOST_SPANS = 3, 12
@@ -19,23 +20,18 @@ _SHARE = 0.97
 
 def main() -> None:
     """Measure 1 and 64 rows."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
+    session = load(sys.argv[1])
     rows = np.load(sys.argv[2])
     print(json.dumps({str(count): seconds(session, rows[:count]) for count in (1, 64)}))
 
 
-def seconds(
-    session: "onnxruntime.InferenceSession", rows: "np.ndarray[tuple[int, int], np.dtype[np.float32]]"
-) -> float:
+def seconds(session: Any, rows: Any) -> float:
     """Return the seconds of a call."""
     spans: list[tuple[float, float]] = []
     while len(spans) < _MOST_SPANS and sum(share > _SHARE for share, _ in spans) < _SPANS:
         calls, started, used = 0, time.perf_counter(), time.thread_time()
         while time.perf_counter() - started < _SPAN_SECONDS:
-            session.run(["label", "probabilities"], {"input": rows})
+            session.run(OUTPUTS, {"input": rows})
             calls += 1
         took = time.perf_counter() - started
         spans.append(((time.thread_time() - used) / took, took / calls))
