@@ -211,6 +211,15 @@ def test_what_keeps_the_verification_from_running_is_said() -> None:
     assert plan.plan.requeue_after == 30
 
 
+def test_a_finding_is_a_verdict_once_the_job_has_ended() -> None:
+    """Not before: the reason would stand beside `Verified` Unknown, and Deployments would say another than then."""
+    job = verification_job(version())
+    said = {"stage": "verify", "reason": "ModelRejected", "cause": "NotONNX", "message": "m"}
+    plan = planned(version(), job, pod(job, 2, said))
+    assert plan.conditions["Reconciling"] == "True/Verifying"
+    assert plan.conditions["Verified"] == "Unknown/Verifying"
+
+
 def test_a_try_that_was_killed_is_no_stall_while_the_job_tries_again() -> None:
     job = verification_job(version())
     plan = planned(version(), job, pod(job, 137, "", reason="OOMKilled"))

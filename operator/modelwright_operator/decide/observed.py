@@ -170,6 +170,11 @@ class Pod(Child):
         """Return the state of one container."""
         return next((container for container in self.containers if container.name == name), None)
 
+    def ended(self, name: str) -> bool:
+        """Tell whether one container has ended and is not started again."""
+        container = self.container(name)
+        return container is not None and container.terminated is not None
+
 
 @dataclass(frozen=True)
 class Job(Child):

@@ -140,7 +140,9 @@ def _verify(snapshot: ModelVersionSnapshot, attempt: str, values: Mapping[str, A
         apply=wanted([verification.batch_job(version, attempt, snapshot.settings, job)], snapshot.jobs),
         requeue_after=30.0,
     )
-    if (trouble := pods.problem(own)) is not None and trouble.lasting:
+    # A pod that has ended has its say once the Job has: then it is a verdict.
+    under_way = [pod for pod in own if not pod.ended(naming.VERIFY_CONTAINER)]
+    if (trouble := pods.problem(under_way)) is not None and trouble.lasting:
         marks = conditions.stalled(trouble.reason, trouble.message)
         return (*marks, conditions.unknown(conditions.VERIFIED, trouble.reason, trouble.message)), fresh, keep
     return _pending(Reason.VERIFYING, "the artifact is being checked against its digest"), fresh, keep
