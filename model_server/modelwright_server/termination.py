@@ -31,11 +31,14 @@ def if_killed(path: str, text: str) -> Generator[None]:
     """Leave ``text`` for the kubelet to read should the process be killed inside the block.
 
     Plain words, so that nobody takes them for a finding: who reads them also knows the exit code and
-    whether the container was at its memory limit.
+    whether the container was at its memory limit.  What another process has left is left alone.
     """
-    _put(path, text.encode())
+    data = text.encode()
+    if not _content(path):
+        _put(path, data)
     yield
-    _put(path, b"")
+    if _content(path) == data:
+        _put(path, b"")
 
 
 def write(path: str, message: Mapping[str, object], *, optional: str | None = None) -> None:
@@ -53,6 +56,13 @@ def write(path: str, message: Mapping[str, object], *, optional: str | None = No
         text = f"termination message has {len(data)} bytes, the limit is {MAX_TERMINATION_BYTES}"
         raise ValueError(text)
     _put(path, data)
+
+
+def _content(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return b""
 
 
 def _put(path: str, data: bytes) -> None:

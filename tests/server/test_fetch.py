@@ -14,8 +14,8 @@ import pytest
 
 from modelwright_server import artifact, fetch, termination
 from modelwright_server.contract import Cause, ExitCode, Reason
+from tests.server.bad_models import GOOD, SCHEMA
 from tests.server.fetching import Fetch
-from tests.server.hostile import GOOD, SCHEMA
 from tests.server.models import BUILDERS, CLAIM, Built, write_artifact
 
 Builder = Callable[[str], Built]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from modelwright_server import graph
 from modelwright_server.contract import Cause
 from modelwright_server.rejection import ModelRejectedError
-from tests.server import hostile
+from tests.server import bad_models as bad
 
 KINDS: dict[str, tuple[dict[int, str], Any]] = {
     "Model": (graph.MODEL, onnx.ModelProto),
@@ -72,24 +72,24 @@ def _domains(found: onnx.GraphProto) -> set[str]:
     return {node.domain for node in found.node} | {domain for held in inner for domain in _domains(held)}
 
 
-SEEDS: dict[str, tuple[hostile.Maker, str | None]] = {
-    "good": (hostile.model, None),
-    "loop": (hostile.loop, None),
-    "tree": (lambda: hostile.deep_tree(3), None),
-    "initializer": (lambda: hostile.initializer(hostile.external()), "ExternalData"),
-    "inside": (lambda: hostile.hidden(hostile.node("Constant", "", "out", value=hostile.external())), "ExternalData"),
-    "graphs": (hostile.many_graphs, "ExternalData"),
-    "sparse": (lambda: hostile.sparse_initializer(hostile.sparse(values=hostile.external())), "ExternalData"),
-    "domain": (lambda: hostile.hidden(hostile.node("Run", "input", "out", domain="other")), "UnsupportedOperator"),
-    "function": (hostile.with_function, "LocalFunctions"),
+SEEDS: dict[str, tuple[bad.Maker, str | None]] = {
+    "good": (bad.model, None),
+    "loop": (bad.loop, None),
+    "tree": (lambda: bad.deep_tree(3), None),
+    "initializer": (lambda: bad.initializer(bad.external()), "ExternalData"),
+    "inside": (lambda: bad.hidden(bad.node("Constant", "", "out", value=bad.external())), "ExternalData"),
+    "graphs": (bad.many_graphs, "ExternalData"),
+    "sparse": (lambda: bad.sparse_initializer(bad.sparse(values=bad.external())), "ExternalData"),
+    "domain": (lambda: bad.hidden(bad.node("Run", "input", "out", domain="other")), "UnsupportedOperator"),
+    "function": (bad.with_function, "LocalFunctions"),
 }  # fmt: skip
-BYTES = [hostile.as_bytes(make) for make, _ in SEEDS.values()]
+BYTES = [bad.as_bytes(make) for make, _ in SEEDS.values()]
 
 
 @pytest.mark.parametrize("name", SEEDS)
 def test_what_the_library_writes_is_read(name: str) -> None:
     make, cause = SEEDS[name]
-    assert _verdict(hostile.as_bytes(make)) == cause
+    assert _verdict(bad.as_bytes(make)) == cause
 
 
 @st.composite
@@ -124,5 +124,5 @@ def test_what_passes_hides_nothing_from_the_library(data: bytes) -> None:
 
 def test_long_runs_of_numbers_and_texts_are_skipped() -> None:
     """What tree models are made of takes no steps, so that they may be large."""
-    values = hostile.field(5, b"\x3d1234" * 3_000_000 + b"\x40\xff\x01" * 3_000_000 + b"\x4a\x04LEAF" * 3_000_000)
-    assert _verdict(hostile.field(7, hostile.field(1, values))) is None
+    values = bad.field(5, b"\x3d1234" * 3_000_000 + b"\x40\xff\x01" * 3_000_000 + b"\x4a\x04LEAF" * 3_000_000)
+    assert _verdict(bad.field(7, bad.field(1, values))) is None

@@ -1,7 +1,10 @@
 """Models that mean harm: what the fetch container, the verification and the server say of them, and what that costs."""
 
+import json
 import pickle
 import re
+import resource
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +13,8 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from modelwright_server import artifact
-from tests.server.fetching import Fetch
-from tests.server.hostile import (
+from modelwright_server import artifact, termination
+from tests.server.bad_models import (
     ADD,
     FLOAT,
     GOOD,
@@ -44,13 +46,16 @@ from tests.server.hostile import (
     with_function,
     with_training,
 )  # fmt: skip
+from tests.server.fetching import Fetch
 from tests.server.models import CLAIM, write_artifact
+from tests.server.process import DEADLINE, Server, settings
 
 LIMIT = 400 << 20
 REPORTER = 64 << 20  # what fetch itself may take: nothing that the model could drive
 URI = f"pvc://{CLAIM}/bad"
 
 Cases = dict[str, tuple[Maker, str]]
+BIG = node("ConstantOfShape", "n", "big")
 CUSTOM = node("Run", "input", "prediction", domain="com.example")
 CUSTOM_INSIDE = node("Run", "input", "out", domain="com.example")
 GELU = node("Gelu", "input", "prediction", domain="com.microsoft")
@@ -131,9 +136,9 @@ RANGE = {"from": (0, np.float32), "to": (1e12, np.float32), "by": (1, np.float32
 # What only trying it out finds.
 TRIED: dict[str, Cases] = {
     "OutOfMemory": {
-        "memory bomb": (lambda: summed(node("ConstantOfShape", "n", "big"), n=([2**35], np.int64)), "may take 400 MiB"),
-        "bomb at run time": (lambda: summed(*run_time(2**35), node("ConstantOfShape", "n", "big")), "137438953472"),
-        "just too much": (lambda: summed(*run_time(2**27), node("ConstantOfShape", "n", "big")), "536870912"),
+        "memory bomb": (lambda: summed(BIG, n=([2**35], np.int64)), "may take 400 MiB"),
+        "bomb at run time": (lambda: summed(*run_time(2**35), BIG), "137438953472"),
+        "just too much": (lambda: summed(*run_time(2**27), BIG), "536870912"),
         "expand": (lambda: summed(node("Expand", "one n", "big"), one=ONE, n=([25 << 30], np.int64)), "Expand"),
         "tile": (lambda: summed(node("Tile", "one n", "big"), one=ONE, n=([1 << 29], np.int64)), "Tile"),
         "range": (lambda: summed(node("Range", "from to by", "big"), **RANGE), "Range"),
@@ -163,7 +168,7 @@ TRIED: dict[str, Cases] = {
     },
     "RunFailed": {
         "fails": (lambda: one_row(node("Reshape", "input shape", "prediction")), "cannot answer 1 rows of zeros"),
-        "overflow": (lambda: summed(node("ConstantOfShape", "n", "big"), n=([2**40] * 2, np.int64)), "overflow"),
+        "overflow": (lambda: summed(BIG, n=([2**40] * 2, np.int64)), "overflow"),
     },
     "SchemaMismatch": {
         "fixed rows": (lambda: model(shape=[1, 2]), r"is tensor\(float\) \[1, 2\] in the model but FP32 \[-1, 2\]"),
@@ -264,3 +269,52 @@ def test_links_beside_the_model_never_reach_the_runtime(fetch: Fetch, stores: Pa
     assert (code, message["reason"]) == (2, "ArtifactInvalid"), message
     assert "weights.bin is " in message["message"]
     assert not list(fetch.target.iterdir())
+
+
+def folder_of(tmp: Path, make: Maker, **schema: Any) -> Path:
+    write_artifact(tmp / "model", as_bytes(make), SCHEMA | schema)
+    return tmp / "model"
+
+
+@pytest.mark.parametrize(
+    ("make", "schema", "reason"),
+    [
+        (lambda: b"garbage", {}, {"reason": "ModelRejected", "cause": "LoadFailed"}),
+        (lambda: model(shape=[1, 2]), {}, {"reason": "ModelRejected", "cause": "SchemaMismatch"}),
+        (lambda: summed(*run_time(2**35), BIG), {}, {"reason": "ModelRejected", "cause": "OutOfMemory"}),
+        (model, {"task": "Guessing"}, {"reason": "ArtifactInvalid", "cause": None}),
+    ],
+    ids=["garbage", "schema", "memory", "task"],
+)
+def test_a_server_says_why_it_cannot_serve(
+    tmp_path: Path, make: Maker, schema: dict[str, Any], reason: dict[str, str | None]
+) -> None:
+    with Server(settings(folder_of(tmp_path, make, **schema), tmp_path)) as server:
+        resource.prlimit(server.process.pid, resource.RLIMIT_DATA, (LIMIT, LIMIT))
+        server.wait_for("model rejected")
+        assert server.process.wait(DEADLINE) == 2
+    message = json.loads((tmp_path / "termination-log").read_bytes())
+    assert {"reason": message["reason"], "cause": message.get("cause")} == reason
+    assert message["stage"] == "serve"
+
+
+def test_what_a_server_was_doing_when_the_model_crashed_it_is_left_behind(tmp_path: Path) -> None:
+    """Plain words, no finding: the operator says CrashLooping, or OutOfMemory if it was that."""
+    with Server(settings(folder_of(tmp_path, lambda: deep_tree(100_000)), tmp_path)) as server:
+        assert server.process.wait(DEADLINE) == -signal.SIGSEGV
+    assert "ended while it loaded the model" in (tmp_path / "termination-log").read_text()
+
+
+def test_a_server_that_is_ready_leaves_no_last_words(tmp_path: Path) -> None:
+    with Server(settings(folder_of(tmp_path, model), tmp_path)) as server:
+        server.wait_until_ready()
+        assert (tmp_path / "termination-log").read_bytes() == b""
+
+
+def test_what_another_process_said_at_its_end_is_left_alone(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    for before, inside in ((b"", b"words"), (b"said", b"said")):
+        log.write_bytes(before)
+        with termination.if_killed(str(log), "words"):
+            assert log.read_bytes() == inside
+        assert log.read_bytes() == before
