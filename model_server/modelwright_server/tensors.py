@@ -11,7 +11,7 @@ several requests are joined by joining bytes.
 """
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, cast
@@ -88,7 +88,13 @@ class InferRequest:
 
 
 class InputSlot:
-    """One input of the model; every method raises `BadRequestError`, which names it and what is wrong."""
+    """One input of the model; every method raises `BadRequestError`, which names it and what is wrong.
+
+    Attributes:
+        spec: as the schema states it.
+        position: in the schema.
+        numbers: whether its values are numbers, neither texts nor truth values.
+    """
 
     def __init__(self, spec: TensorSpec, position: int, max_rows: int) -> None:
         self.spec = spec
@@ -103,7 +109,7 @@ class InputSlot:
         self._row = struct.Struct(f"<{self._width}{self._code or 'x'}")
         self._dtype = DTYPES[spec.datatype]
         self._text = spec.datatype is Datatype.BYTES
-        self._packable = spec.datatype not in {Datatype.BYTES, Datatype.BOOL}
+        self.numbers = spec.datatype not in {Datatype.BYTES, Datatype.BOOL}
         self._float = spec.datatype in FLOATS
 
     def rows(self, datatype: object, shape: Sequence[object]) -> int:
@@ -120,7 +126,7 @@ class InputSlot:
 
     def from_list(self, values: list[Any], rows: int, *, truths: bool = True) -> Packed:
         """Return JSON values, flat or one list for each row; ``truths`` unless none can be true or false."""
-        if self._packable and not truths and len(values) == rows * self._width:
+        if self.numbers and not truths and len(values) == rows * self._width:
             # Packing refuses all that is no number by itself but truth values.
             try:
                 return self._row.pack(*values) if rows == 1 else struct.pack(f"<{len(values)}{self._code}", *values)
@@ -164,6 +170,13 @@ class InputSlot:
             return array.reshape(shape)
         joined = packed[0] if len(packed) == 1 else b"".join(cast("Sequence[bytes]", packed))
         return np.ndarray(shape, self._dtype, cast("bytes", joined))
+
+    def packer(self, rows: int) -> Callable[..., bytes]:
+        """Return what packs numbers, not truth values, for so many rows.
+
+        It raises `struct.error` or `OverflowError` for another number of them, and for all that this input refuses.
+        """
+        return self._row.pack if rows == 1 else struct.Struct(f"<{rows * self._width}{self._code}").pack
 
     def missing(self) -> BadRequestError:
         """Return the error for a request without data of this input."""
