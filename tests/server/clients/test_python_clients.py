@@ -50,7 +50,7 @@ def test_httpx_asynchronous(address: str, built: Callable[[str], Built]) -> None
         async with httpx.AsyncClient(base_url=address, trust_env=False) as client:
             answers = await asyncio.gather(*(client.post(INFER, json=wanted.document) for wanted in cases))
         for wanted, answer in zip(cases, answers, strict=True):
-            wanted.check_json(answer.raise_for_status().json())
+            wanted.check_json(answer.raise_for_status().json(), tolerance=1e-6)
 
     asyncio.run(run())
 

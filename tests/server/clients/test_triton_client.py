@@ -38,8 +38,8 @@ def outputs_of(wanted: Case, binary: bool) -> list[Any]:
     return [triton.InferRequestedOutput(name, binary_data=binary) for name in wanted.outputs]
 
 
-def check(wanted: Case, result: Any) -> None:
-    wanted.check({name: result.as_numpy(name) for name in wanted.outputs})
+def check(wanted: Case, result: Any, tolerance: float = 0.0) -> None:
+    wanted.check({name: result.as_numpy(name) for name in wanted.outputs}, tolerance)
 
 
 def test_health_and_metadata(client: Any) -> None:
@@ -118,6 +118,6 @@ def test_the_asynchronous_client(built: Builder, serving: Serving) -> None:
         async with triton_aio.InferenceServerClient(f"127.0.0.1:{serving('mixed').port}") as client:
             answers = await asyncio.gather(*(client.infer(NAME, inputs_of(wanted, binary=True)) for wanted in cases))
             for wanted, answer in zip(cases, answers, strict=True):
-                check(wanted, answer)
+                check(wanted, answer, tolerance=1e-6)
 
     asyncio.run(run())

@@ -1,0 +1,3 @@
+module modelwright.dev/tests/client
+
+go 1.26
