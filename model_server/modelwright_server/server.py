@@ -116,6 +116,7 @@ class _Ports:
         self._settings = settings
         self._dataplane = dataplane
         self._counts = counts
+        self._journal = journal
         self._shared = shared
         self._clients = Listener(
             RestApplication(dataplane, counts, settings.max_body_bytes, journal),
@@ -135,7 +136,7 @@ class _Ports:
         """
         settings = self._settings
         rest = await self._clients.start(settings.host, settings.rest_port, reuse_port=self._shared)
-        self._calls = await grpc_service.start(self._dataplane, self._counts, settings)
+        self._calls = await grpc_service.start(self._dataplane, self._counts, settings, self._journal)
         self.numbers |= {"restPort": rest, "grpcPort": self._calls.port}
         if self._collectors is not None:
             self.numbers["metricsPort"] = await self._collectors.start(settings.host, settings.metrics_port)

@@ -27,10 +27,13 @@ from modelwright_server.errors import (
 from modelwright_server.grpc import messages
 from modelwright_server.grpc import open_inference_pb2 as pb
 from modelwright_server.grpc.messages import Codec, NotServedError, parsed
+from modelwright_server.journal import Journal
+from modelwright_server.record import Record
 from modelwright_server.telemetry import Telemetry
 
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 PREDICTION_ID_KEY = "x-prediction-id"
+_PATH = f"/{SERVICE}/ModelInfer"
 
 # A longer text, percent-encoded, would not fit the metadata that clients take (8 KiB).
 _MAX_DETAILS = 600
@@ -49,27 +52,26 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 _Q = TypeVar("_Q", bound=Message)
 
 
-def number(code: StatusCode) -> int:
-    """Return a status code's number, of which its value is the first part."""
-    found: int = code.value[0]
-    return found
-
-
-_OK, _CANCELLED = number(StatusCode.OK), number(StatusCode.CANCELLED)
+# A status is a pair of number and name.
+_NUMBERS: Mapping[StatusCode, int] = {code: code.value[0] for code in StatusCode}
 
 
 class _Call:
     """An inference call that waits for its answer."""
 
-    __slots__ = ("_codec", "_message", "answer", "gone", "request", "started")
+    __slots__ = ("_codec", "_message", "answer", "request", "started")
 
     def __init__(self, codec: Codec, message: pb.ModelInferRequest, started: float) -> None:
         self._codec = codec
         self._message = message
         self.request = codec.read(message)
-        self.gone = False
         self.started = started
         self.answer: asyncio.Future[tuple[bytes, bytes]] = asyncio.get_running_loop().create_future()
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client went away."""
+        return self.answer.cancelled()
 
     def answered(self, batch: Batch, start: int) -> None:
         """Take the answer."""
@@ -89,9 +91,10 @@ class InferenceService:
         called: when the last inference call came, by `time.perf_counter`.
     """
 
-    def __init__(self, dataplane: DataPlane, telemetry: Telemetry) -> None:
+    def __init__(self, dataplane: DataPlane, telemetry: Telemetry, journal: Journal | None) -> None:
         self._dataplane = dataplane
-        self._telemetry = telemetry
+        self._count = telemetry.grpc.answered
+        self._journal = journal
         self._served = dataplane.name, dataplane.version
         self._codec: Codec | None = None
         self.called = 0.0
@@ -133,10 +136,9 @@ class InferenceService:
     async def _infer(self, data: bytes, context: _Context) -> bytes:
         """Answer an inference call; count it and what it took."""
         self.called = started = perf_counter()
-        telemetry = self._telemetry
-        telemetry.in_flight += 1
         call: _Call | None = None
-        code = number(StatusCode.INTERNAL)
+        code = StatusCode.INTERNAL
+        answer = prediction_id = b""
         try:
             message = parsed(pb.ModelInferRequest(), data)
             messages.check_model(message.model_name, message.model_version, self._served)
@@ -145,20 +147,40 @@ class InferenceService:
             answer, prediction_id = await call.answer
             if prediction_id:
                 context.set_trailing_metadata(((PREDICTION_ID_KEY, prediction_id.decode()),))
-            code = _OK
+            code = StatusCode.OK
         except asyncio.CancelledError:  # by the client, by its deadline or by the end of the server
-            code = _CANCELLED
-            if call is not None:
-                call.gone = True
+            code = StatusCode.CANCELLED
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
-            status = _CODES.get(type(error), StatusCode.INTERNAL)
-            code = number(status)
+            code = _CODES.get(type(error), StatusCode.INTERNAL)
             return await _refuse(context, error)
         finally:
-            telemetry.in_flight -= 1
-            telemetry.grpc.answered(code, perf_counter() - started)
+            number, seconds = _NUMBERS[code], perf_counter() - started
+            self._count(number, seconds)
+            if self._journal is not None:
+                rows = call.request.rows if call is not None and answer else 0
+                record = _record(context, number, seconds)
+                self._journal.write(
+                    record._replace(rows=rows, bytes_in=len(data), bytes_out=len(answer), prediction_id=prediction_id)
+                )
         return answer
+
+
+def _record(context: _Context, status: int, seconds: float) -> Record:
+    """Return what the journal notes of any call."""
+    sent = [(key, value) for key, value in context.invocation_metadata() or () if isinstance(value, str)]
+    fields = dict(sent)
+    return Record(
+        protocol="grpc",
+        method="POST",
+        path=_PATH,
+        status=status,
+        seconds=seconds,
+        client=context.peer(),
+        user_agent=fields.get("user-agent", ""),
+        traceparent=fields.get("traceparent", ""),
+        tracestate=",".join(value for key, value in sent if key == "tracestate"),
+    )
 
 
 def _server_metadata(_: pb.ServerMetadataRequest) -> pb.ServerMetadataResponse:

@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 from modelwright_server.contract import ServerSettings
 from modelwright_server.dataplane import DataPlane
 from modelwright_server.grpc import health, inference
+from modelwright_server.journal import Journal
 from modelwright_server.telemetry import Telemetry
 
 # Calls at the same time, with those whose message is still coming and those that watch the health.
@@ -68,20 +69,22 @@ class GrpcServer:
         """
         end = perf_counter() + seconds
         left = min(end, (self._drained or perf_counter()) + _JITTER * CONNECTION_SECONDS)
-        while (pause := min(left, self._service.called + _QUIET_SECONDS) - perf_counter()) > 0:
+        while (pause := min(left, self._service.called + _QUIET_SECONDS) - perf_counter()) > 0:  # noqa: ASYNC110 - to tell of each call costs more
             await asyncio.sleep(pause)
         self._checks.close()
         await self._server.stop(max(0.0, end - perf_counter()))
         return perf_counter() < end
 
 
-async def start(dataplane: DataPlane, telemetry: Telemetry, settings: ServerSettings) -> GrpcServer:
+async def start(
+    dataplane: DataPlane, telemetry: Telemetry, settings: ServerSettings, journal: Journal | None = None
+) -> GrpcServer:
     """Listen on the settings' gRPC port, shared with other processes if there are several.
 
     Raises:
         OSError: the address cannot be listened on.
     """
-    service = inference.InferenceService(dataplane, telemetry)
+    service = inference.InferenceService(dataplane, telemetry, journal)
     checks = health.HealthService(lambda: dataplane.ready, (inference.SERVICE, health.SERVICE))
     server = grpc.aio.server(
         handlers=[service.handler(), checks.handler()],

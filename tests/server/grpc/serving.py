@@ -13,6 +13,7 @@ from modelwright_server.contract import ServerSettings
 from modelwright_server.dataplane import DataPlane, Waiter
 from modelwright_server.grpc import open_inference_pb2 as pb
 from modelwright_server.grpc import service
+from modelwright_server.journal import Journal
 from modelwright_server.prediction import Issuer
 from modelwright_server.telemetry import Telemetry
 from tests.server.process import DEADLINE, NAME, VERSION
@@ -72,12 +73,12 @@ class Serving:
 
 
 @asynccontextmanager
-async def serving(**settings: Any) -> AsyncIterator[Serving]:
+async def serving(journal: Journal | None = None, **settings: Any) -> AsyncIterator[Serving]:
     """Serve on a free port; nothing is loaded yet."""
     telemetry = Telemetry(NAME, VERSION, "", "")
     plane = HeldDataPlane(telemetry)
     values: dict[str, Any] = {"model_name": NAME, "model_version": VERSION, "host": "127.0.0.1", "grpc_port": 0}
-    server = await service.start(plane, telemetry, ServerSettings(**values | settings))
+    server = await service.start(plane, telemetry, ServerSettings(**values | settings), journal)
     running = Serving(plane, telemetry, server)
     try:
         yield running

@@ -17,6 +17,8 @@ from modelwright_server.contract import ServerSettings
 from modelwright_server.errors import ModelFailedError, OverloadedError
 from modelwright_server.grpc import open_inference_pb2 as pb
 from modelwright_server.grpc import service
+from modelwright_server.journal import Journal
+from modelwright_server.record import Record
 from modelwright_server.telemetry import GRPC_CODES, Telemetry
 from tests.server import process
 from tests.server.grpc.client import SERVICE, connected, request, values
@@ -85,7 +87,6 @@ async def test_nothing_is_ready_before_the_model_is_loaded(built: Builder) -> No
                 assert dict(error.trailing_metadata())["grpc-retry-pushback-ms"] == "1000"
         await running.infer(row())
         assert counted(running.telemetry) == {"UNAVAILABLE": 1, "OK": 1}
-        assert running.telemetry.in_flight == 0
 
 
 async def test_health_follows_the_data_plane(built: Builder) -> None:
@@ -178,7 +179,7 @@ async def test_a_request_whose_client_went_away_is_marked(built: Builder) -> Non
         for waiter in waiting:
             running.plane.release(waiter)
         assert list(values(await kept)) == ["label", "probabilities"]
-        await until(lambda: running.telemetry.in_flight == 0)
+        await until(lambda: sum(running.telemetry.grpc.codes) == 3)
         counts = counted(running.telemetry)
         assert counts["OK"] + counts["CANCELLED"] == 3
         assert counts["CANCELLED"] >= 1
@@ -195,7 +196,41 @@ async def test_a_passed_deadline_frees_the_call(built: Builder) -> None:
         assert refused.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         waiter = await asyncio.wait_for(running.plane.held.get(), DEADLINE)
         await until(lambda: waiter.gone)
-        assert running.telemetry.in_flight == 0
+        running.plane.release(waiter)
+        await until(lambda: running.telemetry.in_flight == running.telemetry.queued == 0)
+        assert counted(running.telemetry) == {"CANCELLED": 1}
+
+
+async def test_the_journal_notes_each_call(built: Builder) -> None:
+    noted: list[Record] = []
+    async with serving(Noting(noted)) as running:
+        running.plane.load(built("logistic").folder)
+        method: Any = running.channel.unary_unary(f"/{SERVICE}/ModelInfer")
+        sent = (("traceparent", "00-a-b-01"), ("tracestate", "a=1"), ("tracestate", "b=2"))
+        call = method(row().SerializeToString(), metadata=sent, timeout=DEADLINE)
+        answer = await call
+        prediction_id = dict(await call.trailing_metadata())["x-prediction-id"]
+        await running.refusal(request([ROW], raw=True, model_name="other"))
+        first, second = noted
+        assert (first.protocol, first.method, first.path) == ("grpc", "POST", f"/{SERVICE}/ModelInfer")
+        assert (first.status, first.rows, first.prediction_id) == (0, 1, prediction_id.encode())
+        assert (first.bytes_in, first.bytes_out) == (row().ByteSize(), len(answer))
+        assert (first.traceparent, first.tracestate) == ("00-a-b-01", "a=1,b=2")
+        assert str(first.user_agent).startswith("grpc-python-asyncio/")
+        assert first.client.startswith("ipv4:127.0.0.1:")
+        assert (second.status, second.rows, second.bytes_out) == (5, 0, 0)
+        assert first.seconds > 0
+
+
+class Noting(Journal):
+    """A journal that keeps what it is told."""
+
+    def __init__(self, noted: list[Record]) -> None:
+        super().__init__(())
+        self._noted = noted
+
+    def write(self, record: Record) -> None:
+        self._noted.append(record)
 
 
 async def test_more_calls_than_allowed_are_refused(built: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
