@@ -77,7 +77,7 @@ class Process:
     def last_words(self) -> str:
         """Return the last line that it wrote."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
+        return next((line.strip() for line in reversed(lines) if any(map(str.isalpha, line))), "nothing")
 
     def cpu_seconds(self) -> float:
         """Return the CPU time of it and its descendants that still run."""

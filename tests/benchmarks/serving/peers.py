@@ -7,6 +7,7 @@ onnxruntime. One that cannot be installed, does not start, or fails under load i
 from __future__ import annotations
 
 import sys
+import sysconfig
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,11 +50,12 @@ class Peer:
             found = servers.answers(ports[0], _READY) and servers.listens(ports[1])
             return (ports[0], ports[1]) if found else None
 
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            servers.started(self.name, command, {"TMPDIR": folder, "HOME": folder}, ready) as running,
-        ):
-            yield running
+        with tempfile.TemporaryDirectory() as folder:
+            # Triton's Python backend links libpython by its bare name, and would find another release's.
+            libraries = str(sysconfig.get_config_var("LIBDIR"))
+            variables = {"HOME": folder, "TMPDIR": folder, "LD_LIBRARY_PATH": libraries}
+            with servers.started(self.name, command, variables, ready) as running:
+                yield running
 
 
 PEERS = (Peer("kserve", ("json", "binary")), Peer("mlserver", ("json",)), Peer("pytriton", ("json", "binary")))
