@@ -44,13 +44,16 @@ class Server:
 
     settings: ServerSettings
     log: list[dict[str, Any]] = field(default_factory=list)
+    output: Path = Path(os.devnull)  # where its stdout goes
 
     def __enter__(self) -> Self:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "modelwright_server"],
-            env={**os.environ, "ORT_DISABLE_TELEMETRY": "1", **self.settings.to_env()},
-            stderr=subprocess.PIPE,
-        )
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "modelwright_server"],
+                env={**os.environ, "ORT_DISABLE_TELEMETRY": "1", **self.settings.to_env()},
+                stdout=output,
+                stderr=subprocess.PIPE,
+            )
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

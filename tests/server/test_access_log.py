@@ -19,7 +19,8 @@ from modelwright_server.backlog import Backlog
 from modelwright_server.journal import open_journal
 from modelwright_server.record import Record
 from modelwright_server.telemetry import Telemetry
-from tests.server.process import DEADLINE, settings
+from tests.server.models import Built
+from tests.server.process import DEADLINE, INFER, Server, settings
 
 TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 RECORD = Record("rest", b"POST", b"/v2/models/churn/infer", 200, 0.00025, 3, 310, 120, "10.0.0.7:40112")
@@ -189,3 +190,63 @@ async def test_a_journal_writes_to_stdout(tmp_path: Path, capfd: pytest.CaptureF
     assert 'modelwright_server_records_dropped_total{model="m",sink="log",track="stable",version="v"} 0.0' in (
         telemetry.render().decode()
     )
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_server_logs_what_it_answered(built: Callable[[str], Built], tmp_path: Path, processes: int) -> None:
+    """Each inference request, and nothing else; the last ones are not lost at the end."""
+    model = built("logistic")
+    body = {"inputs": model.inputs(model.rows.iloc[:1])}
+    told = settings(model.folder, tmp_path, access_log=True, processes=processes)
+    with Server(told, output=tmp_path / "stdout") as server:
+        server.wait_until_ready()
+        server.request("GET", "/v2/health/ready")
+        good = server.infer(body, **{"User-Agent": "curl/8.5.0", "traceparent": TRACE.decode()})
+        bad = server.request("POST", INFER + "?x=1", b"{")
+        with server.client() as client:
+            for _ in range(200):
+                assert client.request("POST", INFER, body).status == 200
+        server.terminate()
+        assert server.process.wait(DEADLINE) == 0
+    lines = [json.loads(line) for line in (tmp_path / "stdout").read_text().splitlines()]
+    assert len(lines) == 202
+    (line,) = (line for line in lines if line.get("userAgent") == "curl/8.5.0")
+    assert (line["status"], line["rows"], line["protocol"], line["path"]) == (200, 1, "rest", INFER)
+    assert line["bytesIn"] == len(json.dumps(body))
+    assert line["bytesOut"] == len(good.body)
+    assert line["predictionId"] == good.headers["x-prediction-id"]
+    assert line["traceId"] == TRACE.decode().split("-")[1]
+    assert line["client"].startswith("127.0.0.1")
+    assert 0 < line["seconds"] < DEADLINE
+    (line,) = (line for line in lines if line["status"] == 400)
+    assert (line["rows"], line["bytesIn"], line["bytesOut"], line["path"]) == (0, 1, len(bad.body), INFER)
+    assert "predictionId" not in line
+
+
+def test_a_server_logs_nothing_unless_told(built: Callable[[str], Built], tmp_path: Path) -> None:
+    model = built("logistic")
+    with Server(settings(model.folder, tmp_path), output=tmp_path / "stdout") as server:
+        server.wait_until_ready()
+        assert server.infer({"inputs": model.inputs(model.rows.iloc[:1])}).status == 200
+        server.terminate()
+        assert server.process.wait(DEADLINE) == 0
+    assert (tmp_path / "stdout").read_bytes() == b""
+
+
+def test_a_log_that_nobody_reads_holds_nobody_up(built: Callable[[str], Built], tmp_path: Path) -> None:
+    """A full pipe: requests are answered, memory is bounded, what is lost is counted, and the server ends."""
+    model = built("logistic")
+    body = {"inputs": model.inputs(model.rows.iloc[:1])}
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with Server(settings(model.folder, tmp_path, access_log=True), output=pipe) as server:
+            server.wait_until_ready()
+            with server.client() as client:
+                for _ in range(1000):  # a pipe takes about 200 lines
+                    assert client.request("POST", INFER, body).status == 200
+            server.terminate()
+            assert server.process.wait(DEADLINE) == 0
+    finally:
+        os.close(reader)

@@ -4,10 +4,11 @@ import asyncio
 import gzip
 import http.server
 import re
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ from modelwright_server.journal import open_journal
 from modelwright_server.record import Record
 from modelwright_server.telemetry import Telemetry
 from modelwright_server.trace_context import TraceContext, parse
-from tests.server.process import DEADLINE, settings
+from tests.server.models import Built
+from tests.server.process import DEADLINE, Server, settings
 
 TRACE_ID, PARENT_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SAMPLED, UNSAMPLED = f"00-{TRACE_ID}-{PARENT_ID}-01", f"00-{TRACE_ID}-{PARENT_ID}-00"
@@ -289,6 +291,42 @@ async def test_spans_that_a_collector_does_not_take_are_counted(tmp_path: Path) 
         telemetry = await record(endpoint, tmp_path, REST, REST)
     assert collector.requests == 1
     assert telemetry.dropped == {"traces": 2}
+
+
+def test_a_servers_requests_are_spans(built: Callable[[str], Built], tmp_path: Path) -> None:
+    model = built("logistic")
+    body = {"inputs": model.inputs(model.rows.iloc[:2])}
+    with (
+        collecting() as (collector, endpoint),
+        Server(settings(model.folder, tmp_path, tracing_endpoint=endpoint)) as server,
+    ):
+        server.wait_until_ready()
+        assert server.infer(body, traceparent=SAMPLED, tracestate="vendor=1").status == 200
+        assert server.infer(body, traceparent=UNSAMPLED).status == 200
+        assert server.infer({}, traceparent=SAMPLED).status == 400
+        ((about, good), (_, bad)) = collector.wait(2)
+        server.terminate()
+        assert server.process.wait(DEADLINE) == 0
+    assert len(collector.spans) == 2
+    assert about["service.name"] == "churn"
+    assert (good.trace_id.hex(), good.parent_span_id.hex(), good.trace_state) == (TRACE_ID, PARENT_ID, "vendor=1")
+    assert 0 < good.end_time_unix_nano - good.start_time_unix_nano < DEADLINE * 1e9
+    assert [attributes(span)["http.response.status_code"] for span in (good, bad)] == [200, 400]
+    assert attributes(good)["modelwright.rows"] == 2
+
+
+def test_a_server_does_without_its_collector(built: Callable[[str], Built], tmp_path: Path) -> None:
+    """Nobody is there to take spans: requests are answered all the same, and the end is not held up for long."""
+    model = built("logistic")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    told = settings(model.folder, tmp_path, tracing_endpoint=f"http://127.0.0.1:{port}")
+    with Server(told) as server:
+        server.wait_until_ready()
+        for _ in range(100):
+            assert server.infer({"inputs": model.inputs(model.rows.iloc[:2])}).status == 200
+        server.terminate()
+        assert server.process.wait(DEADLINE) == 0
 
 
 def test_opentelemetry_is_imported_only_where_spans_are_wanted(tmp_path: Path) -> None:
