@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tests.benchmarks import operator_scale, serving_start
 from tests.benchmarks.report import machine, write
-from tests.benchmarks.serving import peers
+from tests.benchmarks.serving import peers, soak
 from tests.benchmarks.serving import run as serving
 from tests.benchmarks.serving.cores import BenchmarkError
 from tests.cluster.settings import REPOSITORY, ClusterError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.benchmarks.report import Report
 
 ON_CLUSTER = {"serving-start": serving_start.run, "operator": operator_scale.run}
-LOCAL = {"serving": serving, "peers": peers}
+LOCAL = {"serving": serving, "peers": peers, "soak": soak}
 
 
 def main() -> int:

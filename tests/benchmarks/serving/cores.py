@@ -85,7 +85,11 @@ class Process:
 
     def pss_mib(self) -> float:
         """Return the proportional set size of it and its descendants: shared pages are divided among their users."""
-        return sum(map(_pss_mib, processes(self.pid)))
+        return sum(_memory_mib(pid, "Pss") for pid in processes(self.pid))
+
+    def rss_mib(self) -> float:
+        """Return the resident set size of it and its descendants."""
+        return sum(_memory_mib(pid, "Rss") for pid in processes(self.pid))
 
 
 def pinned(cores: Sequence[int]) -> list[str]:
@@ -200,12 +204,12 @@ def _cpu_seconds(pid: int) -> float:
     return total / 1e9
 
 
-def _pss_mib(pid: int) -> float:
+def _memory_mib(pid: int, kind: str) -> float:
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return 0.0
-    return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) / 1024
+    return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith(f"{kind}:")) / 1024
 
 
 def _busy_seconds() -> float:

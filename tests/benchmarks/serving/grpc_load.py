@@ -59,19 +59,18 @@ def check_answers(model: BenchmarkModel, port: int, rows: int) -> None:
         BenchmarkError: it answers something else.
     """
     answer = pb.ModelInferResponse.FromString(call(port, request(model, rows)))
-    compare(model, rows, dict(_outputs(answer)))
+    compare(model, rows, outputs(answer))
 
 
-def _outputs(answer: pb.ModelInferResponse) -> list[tuple[str, Any]]:
-    """Return names and values, from raw or typed contents."""
-    found: list[tuple[str, Any]] = []
+def outputs(answer: pb.ModelInferResponse) -> dict[str, Any]:
+    """Return an answer's outputs by name, from raw or typed contents."""
+    found: dict[str, Any] = {}
     for place, tensor in enumerate(answer.outputs):
         if answer.raw_output_contents:
             kind = {"FP32": "<f4", "INT64": "<i8"}[tensor.datatype]
-            found.append((tensor.name, np.frombuffer(answer.raw_output_contents[place], kind)))
+            found[tensor.name] = np.frombuffer(answer.raw_output_contents[place], kind)
         else:
-            contents = tensor.contents
-            found.append((tensor.name, np.array(contents.fp32_contents or contents.int64_contents)))
+            found[tensor.name] = np.array(tensor.contents.fp32_contents or tensor.contents.int64_contents)
     return found
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import warnings
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import numpy as np
+import onnxruntime
 from onnx import TensorProto, checker, helper, numpy_helper
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 NAME, VERSION = "bench", "bench-0123456789"
 FEATURES = 30
+OUTPUTS = ["label", "probabilities"]
 MODELS = ("linear", "trees", "dense")
 _WIDTH, _LAYERS, _TREES = 1024, 5, 200
 
@@ -52,11 +55,13 @@ class BenchmarkModel:
 
     def expected(self, rows: int) -> list[npt.NDArray[Any]]:
         """Return onnxruntime's own label and probabilities of the first rows."""
-        import onnxruntime  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
-
-        session = onnxruntime.InferenceSession(self.onnx, providers=["CPUExecutionProvider"])
-        answers: list[npt.NDArray[Any]] = session.run(["label", "probabilities"], {"input": self.rows[:rows]})
+        answers: list[npt.NDArray[Any]] = _session(self.onnx).run(OUTPUTS, {"input": self.rows[:rows]})
         return answers
+
+
+@cache
+def _session(path: Path) -> Any:
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
 def model(name: str) -> BenchmarkModel:
