@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import grpc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -122,7 +123,6 @@ def test_grpc_statuses_go_by_their_names() -> None:
 
 
 def test_the_names_of_grpc_statuses_are_grpcs() -> None:
-    grpc = pytest.importorskip("grpc")
     assert {code.value[0]: code.name for code in grpc.StatusCode} == dict(enumerate(GRPC_CODES))
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -313,6 +314,25 @@ def test_a_servers_requests_are_spans(built: Callable[[str], Built], tmp_path: P
     assert 0 < good.end_time_unix_nano - good.start_time_unix_nano < DEADLINE * 1e9
     assert [attributes(span)["http.response.status_code"] for span in (good, bad)] == [200, 400]
     assert attributes(good)["modelwright.rows"] == 2
+
+
+def test_a_servers_grpc_calls_are_spans(built: Callable[[str], Built], tmp_path: Path) -> None:
+    with (
+        collecting() as (collector, endpoint),
+        Server(settings(built("logistic").folder, tmp_path, tracing_endpoint=endpoint, access_log=True)) as server,
+    ):
+        server.wait_until_ready()
+        with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+            infer: Any = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+            with pytest.raises(grpc.RpcError):
+                infer(b"", timeout=DEADLINE, metadata=(("traceparent", SAMPLED), ("tracestate", "vendor=1")))
+        ((_, span),) = collector.wait(1)
+        server.terminate()
+        assert server.process.wait(DEADLINE) == 0
+    assert (span.trace_id.hex(), span.parent_span_id.hex(), span.trace_state) == (TRACE_ID, PARENT_ID, "vendor=1")
+    assert span.name == "inference.GRPCInferenceService/ModelInfer"
+    assert attributes(span)["rpc.response.status_code"] == "NOT_FOUND"
+    assert attributes(span)["client.address"] == "127.0.0.1"
 
 
 def test_a_server_does_without_its_collector(built: Callable[[str], Built], tmp_path: Path) -> None:

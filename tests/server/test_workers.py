@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
+import grpc
 
 from modelwright_server import contract
 from modelwright_server.worker import Worker, from_items, to_items
@@ -102,13 +102,12 @@ def test_processes_share_a_port_and_their_counts_add_up(built: Builder, tmp_path
 
 
 def test_grpc_is_shared_too(built: Builder, tmp_path: Path) -> None:
-    grpc = pytest.importorskip("grpc")
     with several(built("logistic"), tmp_path) as server:
         ready = server.wait_for("ready")
         port = ready["grpcPort"]
         assert all(sockets(pid, port, LISTENING) for pid in workers(server))
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            live = channel.unary_unary("/inference.GRPCInferenceService/ServerLive")
+            live: Any = channel.unary_unary("/inference.GRPCInferenceService/ServerLive")
             assert live(b"", timeout=DEADLINE) == b"\x08\x01"
 
 
