@@ -14,7 +14,7 @@ from modelwright_operator.reasons import Reason
 from modelwright_operator.render import serving as serving_render
 from modelwright_operator.render import training as training_render
 from modelwright_operator.settings import PREFIX, Settings
-from modelwright_server import artifact, dataplane, server
+from modelwright_server import artifact, dataplane, graph, server
 from modelwright_server import contract as serving
 from modelwright_server.grpc import service as grpc_service
 from modelwright_server.http import messages
@@ -160,7 +160,11 @@ def test_how_grpc_connections_end_is_as_documented() -> None:
 def test_the_artifacts_limits_are_as_documented() -> None:
     text = pages.flat(_REFERENCE / "artifact.md")
     assert f"more than {artifact.MAX_FILES} files" in text
-    assert f"{artifact.MAX_MANIFEST_BYTES >> 10} KiB of manifest or {artifact.MAX_BYTES >> 30} GiB altogether" in text
+    assert f"{artifact.MAX_MANIFEST_BYTES >> 10} KiB of manifest, {artifact.MAX_SCHEMA_BYTES >> 20} MiB of" in text
+    assert f"`schema.json` or {artifact.MAX_BYTES >> 30} GiB altogether" in text
+    assert f"nested deeper than {graph.MAX_DEPTH}" in text
+    settings = serving.FetchSettings(artifact_uri="pvc://c/a", artifact_digest="")
+    assert f"after {settings.verify_seconds} s" in text
 
 
 def _compute(given: api.Resources) -> tuple[str, str, str]:

@@ -23,6 +23,7 @@ from tests.server.bad_models import (
     as_bytes,
     bias,
     chain,
+    constant,
     constants,
     deep_tree,
     external,
@@ -64,6 +65,9 @@ ADD_MORE = node("Add", "input more", "prediction")
 CYCLE = (node("Add", "input y", "x"), node("Add", "x input", "y"), node("Identity", "y", "prediction"))
 EXTERNAL = external()
 ONE_ROW = node("ConstantOfShape", "shape", "prediction")
+EXTRACT = node("ArrayFeatureExtractor", "input at", "prediction", domain="ai.onnx.ml")  # onnxruntime#27265
+RESHAPE, CONV = node("Reshape", "input shape", "image"), node("Conv", "image w", "prediction")  # onnxruntime#28731
+CONV_TENSORS = (constant("shape", [-1, 1, 1, 2], np.int64), constant("w", np.zeros([1] * 14), np.float32))
 OTHER_NAME = [value("data", FLOAT, [None, 2])]
 OTHER_WIDTH = [value("input", FLOAT, [None, 3])]
 OTHER_TYPE = [value("prediction", TensorProto.STRING, [None, 2])]
@@ -164,10 +168,12 @@ TRIED: dict[str, Cases] = {
         "negative dimension": (lambda: raw(bias(), dims=[-2]), "dimensions"),
         "huge dimensions": (lambda: raw(bias(), dims=[2**62, 4]), "cannot load"),
         "unknown element type": (lambda: raw(bias(), data_type=99), "valid data type"),
+        "weights of another rank": (lambda: model(RESHAPE, CONV, tensors=CONV_TENSORS), "does not match the number"),
         "sparse bomb": (lambda: sparse_initializer(sparse(dims=[2**36])), "byte limit"),
     },
     "RunFailed": {
         "fails": (lambda: one_row(node("Reshape", "input shape", "prediction")), "cannot answer 1 rows of zeros"),
+        "index below zero": (lambda: model(EXTRACT, tensors=(constant("at", [-10, 0], np.int64),)), "out of range"),
         "overflow": (lambda: summed(BIG, n=([2**40] * 2, np.int64)), "overflow"),
     },
     "SchemaMismatch": {
