@@ -41,6 +41,11 @@ class Table:
         text.insert(1, "  ".join("-" * width for width in widths))
         return "\n".join([self.title, *text])
 
+    def markdown(self) -> str:
+        """Return it for a document, title and all."""
+        lines = (self.columns, ("---", *["---:"] * (len(self.columns) - 1)), *self.rows)
+        return "\n".join([f"### {self.title}", "", *(f"| {' | '.join(line)} |" for line in lines)])
+
 
 @dataclass(frozen=True)
 class Report:
@@ -89,10 +94,12 @@ def machine() -> dict[str, Any]:
 
 
 def write(report: Report, described: Mapping[str, Any]) -> Path:
-    """Write the report to `build/bench/NAME.json` and return the path."""
+    """Write the report to `build/bench/NAME.json`, and its tables beside it as Markdown; return the first path."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"{report.name}.json"
     date = time.strftime("%Y-%m-%d", time.gmtime())
     document = {"name": report.name, "date": date, "machine": described, **report.headline, "figures": report.figures}
     path.write_text(json.dumps(document, indent=2, default=asdict) + "\n", encoding="utf-8")
+    text = "\n\n".join(table.markdown() for table in report.tables)
+    path.with_suffix(".md").write_text(f"{text}\n", encoding="utf-8")
     return path

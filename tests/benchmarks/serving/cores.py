@@ -161,17 +161,21 @@ class Meter:
         meter.costs = Costs(used, seconds, max(0.0, foreign / seconds))
 
 
-def await_quiet(cores: float, patience: float) -> None:
-    """Wait until others keep at most so many cores busy, but at most so many seconds.
+@dataclass
+class Patience:
+    """Seconds that a run may spend in all on waiting for other work to pause."""
 
-    To be called while nothing of ours works.
-    """
-    end = time.monotonic() + patience
-    while time.monotonic() < end:
-        busy, started = _busy_seconds(), time.perf_counter()
-        time.sleep(_LOOK_SECONDS)
-        if _busy_seconds() - busy <= cores * (time.perf_counter() - started):
-            return
+    seconds: float
+
+    def await_quiet(self, cores: float) -> None:
+        """Wait until others keep at most so many cores busy; to be called while nothing of ours works."""
+        started = time.monotonic()
+        while time.monotonic() - started < self.seconds:
+            busy, looked = _busy_seconds(), time.perf_counter()
+            time.sleep(_LOOK_SECONDS)
+            if _busy_seconds() - busy <= cores * (time.perf_counter() - looked):
+                break
+        self.seconds -= time.monotonic() - started
 
 
 def processes(root: int) -> set[int]:

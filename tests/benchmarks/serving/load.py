@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.benchmarks.serving.cores import LOAD_CORES, BenchmarkError, Meter, await_quiet, pinned, required
+from tests.benchmarks.serving.cores import LOAD_CORES, BenchmarkError, Meter, pinned, required
 from tests.benchmarks.serving.payloads import PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.benchmarks.serving.cores import Costs, Process
+    from tests.benchmarks.serving.cores import Costs, Patience, Process
     from tests.benchmarks.serving.payloads import Payload
     from tests.benchmarks.serving.servers import Running
 
@@ -121,19 +121,19 @@ class Effort:
     Attributes:
         steps: undisturbed steps whose medians count.
         attempts: steps at most.
-        patience: seconds to wait for quiet before each.
+        patience: how long the run may wait for quiet.
     """
 
     steps: int
     attempts: int
-    patience: float
+    patience: Patience
 
 
 def measure(server: Process, load: Callable[[], Answered], effort: Effort) -> Step:
     """Return the medians of undisturbed steps; of the least disturbed, if there are too few."""
     steps: list[Step] = []
     while len(steps) < effort.attempts and sum(not step.disturbed for step in steps) < effort.steps:
-        await_quiet(QUIET_CORES, effort.patience)
+        effort.patience.await_quiet(QUIET_CORES)
         with Meter.over(server) as meter:
             answered = load()
         steps.append(answered.step(meter.costs))

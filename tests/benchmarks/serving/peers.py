@@ -19,7 +19,7 @@ from tests.benchmarks.serving.cores import BenchmarkError, prepare
 from tests.benchmarks.serving.environments import environment, program
 from tests.benchmarks.serving.grpc_load import GrpcLoad
 from tests.benchmarks.serving.models import MODELS, NAME, model
-from tests.benchmarks.serving.run import FULL, QUICK, with_floor
+from tests.benchmarks.serving.run import effort, with_floor
 
 if TYPE_CHECKING:
     import argparse
@@ -72,7 +72,7 @@ def run(chosen: argparse.Namespace) -> Report:
     """Measure and compare."""
     prepare()
     quick: bool = chosen.quick
-    comparison = Comparison(QUICK if quick else FULL)
+    comparison = Comparison(effort(quick=quick))
     models = [model("linear")] if quick else [model(name) for name in MODELS]
     with with_floor(comparison, models[0]):
         _measure(comparison, "modelwright", servers.modelwright, ("json", "binary"), models, quick=quick)

@@ -82,11 +82,10 @@ def _latencies(steps: Mapping[str, Step], floors: Mapping[str, Step]) -> dict[st
 def _model_tables(comparison: Comparison) -> list[Table]:
     """Return a table for each model: requests a second, p50 and p99 by server, form, rows and connections."""
     models = dict.fromkeys(name.split("/")[1] for name in comparison.steps)
-    columns = ("", *(f"{count} conn.: req/s (p50/p99 µs)" for count in CONNECTIONS), "CPU µs at 32", "others, cores")
-    return [Table(f"{name}: requests on one core", columns, tuple(_model_rows(comparison, name))) for name in models]
+    return [_model_table(comparison, name) for name in models]
 
 
-def _model_rows(comparison: Comparison, model: str) -> list[tuple[str, ...]]:
+def _model_table(comparison: Comparison, model: str) -> Table:
     lines: dict[str, dict[str, Step]] = {}
     for name, step in comparison.floors.items():
         server, served, count = name.split("/")
@@ -97,14 +96,16 @@ def _model_rows(comparison: Comparison, model: str) -> list[tuple[str, ...]]:
         if served == model:
             line = f"{server}, {form}, {rows.removeprefix('b')} rows{', heads differ' * bool(more)}"
             lines.setdefault(line, {})[count] = step
+    counts = [count for count in CONNECTIONS if any(f"c{count}" in steps for steps in lines.values())]
     found: list[tuple[str, ...]] = []
     for line, steps in lines.items():
-        cells = [steps.get(f"c{count}") for count in CONNECTIONS]
+        cells = [steps.get(f"c{count}") for count in counts]
         shown = ["" if step is None else f"{step.rate:,.0f} ({step.p50:,.0f}/{step.p99:,.0f})" for step in cells]
         at_32 = steps.get("c32")
         most = max(step.foreign for step in steps.values())
         found.append((line, *shown, "" if at_32 is None else f"{at_32.cpu:.2f}", f"{most:.2f}"))
-    return found
+    columns = ("", *(f"{count} conn.: req/s (p50/p99 µs)" for count in counts), "CPU µs at 32", "others, cores")
+    return Table(f"{model}: requests on one core", columns, tuple(found))
 
 
 def _other_table(comparison: Comparison, found: Mapping[str, Found]) -> Table:

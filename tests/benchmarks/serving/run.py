@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tests.benchmarks.serving import grpc_load, payloads, results, servers
 from tests.benchmarks.serving.comparison import CONNECTIONS, ROWS, Comparison, HttpPlan
-from tests.benchmarks.serving.cores import await_quiet, prepare
+from tests.benchmarks.serving.cores import Patience, prepare
 from tests.benchmarks.serving.grpc_load import GrpcLoad
 from tests.benchmarks.serving.load import QUIET_CORES, Effort, HttpLoad
 from tests.benchmarks.serving.models import MODELS, BenchmarkModel, model
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from tests.benchmarks.serving.servers import Running
 
 PARTS = ("rest", "grpc", "start")
-QUICK = Effort(steps=3, attempts=4, patience=3)
-FULL = Effort(steps=3, attempts=8, patience=30)
 _STARTS = 5
 
 
@@ -38,7 +36,7 @@ def run(chosen: argparse.Namespace) -> Report:
     prepare()
     quick: bool = chosen.quick
     parts: list[str] = chosen.only or list(PARTS)
-    comparison = Comparison(QUICK if quick else FULL)
+    comparison = Comparison(effort(quick=quick))
     linear = model("linear")
     with with_floor(comparison, linear):
         if "rest" in parts and quick:
@@ -50,6 +48,11 @@ def run(chosen: argparse.Namespace) -> Report:
         if "start" in parts:
             _start(comparison, linear)
     return results.report("-".join(["serving", *["quick"] * quick, *(chosen.only or ())]), comparison)
+
+
+def effort(*, quick: bool) -> Effort:
+    """Return how hard to try."""
+    return Effort(3, 3, Patience(20)) if quick else Effort(3, 8, Patience(900))
 
 
 @contextmanager
@@ -99,7 +102,7 @@ def _varying(comparison: Comparison, running: Running, served: BenchmarkModel, c
 
 def _in_process(comparison: Comparison, *served: BenchmarkModel) -> None:
     for each in served:
-        await_quiet(QUIET_CORES, comparison.effort.patience)
+        comparison.effort.patience.await_quiet(QUIET_CORES)
         for rows, seconds in servers.in_process(each).items():
             comparison.figures[f"inprocess_{each.name}_b{rows}_microseconds"] = 1e6 * seconds
 
@@ -120,7 +123,7 @@ def _grpc(comparison: Comparison, served: BenchmarkModel, connections: tuple[int
 def _start(comparison: Comparison, served: BenchmarkModel) -> None:
     comparison.figures["start_seconds"] = _start_seconds(comparison, servers.modelwright, served)
     comparison.figures["fastapi_start_seconds"] = _start_seconds(comparison, servers.fastapi, served)
-    await_quiet(QUIET_CORES, comparison.effort.patience)
+    comparison.effort.patience.await_quiet(QUIET_CORES)
     for rows, microseconds in servers.ring_cost().items():
         comparison.figures["ring_write_microseconds" + f"_{rows}_rows" * (rows != "1")] = microseconds
 
@@ -133,7 +136,7 @@ def _start_seconds(
     """Return the median time from a process's begin to its first 200 for readiness."""
     seconds: list[float] = []
     for _ in range(_STARTS):
-        await_quiet(QUIET_CORES, comparison.effort.patience)
+        comparison.effort.patience.await_quiet(QUIET_CORES)
         with server(served) as running:
             seconds.append(running.start_seconds)
     return statistics.median(seconds)
