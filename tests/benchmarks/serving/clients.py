@@ -179,10 +179,13 @@ async def work(running: Running, model: BenchmarkModel, tally: Tally, rate: floa
 
 
 async def _paced(ask: Callable[[], Awaitable[None]], rate: float, end: float, seed: int) -> None:
-    """Ask with exponential pauses, so that requests of several clients come together now and then."""
+    """Ask with exponential pauses, so that requests of several clients come together now and then.
+
+    What a slow answer kept from being asked in time is not asked later.
+    """
     pauses, clock = random.Random(seed), asyncio.get_running_loop().time
     due = clock()
-    while (due := due + pauses.expovariate(rate)) < end:
+    while (due := max(due, clock()) + pauses.expovariate(rate)) < end:
         if (early := due - clock()) > 0:
             await asyncio.sleep(early)
         await ask()
