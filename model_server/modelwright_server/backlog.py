@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 MAX_VALUES = 16_384
 HAND_OVER_SECONDS = 0.2
-LAST_SECONDS = 3.0
+LAST_SECONDS = 2.0  # with the drain and the last answers, within the time a pod has to end
 _LOG = logging.getLogger("modelwright.backlog")
 
 

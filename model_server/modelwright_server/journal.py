@@ -1,5 +1,6 @@
 """Who is told of each answered inference request: the access log, the traces, both or nobody."""
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -30,8 +31,7 @@ class Journal:
 
     async def close(self) -> None:
         """Let the last of it be written, or give up after some seconds."""
-        for backlog in self._backlogs:
-            await backlog.close()
+        await asyncio.gather(*(backlog.close() for backlog in self._backlogs))
 
 
 def open_journal(settings: ServerSettings, telemetry: Telemetry) -> Journal | None:
@@ -45,7 +45,7 @@ def open_journal(settings: ServerSettings, telemetry: Telemetry) -> Journal | No
         sinks[LOG] = AccessLog().consume
     if settings.tracing_endpoint:
         try:
-            from modelwright_server.tracing import Tracer  # noqa: PLC0415 - tens of MiB for those who ask for it
+            from modelwright_server.tracing import Tracer  # noqa: PLC0415 - 12 MiB for those who ask for it
         except ModuleNotFoundError as error:
             problem = (
                 f"{contract.ENV_TRACING_ENDPOINT} is set, but {error.name} is missing: install modelwright[tracing]"

@@ -13,7 +13,6 @@ from operator import add
 
 from modelwright_server import contract
 
-CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 STABLE = "stable"
 
 # Upper bounds in seconds; tabular models answer in fractions of a millisecond.
@@ -206,7 +205,7 @@ class Telemetry:
         self.labels = {"model": model, "version": version}
         self.info = {**self.labels, "deployment": deployment, "namespace": namespace}
         self.rest, self.grpc = Requests("rest"), Requests("grpc")
-        self.answered, self.refused = self.rest.answered, self.rest.refused
+        self.refused = self.rest.refused  # a listener counts here what never became a request
         self.in_flight = self.queued = self.connections = 0
         self.rows = self.overloaded = 0
         self.dropped: dict[str, int] = {}
@@ -260,12 +259,6 @@ class Telemetry:
         }
         gauges: _Values = {(name, self._track): (value,) for name, value in now.items()}
         return {**merged((self._earlier, self._counters())), **gauges}
-
-    def render(self) -> bytes:
-        """Return the exposition of this process alone."""
-        from modelwright_server import exposition  # noqa: PLC0415 - one process of several never renders
-
-        return exposition.render(self.info, self.snapshot())
 
     def _counters(self) -> Snapshot:
         """Return what only grows."""

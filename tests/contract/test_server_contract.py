@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelwright_server import contract
+from modelwright_server import contract, exposition
 from modelwright_server.contract import FetchSettings, ServerSettings, SettingsError
 from modelwright_server.telemetry import Telemetry
 
@@ -40,6 +40,7 @@ fetches = st.builds(
     model_dir=texts,
     max_artifact_bytes=st.integers(1, 1 << 40),
     verify_memory_bytes=st.integers(0, 1 << 40),
+    verify_seconds=st.integers(1, 1200),
     termination_log=texts,
 )
 
@@ -91,7 +92,8 @@ def test_each_variable_belongs_to_one_setting() -> None:
 
 
 def test_metric_names_are_in_the_metrics() -> None:
-    text = Telemetry("m", "v", "d", "n").render().decode()
+    telemetry = Telemetry("m", "v", "d", "n")
+    text = exposition.render(telemetry.info, telemetry.snapshot()).decode()
     names = [value for name, value in vars(contract).items() if name.startswith("METRIC_")]
     assert len(names) == 16
     for name in names:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelwright_server import accesslog
+from modelwright_server import accesslog, exposition
 from modelwright_server.accesslog import AccessLog
 from modelwright_server.backlog import Backlog
 from modelwright_server.journal import open_journal
@@ -188,7 +188,7 @@ async def test_a_journal_writes_to_stdout(tmp_path: Path, capfd: pytest.CaptureF
     await journal.close()
     assert [json.loads(line)["rows"] for line in capfd.readouterr().out.splitlines()] == list(range(100))
     assert 'modelwright_server_records_dropped_total{model="m",sink="log",track="stable",version="v"} 0.0' in (
-        telemetry.render().decode()
+        exposition.render(telemetry.info, telemetry.snapshot()).decode()
     )
 
 

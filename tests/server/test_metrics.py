@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from modelwright_server import contract
+from modelwright_server import contract, exposition
 from modelwright_server.telemetry import BUCKETS, GRPC_CODES, Snapshot, Telemetry, merged
 from tests.server.models import Built
 from tests.server.process import NAME, VERSION, Server, settings
@@ -29,6 +29,10 @@ def samples(text: str) -> Samples:
 
 def value(found: Samples, name: str, **labels: str) -> float:
     return found[name, frozenset({**LABELS, **labels}.items())]
+
+
+def shown(telemetry: Telemetry) -> str:
+    return exposition.render(telemetry.info, telemetry.snapshot()).decode()
 
 
 def counts() -> Telemetry:
@@ -81,7 +85,7 @@ def test_metrics_have_their_own_port_and_only_that_page(logistic: Server) -> Non
 def test_a_duration_on_a_bound_is_below_it(at: int) -> None:
     telemetry = counts()
     telemetry.rest.answered(200, BUCKETS[at])
-    found = samples(telemetry.render().decode())
+    found = samples(shown(telemetry))
     bucket = contract.METRIC_DURATION + "_bucket"
     assert value(found, bucket, protocol="rest", le=str(BUCKETS[at])) == 1
     assert at == 0 or value(found, bucket, protocol="rest", le=str(BUCKETS[at - 1])) == 0
@@ -89,7 +93,7 @@ def test_a_duration_on_a_bound_is_below_it(at: int) -> None:
 
 def test_labels_are_escaped() -> None:
     hostile = 'a"b\\c\nd'
-    found = samples(Telemetry(hostile, VERSION, "d", "n").render().decode())
+    found = samples(shown(Telemetry(hostile, VERSION, "d", "n")))
     assert (contract.METRIC_READY, frozenset({**LABELS, "model": hostile}.items())) in found
 
 
@@ -98,7 +102,7 @@ def test_calls_of_the_model_are_counted() -> None:
     telemetry.called(requests=3, rows=70, waited=0.0002, seconds=0.003)
     telemetry.called(requests=1, rows=1, waited=0.0, seconds=0.00002)
     telemetry.queued = 2
-    found = samples(telemetry.render().decode())
+    found = samples(shown(telemetry))
     assert value(found, contract.METRIC_ROWS) == 71
     assert value(found, contract.METRIC_BATCH_REQUESTS + "_bucket", le="2.0") == 1
     assert value(found, contract.METRIC_BATCH_REQUESTS + "_sum") == 4
@@ -116,7 +120,7 @@ def test_grpc_statuses_go_by_their_names() -> None:
     for number in range(len(GRPC_CODES)):
         telemetry.grpc.answered(number, 0.001)
     telemetry.overloaded += 1
-    found = samples(telemetry.render().decode())
+    found = samples(shown(telemetry))
     assert all(value(found, contract.METRIC_REQUESTS, protocol="grpc", code=name) == 1 for name in GRPC_CODES)
     assert value(found, contract.METRIC_DURATION + "_count", protocol="grpc") == len(GRPC_CODES)
     assert value(found, contract.METRIC_OVERLOADED) == 1
@@ -135,7 +139,7 @@ def test_each_track_has_counts_of_its_own() -> None:
         for _ in range(requests):
             answered(200, 0.001)
         telemetry.called(requests, requests, 0.0, 0.001)
-    found = samples(telemetry.render().decode())
+    found = samples(shown(telemetry))
     for track, requests in (("stable", 2), ("canary", 7)):
         assert value(found, contract.METRIC_REQUESTS, protocol="rest", code="200", track=track) == requests
         assert value(found, contract.METRIC_DURATION + "_count", protocol="rest", track=track) == requests
