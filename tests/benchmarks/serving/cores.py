@@ -84,8 +84,16 @@ class Process:
         return sum(map(_cpu_seconds, processes(self.pid)))
 
     def pss_mib(self) -> float:
-        """Return the proportional set size of it and its descendants: shared pages are divided among their users."""
+        """Return the proportional set size of it and its descendants: shared pages are divided among their users.
+
+        This process has libraries in common with a server of the same environment, others may too: it is the least
+        that the server needs, `rss_mib` the most.
+        """
         return sum(_memory_mib(pid, "Pss") for pid in processes(self.pid))
+
+    def anonymous_mib(self) -> float:
+        """Return the memory of it and its descendants that is no file's: what can leak, whoever else runs."""
+        return sum(_memory_mib(pid, "Anonymous") for pid in processes(self.pid))
 
     def rss_mib(self) -> float:
         """Return the resident set size of it and its descendants."""

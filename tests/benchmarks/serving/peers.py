@@ -107,7 +107,7 @@ def _measure(
             else:
                 HttpPlan(("json",), ROWS, (1, 32)).apply(comparison, server, running, served)
             if served.name == "linear":
-                comparison.figures[f"{server}_pss_mib"] = running.process.pss_mib()
+                comparison.figures[f"{server}_rss_mib"] = running.process.rss_mib()
                 comparison.figures[f"{server}_start_seconds"] = running.start_seconds
 
 

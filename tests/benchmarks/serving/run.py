@@ -71,7 +71,7 @@ def _rest_goals(comparison: Comparison) -> None:
             HttpPlan(("json",), (1,), (1, 32)).apply(comparison, "modelwright", ours, linear)
             _varying(comparison, ours, linear, (32,))
         HttpPlan(("binary",), (64,), (8,)).apply(comparison, "modelwright", ours, linear)
-        comparison.figures["pss_mib"] = ours.process.pss_mib()
+        comparison.figures |= {"pss_mib": ours.process.pss_mib(), "rss_mib": ours.process.rss_mib()}
     with servers.fastapi(linear) as other:
         HttpPlan(("json",), (1,), (32,)).apply(comparison, "fastapi", other, linear)
     with servers.modelwright(dense) as ours:
@@ -86,11 +86,11 @@ def _rest(comparison: Comparison) -> None:
             HttpPlan().apply(comparison, "modelwright", ours, served)
             if served.name == "linear":
                 _varying(comparison, ours, served, (1, 32))
-                comparison.figures["pss_mib"] = ours.process.pss_mib()
+                comparison.figures |= {"pss_mib": ours.process.pss_mib(), "rss_mib": ours.process.rss_mib()}
         with servers.fastapi(served) as other, comparison.between_floors(f"fastapi/{served.name}", one):
             HttpPlan(("json",)).apply(comparison, "fastapi", other, served)
             if served.name == "linear":
-                comparison.figures["fastapi_pss_mib"] = other.process.pss_mib()
+                comparison.figures["fastapi_rss_mib"] = other.process.rss_mib()
         _in_process(comparison, served)
 
 

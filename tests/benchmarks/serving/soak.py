@@ -33,6 +33,7 @@ class Sample:
     """Memory in MiB at some seconds after the load began."""
 
     seconds: float
+    anonymous: float
     pss: float
     rss: float
 
@@ -67,10 +68,11 @@ def run(chosen: argparse.Namespace) -> Report:
 async def _watch(process: Process, samples: list[Sample], tally: Tally) -> None:
     started = time.monotonic()
     while True:
-        samples.append(Sample(time.monotonic() - started, process.pss_mib(), process.rss_mib()))
+        memory = process.anonymous_mib(), process.pss_mib(), process.rss_mib()
+        samples.append(Sample(time.monotonic() - started, *memory))
         if len(samples) % _TELL_SAMPLES == 0:
             last, asked = samples[-1], tally.answers.total()
-            text = f"{last.seconds / 60:.0f} min: {asked} requests, {tally.errors} errors, PSS {last.pss:.2f} MiB"
+            text = f"{last.seconds / 60:.0f} min: {asked} requests, {tally.errors} errors, {last.anonymous:.2f} MiB"
             print(f"  {text}", file=sys.stderr, flush=True)
         await asyncio.sleep(_SAMPLE_SECONDS)
 
@@ -84,21 +86,23 @@ def _report(tally: Tally, samples: list[Sample], seconds: float, cpu: float) -> 
         "soak_minutes": seconds / 60,
         "soak_requests": tally.answers.total(),
         "soak_errors": tally.errors,
-        "soak_pss_slope_mib_per_hour": slope,
-        "soak_pss_mib_after_warm_up": first.pss,
+        "soak_slope_mib_per_hour": slope,
+        "soak_anonymous_mib_after_warm_up": first.anonymous,
+        "soak_anonymous_mib_at_end": last.anonymous,
         "soak_pss_mib_at_end": last.pss,
         "soak_rss_mib_at_end": last.rss,
         "soak_server_cores": cpu / seconds,
     }
     found = (
         (
-            f"memory slope after {warm_up:.0f} s, MiB/h (PSS)",
+            f"memory slope after {warm_up:.0f} s, MiB/h",
             f"<= {SLOPE_GOAL:g}",
             f"{slope:.2f}",
             _met(slope <= SLOPE_GOAL),
         ),
         ("answers other than expected", "0", str(tally.errors), _met(tally.errors == 0)),
-        ("PSS after warm-up and at the end, MiB", "", f"{first.pss:.2f} / {last.pss:.2f}", ""),
+        ("anonymous memory after warm-up / at the end, MiB", "", f"{first.anonymous:.2f} / {last.anonymous:.2f}", ""),
+        ("PSS / RSS at the end, MiB", "", f"{last.pss:.1f} / {last.rss:.1f}", ""),
         ("requests in all", "", f"{tally.answers.total():,}", ""),
         ("server's CPU, cores", "", f"{cpu / seconds:.2f}", ""),
     )
@@ -117,9 +121,9 @@ def _met(holds: bool) -> str:
 
 
 def _slope_per_hour(samples: list[Sample]) -> float:
-    """Return the least-squares slope of the PSS."""
+    """Return the least-squares slope of the memory that is no file's."""
     if len(samples) < 3:
         message = "too few samples for a slope: run longer"
         raise BenchmarkError(message)
-    slope, _ = np.polyfit([sample.seconds for sample in samples], [sample.pss for sample in samples], 1)
+    slope, _ = np.polyfit([sample.seconds for sample in samples], [sample.anonymous for sample in samples], 1)
     return float(slope) * 3600
