@@ -205,12 +205,65 @@ async def test_answers_given_out_of_order_leave_in_order_and_bound_what_is_read(
             found += await reader.readuntil(b" ")
         bodies = [part.split(b"\r\n\r\n")[1] for part in found.split(b"HTTP/1.1")[1:]]
         assert bodies == [b"later0 ", b"later1 ", b"now ", b"later2 "]
-        await until(lambda: len(waiting) == 13)
-        for exchange in waiting[3:]:
-            exchange.send(200, b"last ")
-        for _ in range(10):
+        for at in range(3, 13):
+            await until(lambda: len(waiting) > at)  # noqa: B023 - awaited here
+            assert len(waiting) - at <= 4
+            waiting[at].send(200, b"last ")
             await reader.readuntil(b"last ")
         writer.close()
+
+
+@on_uvloop
+async def test_a_flood_of_requests_is_answered_only_as_fast_as_answers_are_read() -> None:
+    """Thousands of requests fit into one piece of data; their answers would not fit into memory."""
+    large = bytes(100_000)
+    answered = 0
+
+    def application(exchange: Exchange) -> None:
+        nonlocal answered
+        answered += 1
+        exchange.send(200, large)
+
+    async with listening(application, stalled_seconds=60, idle_seconds=60) as (_, connect):
+        reader, writer = await connect()
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(GET * 3000)
+        flood = writer.transport.get_write_buffer_size
+        await until(lambda: answered > 0 and not flood())
+        assert answered < 200  # what the system's buffers take
+        writer.transport.resume_reading()  # type: ignore[attr-defined]
+        for _ in range(3000):
+            await reader.readuntil(b"Content-Length: 100000\r\n\r\n")
+            await reader.readexactly(len(large))
+        assert answered == 3000
+        writer.write(GET + b"broken\r\n\r\n" + GET)
+        assert (await reader.read()).count(b"HTTP/1.1 ") == 2
+        writer.close()
+
+
+@on_uvloop
+async def test_what_is_wrong_behind_a_flood_is_said_behind_its_answers() -> None:
+    answered = 0
+
+    def application(exchange: Exchange) -> None:
+        nonlocal answered
+        answered += 1
+        exchange.send(200, bytes(100_000))
+
+    async with listening(application, stalled_seconds=60) as (listener, connect):
+        reader, writer = await connect()
+        writer.write(GET * 200 + b"broken\r\n\r\n" + GET)
+        data = await reader.read()
+        assert (data.count(b"HTTP/1.1 200 "), data.count(b"HTTP/1.1 400 ")) == (200, 1)
+        assert data.rindex(b"HTTP/1.1 400 ") > data.rindex(b"HTTP/1.1 200 ")
+        writer.close()
+        reader, writer = await connect()
+        writer.write(GET * 200)
+        writer.write_eof()
+        assert (await reader.read()).count(b"HTTP/1.1 200 ") == 200
+        writer.close()
+        await until(lambda: not listener._connections)
+        assert answered == 400
 
 
 @on_uvloop

@@ -77,6 +77,8 @@ class Connection(asyncio.Protocol):
         "_ended",
         "_eof",
         "_exchange",
+        "_going_on",
+        "_held",
         "_in_head",
         "_known",
         "_limits",
@@ -102,6 +104,8 @@ class Connection(asyncio.Protocol):
         self._make = listener.exchange
         self._parser = httptools.HttpRequestParser(self)
         self._due: deque[Exchange] = deque()
+        self._held: deque[Exchange] = deque()  # of those due, the last, which the application has not been given
+        self._going_on = False
         self._since = 0.0
         self._exchange = Exchange(self)
         self._offered = False
@@ -154,6 +158,7 @@ class Connection(asyncio.Protocol):
         """Forget everything; nobody waits for the answers any more."""
         self.closing = self._ended = self.lost = True
         self._due.clear()
+        self._held.clear()
         self._drop_body()
         self.listener.leave(self)
 
@@ -168,6 +173,8 @@ class Connection(asyncio.Protocol):
         self._stalled = False
         self._since = self.listener.clock
         self._update_reading()
+        if self._held:
+            self._go_on_soon()
 
     # The parser's side
 
@@ -251,12 +258,10 @@ class Connection(asyncio.Protocol):
         self.in_message = False
         self._since = self.listener.clock
         self._due.append(exchange)
-        try:
-            self.listener.application(exchange)
-        except Exception:  # noqa: BLE001 - logged, and the client is told
-            _LOG.exception("answering a request failed")
-            self._due.remove(exchange)
-            self._refuse((500, "the server failed: its log says why"))
+        if self._stalled or self._held or len(self._due) > self._limits.pending:
+            self._held.append(exchange)  # a piece of data can bring thousands, and their answers would need room
+        else:
+            self._hand_on(exchange)
         if len(self._due) >= self._limits.pending:
             self._update_reading()
 
@@ -288,6 +293,8 @@ class Connection(asyncio.Protocol):
             self._end()
         elif self._paused:
             self._update_reading()
+        if self._held:
+            self._go_on_soon()
 
     def expire(self, now: float, tolerance: float) -> None:
         """Act on a client that takes too long; called once in a while, with the error of the clock."""
@@ -310,6 +317,28 @@ class Connection(asyncio.Protocol):
         """Close an idle connection; one in use closes after its last answer."""
         if self.idle:
             self._end()
+
+    def _hand_on(self, exchange: Exchange) -> None:
+        """Have a request answered, now or later."""
+        try:
+            self.listener.application(exchange)
+        except Exception:  # noqa: BLE001 - logged, and the client is told
+            _LOG.exception("answering a request failed")
+            self.listener.refused(500)
+            exchange.keep = False
+            exchange.send(500, error_body("the server failed: its log says why"))
+
+    def _go_on_soon(self) -> None:
+        if not self._going_on:
+            self._going_on = True
+            self.listener.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Hand on requests that were held, while their answers are taken."""
+        self._going_on = False
+        held, due = self._held, self._due
+        while held and not self._stalled and len(due) - len(held) < self._limits.pending:
+            self._hand_on(held.popleft())
 
     def _send_due(self) -> bool:
         """Write the answers that need wait for no other; return whether one of them is the last."""
@@ -347,6 +376,7 @@ class Connection(asyncio.Protocol):
         self.closing = self._ended = True
         self._since = self.listener.clock
         self._due.clear()
+        self._held.clear()
         self._drop_body()
         if self._eof:
             self._transport.close()

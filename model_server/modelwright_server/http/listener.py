@@ -31,6 +31,7 @@ class Listener:
         exchange: makes what stands for one request.
         limits: what clients may take.
         names: headers that matter.
+        call_soon: of the event loop.
         clock: seconds, as of the last look at the connections.
         draining: each further answer is the last of its connection.
     """
@@ -55,6 +56,7 @@ class Listener:
         self._empty = asyncio.Event()
         self._empty.set()
         self._loop = asyncio.get_running_loop()
+        self.call_soon = self._loop.call_soon
         self.clock = self._loop.time()
         self._interval = min(limits.head_seconds, limits.linger_seconds) / _SWEEPS
         self._server: asyncio.Server | None = None

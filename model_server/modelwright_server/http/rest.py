@@ -5,7 +5,7 @@ Maps paths to the data plane and its errors to status codes; knows nothing of so
 
 import logging
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 from importlib import metadata
 from time import perf_counter
 from typing import cast
@@ -99,19 +99,26 @@ class RestApplication:
             self._codec = Codec(self.dataplane.signature, self.dataplane.name, self.dataplane.version)
         return self._codec
 
+    @cached_property
+    def description(self) -> bytes:
+        """The OpenAPI description.
+
+        Raises:
+            NotReadyError: no model is loaded yet.
+        """
+        plane, signature = self.dataplane, self.dataplane.signature
+        document = openapi.document(signature.schema, plane.name, plane.version, signature.max_rows, _version())
+        return orjson.dumps(document)
+
     def _server(self, exchange: Exchange) -> None:
         document = {"name": "modelwright", "version": _version(), "extensions": ["binary_tensor_data"]}
         exchange.send(200, orjson.dumps(document))
 
     def _openapi(self, exchange: Exchange) -> None:
-        plane = self.dataplane
         try:
-            signature = plane.signature
+            exchange.send(200, self.description)
         except NotReadyError as error:
             exchange.send(503, error_body(str(error)))
-            return
-        document = openapi.document(signature.schema, plane.name, plane.version, signature.max_rows, _version())
-        exchange.send(200, orjson.dumps(document))
 
     def _live(self, exchange: Exchange) -> None:
         exchange.send(200, b'{"live":true}')
