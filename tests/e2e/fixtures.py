@@ -48,6 +48,16 @@ def is_true(kind: str, reason: str | None = None) -> Callable[[Object | None], b
     return holds
 
 
+def new_revision(before: str) -> Callable[[Object | None], bool]:
+    """Tell whether another revision than this one answers, and all is well."""
+
+    def holds(seen: Object | None) -> bool:
+        stable = ((seen or {}).get("status") or {}).get("stable") or {}
+        return is_true("Ready")(seen) and stable.get("revision") != before
+
+    return holds
+
+
 def claim(name: str = CLAIM) -> Object:
     """Return a PersistentVolumeClaim of the default storage class."""
     return {

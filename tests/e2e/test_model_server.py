@@ -26,12 +26,13 @@ from tests.e2e.fixtures import (
     deployment,
     is_true,
     model_version,
+    new_revision,
 )
 from tests.support.claims import write_files
 from tests.support.load import Clients
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     import onnx
@@ -160,16 +161,6 @@ def names_a_rejection(seen: Object | None) -> bool:
 
 
 # What a Deployment may set
-
-
-def new_revision(before: str) -> Callable[[Object | None], bool]:
-    """Tell whether another revision than this one answers, and all is well."""
-
-    def holds(seen: Object | None) -> bool:
-        stable = ((seen or {}).get("status") or {}).get("stable") or {}
-        return is_true("Ready")(seen) and stable.get("revision") != before
-
-    return holds
 
 
 def test_processes_batching_and_the_access_log_reach_the_server(shared: Team, good: str) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.fixtures import DEPLOYMENTS, JOBS, Object, Team, deployment, is_true, training_job
+from tests.e2e.fixtures import DEPLOYMENTS, JOBS, Object, Team, deployment, is_true, new_revision, training_job
 from tests.support.load import Clients
 
 if TYPE_CHECKING:
@@ -78,12 +78,10 @@ def test_a_change_of_the_server_settings_restarts_without_a_failed_request(team:
     team.apply(deployment("scores", {"version": version}))
     before = team.wait(DEPLOYMENTS, "scores", serves(version))["status"]["stable"]["revision"]
     with clients(team, "scores") as load:
-        team.patch(DEPLOYMENTS, "scores", {"spec": {"server": {"threads": 2}}})
-        team.wait(
-            DEPLOYMENTS,
-            "scores",
-            lambda seen: is_true("Ready")(seen) and seen and seen["status"]["stable"]["revision"] != before,
-        )
-        team.wait("deployments.apps", f"scores-{before}", lambda found: found is None, deadline=60)
-        wait_for_no_pod(team, before)
+        for processes in (2, 1):  # to pods of several processes, and away from them
+            team.patch(DEPLOYMENTS, "scores", {"spec": {"server": {"processes": processes}}})
+            seen = team.wait(DEPLOYMENTS, "scores", new_revision(before))
+            team.wait("deployments.apps", f"scores-{before}", lambda found: found is None, deadline=60)
+            wait_for_no_pod(team, before)
+            before = seen["status"]["stable"]["revision"]
     assert set(load.answers) == set(load.calls) == {version}, (load.answers, load.calls)
