@@ -116,25 +116,13 @@ class _Lane:
     """Requests in the order they came, and how many rows one call takes of them."""
 
     def __init__(self, most_rows: int, most_waiting: int) -> None:
-        self._most_rows = most_rows
-        self._most_waiting = most_waiting
+        self.most_rows = most_rows
+        self.most_waiting = most_waiting
         self.waiting: deque[Waiter] = deque()
         self.size = 0
         self.gone = 0
         self.busy = False  # a flush is due, or a call is running
         self._alone = 0
-
-    def put(self, waiter: Waiter) -> None:
-        """Append a request.
-
-        Raises:
-            OverloadedError: too many wait already.
-        """
-        waiting, size = self.waiting, waiter.request.size
-        if waiting and (len(waiting) >= self._most_waiting or self.size + size > MAX_WAITING_BYTES):
-            raise OverloadedError(problem=f"{len(waiting)} requests wait for the model: try again later")
-        waiting.append(waiter)
-        self.size += size
 
     def put_back(self, batch: Sequence[Waiter]) -> None:
         """Take the requests of a call that failed again, each for a call of its own: only one may be at fault."""
@@ -153,7 +141,7 @@ class _Lane:
         while waiting:
             waiter = waiting[0]
             more = rows + waiter.request.rows
-            if batch and (self._alone or more > self._most_rows):
+            if batch and (self._alone or more > self.most_rows):
                 break
             waiting.popleft()
             self.size -= waiter.request.size
@@ -206,15 +194,17 @@ class Batcher:
         Raises:
             OverloadedError: too many wait already.
         """
-        quick = waiter.request.rows <= self._quick_rows
+        request, observer = waiter.request, self._observer
+        quick = request.rows <= self._quick_rows
         lane = self._quick if quick else self._slow
-        try:
-            lane.put(waiter)
-        except OverloadedError:
-            self._observer.overloaded += 1
-            raise
-        self._observer.in_flight += 1
-        self._observer.queued += 1
+        waiting = lane.waiting
+        if waiting and (len(waiting) >= lane.most_waiting or lane.size + request.size > MAX_WAITING_BYTES):
+            observer.overloaded += 1
+            raise OverloadedError(problem=f"{len(waiting)} requests wait for the model: try again later")
+        waiting.append(waiter)
+        lane.size += request.size
+        observer.in_flight += 1
+        observer.queued += 1
         if not lane.busy:
             lane.busy = True
             self._call_soon(self._flush if quick else self._start)
@@ -301,7 +291,7 @@ class Batcher:
             self._observer.queued += len(waiters)
             return
         self._observer.in_flight -= 1
-        self._observer.called(1, waiters[0].request.rows, begun - waiters[0].started, perf_counter() - begun)
+        self._observer.called(1, 0, begun - waiters[0].started, perf_counter() - begun)
         waiters[0].failed(_failure(error))
 
 

@@ -1,6 +1,7 @@
 """What the server does with a request, whatever transport brought it: readiness, signature, inference."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from modelwright_server.batching import Batch, Batcher, Waiter
 from modelwright_server.errors import NotReadyError
@@ -19,6 +20,8 @@ class DataPlane:
     Attributes:
         name: the model's name in paths and answers.
         version: its version's.
+        submit: has a request answered; never blocks; raises `NotReadyError` before a model is loaded, `OverloadedError`
+            if too many requests wait already.
     """
 
     def __init__(self, name: str, version: str, max_rows: int, telemetry: Telemetry, *, batch_rows: int = 1) -> None:
@@ -28,6 +31,7 @@ class DataPlane:
         self._telemetry = telemetry
         self._signature: Signature | None = None
         self._batcher: Batcher | None = None
+        self.submit: Callable[[Waiter], None] = self._refuse
 
     @property
     def ready(self) -> bool:
@@ -58,6 +62,7 @@ class DataPlane:
             model, signature, issuer, self._telemetry, most_rows=self._batch_rows, recorder=recorder
         )
         self._signature = signature
+        self.submit = self._batcher.submit
         self._telemetry.ready = True
 
     def drain(self) -> None:
@@ -69,16 +74,8 @@ class DataPlane:
         if self._batcher is not None:
             self._batcher.close()
 
-    def submit(self, waiter: Waiter) -> None:
-        """Have a request answered; never blocks.
-
-        Raises:
-            NotReadyError: no model is loaded yet.
-            OverloadedError: too many requests wait already.
-        """
-        if self._batcher is None:
-            raise self._not_ready()
-        self._batcher.submit(waiter)
+    def _refuse(self, _: Waiter) -> NoReturn:
+        raise self._not_ready()
 
     def _not_ready(self) -> NotReadyError:
         return NotReadyError(problem=f"model {self.name!r} is still being loaded: try again")

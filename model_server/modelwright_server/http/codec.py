@@ -44,17 +44,18 @@ class Form:
     Attributes:
         echo: the members that repeat the request's, as JSON.
         binary: for each wanted output whether it goes in raw form; None if none does.
+        plain: all outputs go as JSON and nothing is repeated.
     """
 
     echo: bytes
     binary: tuple[bool, ...] | None
+    plain: bool = False
 
 
 _NOT_FINITE = (
     "the model's answer to these values is not finite, which JSON cannot say: send values like those it was trained on,"
     " or ask for the output with binary_data"
 )
-_ANSWERS = -2  # the place of whole answers among a batch's texts
 _DATA = b'"data"'
 # What is remembered of earlier requests: how many of them, and bytes of each.
 _MOST_KNOWN = 64
@@ -81,8 +82,11 @@ class Codec:
         self._name, self._version = name, version
         self._writers = {at: _OutputWriter(spec, at) for at, spec in enumerate(signature.schema.outputs)}
         self._head = orjson.dumps({"model_name": name, "model_version": version})[:-1].replace(b"%", b"%%")
-        self._known: dict[bytes, _Known] = {}
         self._templates: dict[tuple[int, ...], bytes] = {}
+        self._all_outputs = signature.all_outputs
+        template = self._template(self._all_outputs)
+        self._plain_template = template.replace(b"%b", b"", 1).replace(b"%d", b"1")
+        self._known: dict[bytes, _Known] = {}
 
     # Requests
 
@@ -120,6 +124,7 @@ class Codec:
             _check_repeated(body)
         request = self._request(tensors, [output.get("name") for output in wanted], raw, truths=truths)
         form = _form(members, wanted, request.outputs)
+        form.plain = not form.echo and form.binary is None and request.outputs == self._all_outputs
         if raw is None and "id" not in members:  # ids differ from request to request
             self._learn(body, request, form)
         return request, form
@@ -198,22 +203,15 @@ class Codec:
         """
         if form.binary is not None:
             return self._write_binary(request, form, batch, start)
-        if request.rows == 1 and not form.echo and request.outputs is self._signature.all_outputs:
-            return self._row(batch, start), None
         return self._rows(request, form, batch, start), None
 
-    def _row(self, batch: Batch, start: int) -> bytes:
-        """Return the answer to a request for one row and nothing else."""
-        answers = batch.texts.get(_ANSWERS)
-        if answers is None:
-            template = self._template(self._signature.all_outputs).replace(b"%b", b"", 1).replace(b"%d", b"1")
-            texts = [writer.texts(batch) for writer in self._writers.values()]
-            answers = batch.texts[_ANSWERS] = [template % row for row in zip(*texts, strict=True)]
-        answer = answers[start]
-        if b"null" in answer:
-            for writer in self._writers.values():
-                writer.text(batch, start, 1)  # raises for the output at fault
-        return answer
+    def plain_answers(self, batch: Batch) -> list[bytes] | None:
+        """Return the answers to plain requests for one row, for each row of a call; None if a value is not finite."""
+        texts = [writer.texts(batch) for writer in self._writers.values()]
+        for writer, rows in zip(self._writers.values(), texts, strict=True):
+            if writer.is_float and b"n" in b"".join(rows):
+                return None
+        return [self._plain_template % row for row in zip(*texts, strict=True)]
 
     def _rows(self, request: InferRequest, form: Form, batch: Batch, start: int) -> bytes:
         """Return an answer that is JSON altogether."""
@@ -284,7 +282,7 @@ class _OutputWriter:
         self.spec = spec
         self.head = _tensor_head(spec)
         self._position = position
-        self._float = spec.datatype in FLOATS
+        self.is_float = spec.datatype in FLOATS
         self._flat = len(spec.shape) == 1
         self._labels: dict[str | bytes, bytes] = {}
 
@@ -296,7 +294,7 @@ class _OutputWriter:
         """
         texts = self.texts(batch)
         text = texts[start] if rows == 1 else b",".join(texts[start : start + rows])
-        if self._float and b"n" in text:  # "null" is how NaN and infinities come out
+        if self.is_float and b"n" in text:  # "null" is how NaN and infinities come out
             raise NotFiniteError(problem=f"output {self.spec.name!r}: {_NOT_FINITE}")
         return text
 
@@ -312,7 +310,7 @@ class _OutputWriter:
         if array.dtype == object:
             rows = array.reshape(len(array), -1).tolist()
             return [b",".join(map(self._label, row)) for row in rows]
-        if array.dtype.itemsize == 2 and self._float:  # noqa: PLR2004 - half precision has no text of its own
+        if array.dtype.itemsize == 2 and self.is_float:  # noqa: PLR2004 - half precision has no text of its own
             array = array.astype("f4")
         text = orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
         return text[1:-1].split(b",") if self._flat else text[2:-2].split(b"],[")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
-from modelwright_server.http.head import Head, Refusal, too_large
+from modelwright_server.http.head import LONGEST_NUMBER, Head, Refusal, too_large
 from modelwright_server.http.messages import JSON, error_body, response_start
 
 if TYPE_CHECKING:
@@ -46,6 +46,16 @@ class Exchange(Head):
     def client(self) -> str:
         """Address of the client, for the log."""
         return self._connection.client
+
+    @property
+    def ordinary(self) -> bool:
+        """Whether the answer goes over HTTP/1.1 with its body and leaves the connection open."""
+        return self.keep and self.version == "1.1" and not (self.head_only or self._connection.listener.draining)
+
+    def send_response(self, response: bytes) -> None:
+        """Answer an `ordinary` exchange with a complete response."""
+        self.response = response
+        self._connection.answered(self)
 
     def send(self, status: int, body: bytes, fields: bytes = b"", content_type: bytes = JSON) -> None:
         """Answer; ``fields`` are further header lines, each with its end of line."""
@@ -139,6 +149,7 @@ class Connection(asyncio.Protocol):
                 data = self._exchange.without_offer(keep=parser.should_keep_alive()) + data[offset:]
                 self._parser = httptools.HttpRequestParser(self)
                 self._counting = True
+                self._offered = False
                 continue
             except httptools.HttpParserError:
                 self._refuse((400, "this is not valid HTTP/1.1"))
@@ -148,6 +159,8 @@ class Connection(asyncio.Protocol):
             self._unfinished = 0 if self._unfinished < 0 else self._unfinished + len(data)
             if self._unfinished > limits.head:
                 self._refuse((431, "the request's head is too long"))
+        elif self._unfinished >= 0:
+            self._unfinished = -1
 
     def eof_received(self) -> bool:
         """Close, unless answers are still due."""
@@ -182,9 +195,7 @@ class Connection(asyncio.Protocol):
         """Begin a request."""
         if not self.closing:
             self._exchange = self._make(self)
-            self._offered = False
             self.in_message = self._in_head = True
-            self._unfinished = -1
             self._since = self.listener.clock
 
     def on_url(self, url: bytes) -> None:
@@ -200,9 +211,13 @@ class Connection(asyncio.Protocol):
         if not self._counting:
             if key == b"":
                 return
-            if key == b"host" and self._in_head:
-                self._exchange.hosts += 1
-                return
+            if self._in_head:
+                if key == b"host":
+                    self._exchange.hosts += 1
+                    return
+                if key == b"content-length" and value.isdigit() and len(value) < LONGEST_NUMBER:
+                    self._exchange.length = int(value)
+                    return
         if key is None:
             key = self.listener.names.key(name)
         refusal: Refusal | None = None
@@ -218,7 +233,14 @@ class Connection(asyncio.Protocol):
         self._in_head = False
         exchange, parser = self._exchange, self._parser
         exchange.method, exchange.version = parser.get_method(), parser.get_http_version()
-        refusal = exchange.check(self._limits)
+        refusal = None
+        if (
+            exchange.version != "1.1"
+            or exchange.hosts != 1
+            or exchange.length > self._limits.body
+            or exchange.method != b"POST"
+        ):
+            refusal = exchange.check(self._limits)
         if refusal:
             self._refuse(refusal)
         elif parser.should_upgrade():
@@ -276,7 +298,7 @@ class Connection(asyncio.Protocol):
     def client(self) -> str:
         """Address of the client, for the log."""
         peer = self._transport.get_extra_info("peername")
-        return str(peer[0]) if peer else ""
+        return "" if not peer else f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
 
     def answered(self, exchange: Exchange) -> None:
         """Send what has become ready, in the order of the requests."""

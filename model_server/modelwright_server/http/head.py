@@ -12,7 +12,7 @@ Refusal = tuple[int, str]
 _NONE: dict[bytes, bytes] = {}
 _CODING = b"transfer-encoding"
 _VERSIONS = frozenset({"1.0", "1.1"})
-_LONGEST_NUMBER = 19
+LONGEST_NUMBER = 19
 # Spellings that are remembered, and how long one may be.
 _MOST_NAMES = 1024
 _LONGEST_NAME = 64
@@ -84,7 +84,7 @@ class Head:
         if key == b"host":
             self.hosts += 1
         elif key == b"content-length":
-            if value.isdigit() and len(value) <= _LONGEST_NUMBER:
+            if value.isdigit() and len(value) <= LONGEST_NUMBER:
                 self.length = int(value)
             else:
                 refusal = 400, "Content-Length must be a whole number"

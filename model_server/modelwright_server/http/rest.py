@@ -20,7 +20,7 @@ from modelwright_server.errors import BadRequestError, ModelFailedError, NotRead
 from modelwright_server.http import connection, openapi
 from modelwright_server.http.codec import Codec, Form, NotFiniteError
 from modelwright_server.http.compression import CODINGS, TooLargeError, inflate
-from modelwright_server.http.messages import KEPT_HEADERS, Exchange, error_body
+from modelwright_server.http.messages import JSON, KEPT_HEADERS, Exchange, error_body, response_start
 from modelwright_server.journal import Journal
 from modelwright_server.record import Record
 from modelwright_server.telemetry import Telemetry
@@ -40,6 +40,7 @@ _STATUS: dict[type[ServingError], int] = {
 }
 # Beside those that say what a body means, what the journal notes.
 NOTED_HEADERS = KEPT_HEADERS | {b"user-agent", b"traceparent", b"tracestate"}
+_RESPONSES = -2  # the place of complete responses among a batch's texts
 _CODING = b"content-encoding"
 _JSON_SIZE = b"inference-header-content-length"
 _MODELS_SEGMENTS = ["", "v2", "models"]
@@ -58,6 +59,9 @@ class RestApplication:
         self._max_body = max_body
         self._codec: Codec | None = None
         self.labels = b"Modelwright-Version: %b\r\n" % dataplane.version.encode("ascii", "replace")
+        labels = self.labels.replace(b"%", b"%%")
+        fields = b"X-Prediction-Id: %b\r\nContent-Length: %d\r\n\r\n%b"
+        self._plain_response = response_start(200, JSON) + labels + fields
         model = f"/v2/models/{dataplane.name}"
         versioned = f"{model}/versions/{dataplane.version}"
         self._routes: dict[bytes, tuple[bytes, _Handler]] = {
@@ -155,6 +159,20 @@ class RestApplication:
             _LOG.exception("answering a request failed")
             exchange.finish(500, error_body("the server failed: its log says why"))
 
+    def plain_responses(self, batch: Batch) -> list[bytes]:
+        """Return the responses to plain requests for each row of a call, or nothing if a value is not finite.
+
+        All are made at once, which costs a fraction of making one after the other.
+        """
+        answers = self.codec.plain_answers(batch)
+        if answers is None:
+            return []
+        ids = batch.prediction_ids(0, len(answers))
+        template = self._plain_response
+        responses = [template % (of, len(answer), answer) for of, answer in zip(ids, answers, strict=True)]
+        batch.texts[_RESPONSES] = responses
+        return responses
+
     def _unpacked(self, exchange: Exchange) -> tuple[bytes | bytearray, int | None]:
         """Return a request's body without its content coding, and how many bytes of it are JSON, if that was said.
 
@@ -212,6 +230,12 @@ class RestExchange(connection.Exchange):
     def answered(self, batch: Batch, start: int) -> None:
         """Send the model's answer."""
         application, request = self.application, self.request
+        if self.form.plain and request.rows == 1 and self.ordinary and application.journal is None:
+            responses = batch.texts.get(_RESPONSES) or application.plain_responses(batch)
+            if responses:
+                self.send_response(responses[start])
+                application.count(200, perf_counter() - self.started)
+                return
         body, json_size = application.codec.write(request, self.form, batch, start)
         fields = application.labels
         prediction_id = b""
