@@ -61,12 +61,13 @@ def initializer(tensor: onnx.TensorProto) -> onnx.ModelProto:
     return model(ADD, tensors=(tensor,))
 
 
-def only_said() -> onnx.ModelProto:
-    """Data said to lie elsewhere, by a number that is 1 in 32 bits, without saying where."""
-    tensor = TensorProto(name="bias", data_type=FLOAT, dims=[2]).SerializeToString()
+def only_said() -> bytes:
+    """Data said to lie elsewhere, by a number that is 1 in 32 bits, without saying where; written by hand."""
+    tensor = TensorProto(name="bias", data_type=FLOAT, dims=[2]).SerializeToString() + b"\x70\x81\x80\x80\x80\x10"
     made = model(ADD)
-    made.graph.initializer.add().MergeFromString(tensor + b"\x70\x81\x80\x80\x80\x10")
-    return made
+    held = made.graph.SerializeToString()
+    made.ClearField("graph")
+    return made.SerializeToString() + field(7, held + field(5, tensor))
 
 
 def sparse(**parts: Any) -> onnx.SparseTensorProto:

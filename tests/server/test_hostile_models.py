@@ -46,7 +46,7 @@ from tests.server.bad_models import (
     value,
     with_function,
     with_training,
-)  # fmt: skip
+)
 from tests.server.fetching import Fetch
 from tests.server.models import CLAIM, write_artifact
 from tests.server.process import DEADLINE, Server, settings
