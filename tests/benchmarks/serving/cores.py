@@ -105,16 +105,23 @@ def pinned(cores: Sequence[int]) -> list[str]:
     return ["taskset", "--cpu-list", ",".join(map(str, cores))]
 
 
-def prepare() -> None:
-    """Keep this process to the cores of the load.
+def prepare(*, realtime: bool = False) -> None:
+    """Keep this process to the cores of the load; with `realtime`, put all that it starts before other work.
 
     Raises:
-        BenchmarkError: there is one core only: server and load would take it from each other.
+        BenchmarkError: there is one core only: server and load would take it from each other; or the system does not
+            let this user put programs before others.
     """
     if not LOAD_CORES:
         message = "two cores are needed, one for the server and one for the load; this process may use one only"
         raise BenchmarkError(message)
     os.sched_setaffinity(0, LOAD_CORES)
+    if realtime:
+        try:
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))  # children inherit it
+        except PermissionError as error:
+            message = "--realtime needs the right to set priorities: run it as root, or without"
+            raise BenchmarkError(message) from error
 
 
 def required(program: str, package: str) -> str:
@@ -171,12 +178,14 @@ class Meter:
 
 @dataclass
 class Patience:
-    """Seconds that a run may spend in all on waiting for other work to pause."""
+    """Seconds that a run may spend in all on waiting for other work to pause, and a rest for it each time."""
 
     seconds: float
+    rest: float = 0.0
 
     def await_quiet(self, cores: float) -> None:
         """Wait until others keep at most so many cores busy; to be called while nothing of ours works."""
+        time.sleep(self.rest)
         started = time.monotonic()
         while time.monotonic() - started < self.seconds:
             busy, looked = _busy_seconds(), time.perf_counter()

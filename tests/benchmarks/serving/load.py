@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 STEP_SECONDS = 1
 QUIET_CORES = 0.06
-"""Others may take this much of the machine during a step, in cores; it is repeated otherwise."""
+"""Others may take this much of the machine during a step; it is repeated otherwise."""
 _SCRIPT = Path(__file__).with_name("load.lua")
 
 
@@ -38,6 +38,7 @@ class Step:
         cpu: the server's CPU time for one request, in microseconds.
         busy: the share of its core that the server used.
         foreign: cores kept busy by others.
+        disturbed: whether that was too much.
     """
 
     rate: float
@@ -46,11 +47,7 @@ class Step:
     cpu: float
     busy: float
     foreign: float
-
-    @property
-    def disturbed(self) -> bool:
-        """Whether others took too much of the machine."""
-        return self.foreign > QUIET_CORES
+    disturbed: bool
 
 
 @dataclass(frozen=True)
@@ -62,11 +59,17 @@ class Answered:
     p50: float
     p99: float
 
-    def step(self, costs: Costs) -> Step:
-        """Return it with what it cost."""
-        used = costs.server_seconds
-        share = used / self.seconds
-        return Step(self.requests / self.seconds, self.p50, self.p99, 1e6 * used / self.requests, share, costs.foreign)
+    def step(self, costs: Costs, quiet: float) -> Step:
+        """Return it with what it cost; others may keep so many cores busy without disturbing it."""
+        return Step(
+            rate=self.requests / self.seconds,
+            p50=self.p50,
+            p99=self.p99,
+            cpu=1e6 * costs.server_seconds / self.requests,
+            busy=costs.server_seconds / self.seconds,
+            foreign=costs.foreign,
+            disturbed=costs.foreign > quiet,
+        )
 
 
 @dataclass(frozen=True)
@@ -122,24 +125,28 @@ class Effort:
         steps: undisturbed steps whose medians count.
         attempts: steps at most.
         patience: how long the run may wait for quiet.
+        quiet: cores that others may keep busy during a step.
     """
 
     steps: int
     attempts: int
     patience: Patience
+    quiet: float = QUIET_CORES
 
 
 def measure(server: Process, load: Callable[[], Answered], effort: Effort) -> Step:
     """Return the medians of undisturbed steps; of the least disturbed, if there are too few."""
     steps: list[Step] = []
     while len(steps) < effort.attempts and sum(not step.disturbed for step in steps) < effort.steps:
-        effort.patience.await_quiet(QUIET_CORES)
+        effort.patience.await_quiet(effort.quiet)
         with Meter.over(server) as meter:
             answered = load()
-        steps.append(answered.step(meter.costs))
+        steps.append(answered.step(meter.costs, effort.quiet))
     return medians(sorted(steps, key=lambda step: step.foreign)[: effort.steps])
 
 
 def medians(steps: list[Step]) -> Step:
-    """Return the median of each figure."""
-    return Step(*(statistics.median(getattr(step, name) for step in steps) for name in Step.__match_args__))
+    """Return the median of each figure; disturbed if one is."""
+    figures = [name for name in Step.__match_args__ if name != "disturbed"]
+    middle = {name: statistics.median(getattr(step, name) for step in steps) for name in figures}
+    return Step(**middle, disturbed=any(step.disturbed for step in steps))

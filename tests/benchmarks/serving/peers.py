@@ -19,7 +19,7 @@ from tests.benchmarks.serving.cores import BenchmarkError, prepare
 from tests.benchmarks.serving.environments import environment, program
 from tests.benchmarks.serving.grpc_load import GrpcLoad
 from tests.benchmarks.serving.models import MODELS, NAME, model
-from tests.benchmarks.serving.run import effort, with_floor
+from tests.benchmarks.serving.run import REALTIME_HELP, effort, with_floor
 
 if TYPE_CHECKING:
     import argparse
@@ -64,15 +64,16 @@ PEERS = (Peer("kserve", ("json", "binary")), Peer("mlserver", ("json",)), Peer("
 def options(parser: argparse.ArgumentParser) -> None:
     """Declare the command line's options."""
     parser.add_argument("--quick", action="store_true", help="only JSON, one row, 32 connections, the linear model")
+    parser.add_argument("--realtime", action="store_true", help=REALTIME_HELP)
     names = [peer.name for peer in PEERS]
     parser.add_argument("--only", choices=names, action="append", help="only this server; may be repeated")
 
 
 def run(chosen: argparse.Namespace) -> Report:
     """Measure and compare."""
-    prepare()
     quick: bool = chosen.quick
-    comparison = Comparison(effort(quick=quick))
+    prepare(realtime=chosen.realtime)
+    comparison = Comparison(effort(quick=quick, realtime=chosen.realtime))
     models = [model("linear")] if quick else [model(name) for name in MODELS]
     with with_floor(comparison, models[0]):
         _measure(comparison, "modelwright", servers.modelwright, ("json", "binary"), models, quick=quick)

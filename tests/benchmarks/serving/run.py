@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from tests.benchmarks.serving import grpc_load, payloads, results, servers
 from tests.benchmarks.serving.comparison import CONNECTIONS, ROWS, Comparison, HttpPlan
 from tests.benchmarks.serving.cores import Patience, prepare
 from tests.benchmarks.serving.grpc_load import GrpcLoad
-from tests.benchmarks.serving.load import QUIET_CORES, Effort, HttpLoad
+from tests.benchmarks.serving.load import STEP_SECONDS, Effort, HttpLoad
 from tests.benchmarks.serving.models import MODELS, BenchmarkModel, model
 
 if TYPE_CHECKING:
@@ -22,21 +23,23 @@ if TYPE_CHECKING:
     from tests.benchmarks.serving.servers import Running
 
 PARTS = ("rest", "grpc", "start")
+REALTIME_HELP = "for a busy machine: other work stands still during each second of measuring (root only)"
 _STARTS = 5
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Declare the command line's options."""
     parser.add_argument("--quick", action="store_true", help="only what the goals need, less patiently")
+    parser.add_argument("--realtime", action="store_true", help=REALTIME_HELP)
     parser.add_argument("--only", choices=PARTS, action="append", help="only this part; may be repeated")
 
 
 def run(chosen: argparse.Namespace) -> Report:
     """Measure and compare."""
-    prepare()
     quick: bool = chosen.quick
+    prepare(realtime=chosen.realtime)
     parts: list[str] = chosen.only or list(PARTS)
-    comparison = Comparison(effort(quick=quick))
+    comparison = Comparison(effort(quick=quick, realtime=chosen.realtime))
     linear = model("linear")
     with with_floor(comparison, linear):
         if "rest" in parts and quick:
@@ -50,8 +53,10 @@ def run(chosen: argparse.Namespace) -> Report:
     return results.report("-".join(["serving", *["quick"] * quick, *(chosen.only or ())]), comparison)
 
 
-def effort(*, quick: bool) -> Effort:
-    """Return how hard to try."""
+def effort(*, quick: bool, realtime: bool) -> Effort:
+    """Return how hard to try; with `realtime` nothing else runs in a step, and other work gets as long after it."""
+    if realtime:
+        return Effort(3, 3, Patience(0, rest=STEP_SECONDS), quiet=math.inf)
     return Effort(3, 3, Patience(20)) if quick else Effort(3, 8, Patience(900))
 
 
@@ -102,7 +107,7 @@ def _varying(comparison: Comparison, running: Running, served: BenchmarkModel, c
 
 def _in_process(comparison: Comparison, *served: BenchmarkModel) -> None:
     for each in served:
-        comparison.effort.patience.await_quiet(QUIET_CORES)
+        comparison.effort.patience.await_quiet(comparison.effort.quiet)
         for rows, seconds in servers.in_process(each).items():
             comparison.figures[f"inprocess_{each.name}_b{rows}_microseconds"] = 1e6 * seconds
 
@@ -123,7 +128,7 @@ def _grpc(comparison: Comparison, served: BenchmarkModel, connections: tuple[int
 def _start(comparison: Comparison, served: BenchmarkModel) -> None:
     comparison.figures["start_seconds"] = _start_seconds(comparison, servers.modelwright, served)
     comparison.figures["fastapi_start_seconds"] = _start_seconds(comparison, servers.fastapi, served)
-    comparison.effort.patience.await_quiet(QUIET_CORES)
+    comparison.effort.patience.await_quiet(comparison.effort.quiet)
     for rows, microseconds in servers.ring_cost().items():
         comparison.figures["ring_write_microseconds" + f"_{rows}_rows" * (rows != "1")] = microseconds
 
@@ -136,7 +141,7 @@ def _start_seconds(
     """Return the median time from a process's begin to its first 200 for readiness."""
     seconds: list[float] = []
     for _ in range(_STARTS):
-        comparison.effort.patience.await_quiet(QUIET_CORES)
+        comparison.effort.patience.await_quiet(comparison.effort.quiet)
         with server(served) as running:
             seconds.append(running.start_seconds)
     return statistics.median(seconds)
