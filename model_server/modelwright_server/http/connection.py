@@ -93,6 +93,7 @@ class Connection(asyncio.Protocol):
         "_known",
         "_limits",
         "_make",
+        "_none",
         "_offered",
         "_parser",
         "_paused",
@@ -117,7 +118,7 @@ class Connection(asyncio.Protocol):
         self._held: deque[Exchange] = deque()  # of those due, the last, which the application has not been given
         self._going_on = False
         self._since = 0.0
-        self._exchange = Exchange(self)
+        self._exchange = self._none = Exchange(self)
         self._offered = False
         self._in_head = self._counting = True
         self._received = 0
@@ -271,6 +272,7 @@ class Connection(asyncio.Protocol):
         if self.closing or self._offered:
             return
         exchange = self._exchange
+        self._exchange = self._none  # what came and what was answered must not stay for as long as the client does
         if exchange.method == b"HEAD":
             exchange.method, exchange.head_only = b"GET", True
         exchange.keep = self._parser.should_keep_alive()

@@ -152,6 +152,8 @@ class RestApplication:
                 exchange.request, exchange.form = codec.read(body, json_size)
             else:
                 exchange.request, exchange.form = codec.read(exchange.body)
+            exchange.size = len(exchange.body)
+            exchange.body = b""  # read, and the model may take its time
             self.dataplane.submit(exchange)
         except ServingError as error:
             exchange.failed(error)
@@ -220,12 +222,14 @@ class RestExchange(connection.Exchange):
         request: what is asked of the model.
         form: how the answer is to be written.
         started: when the request was complete, by `time.perf_counter`.
+        size: bytes of the body, once it has been read.
     """
 
     application: RestApplication
     request: InferRequest
     form: Form
     started: float
+    size = 0
 
     def answered(self, batch: Batch, start: int) -> None:
         """Send the model's answer."""
@@ -274,7 +278,7 @@ class RestExchange(connection.Exchange):
             status=status,
             seconds=seconds,
             rows=rows,
-            bytes_in=len(self.body),
+            bytes_in=self.size or len(self.body),
             bytes_out=size,
             client=self.client,
             user_agent=get(b"user-agent", b""),
