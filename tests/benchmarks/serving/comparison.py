@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from tests.benchmarks.serving.load import Answered, Effort, HttpLoad, Step, measure, medians
+from tests.benchmarks.serving.load import Answered, Effort, HttpLoad, Step, measure
 from tests.benchmarks.serving.payloads import PAYLOADS, check_answers
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Comparison:
         effort: how hard to try for undisturbed figures.
         floor: nginx, which runs all the time and is idle while others are measured.
         steps: by server, model, form, rows and connections: `modelwright/linear/json/b1/c32`.
-        floors: nginx's mean around each server, by server, model and connections: `modelwright/linear/c32`.
+        floors: nginx's better reading around each server, by server, model and connections: `modelwright/linear/c32`.
         figures: what is not a step, by the name in the report.
         problems: servers that could not be measured, and why.
     """
@@ -58,11 +58,11 @@ class Comparison:
 
     @contextmanager
     def between_floors(self, server: str, payload: Payload) -> Iterator[None]:
-        """Read nginx before and after a server, with the same request."""
+        """Read nginx before and after a server, with the same request; the better reading counts."""
         before = self._floor(payload)
         yield
         for name, step in self._floor(payload).items():
-            self.floors[f"{server}/{name}"] = medians([before[name], step])
+            self.floors[f"{server}/{name}"] = max(before[name], step, key=lambda reading: reading.rate)
 
     def _floor(self, payload: Payload) -> dict[str, Step]:
         if self.floor is None:

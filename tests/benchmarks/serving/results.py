@@ -43,7 +43,7 @@ def report(name: str, comparison: Comparison) -> Report:
         "disturbed": [key for key, step in comparison.steps.items() if step.disturbed],
         "problems": comparison.problems,
     }
-    tables = (*_model_tables(comparison), _other_table(comparison, found), goals_table(found))
+    tables = (*_model_tables(comparison), *_other_tables(comparison, found), goals_table(found))
     return Report(name, figures, tables, {key: item.value for key, item in found.items()})
 
 
@@ -108,8 +108,8 @@ def _model_table(comparison: Comparison, model: str) -> Table:
     return Table(f"{model}: requests on one core", columns, tuple(found))
 
 
-def _other_table(comparison: Comparison, found: Mapping[str, Found]) -> Table:
+def _other_tables(comparison: Comparison, found: Mapping[str, Found]) -> list[Table]:
     goals = {goal.key for goal in GOALS}
     rows = [(key, f"{item.value:.4g}") for key, item in found.items() if key not in goals]
     rows += [(server, problem) for server, problem in comparison.problems.items()]
-    return Table("Others", ("", ""), tuple(rows))
+    return [Table("Others", ("", ""), tuple(rows))] if rows else []
