@@ -9,7 +9,7 @@ beside it, so that one large request does not hold up the small ones.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import Protocol
@@ -17,7 +17,7 @@ from typing import Protocol
 from modelwright_server.errors import ModelFailedError, OverloadedError, ServingError
 from modelwright_server.model import Cost, InferenceError, Model
 from modelwright_server.prediction import Issuer
-from modelwright_server.tensors import Array, InferRequest, Packed, Signature
+from modelwright_server.tensors import Array, InferRequest, Signature
 
 # A call expected to take longer runs in a thread, so that health checks and other clients do not
 # wait for it; a shorter one would lose more to the hand-over.
@@ -73,24 +73,30 @@ class Batch:
         self.arrays = arrays
         self.texts: dict[int, list[bytes]] = {}
         self._issuer = issuer
-        self._predictions: list[bytes] = []
+        self._predictions: list[bytes] | None = None
 
     def prediction_id(self, row: int) -> bytes:
         """Return a new id for the prediction in a row."""
-        if not self._predictions:
-            self._predictions = self._issuer.predictions(self.arrays)
-        return self._issuer.issue(self._predictions[row])
+        return self.prediction_ids(row, 1)[0]
 
     def prediction_ids(self, start: int, rows: int) -> list[bytes]:
         """Return new ids for the predictions in some rows."""
-        return [self.prediction_id(row) for row in range(start, start + rows)]
+        predictions = self._predictions
+        if predictions is None:
+            predictions = self._predictions = self._issuer.predictions(self.arrays)
+        issue = self._issuer.issue
+        return [issue(prediction) for prediction in predictions[start : start + rows]]
+
+
+# Inputs by name, and outputs, of a call.
+_Ran = tuple[dict[str, Array], list[Array]]
 
 
 class Recorder(Protocol):
-    """Who is told of each call that answered: its rows, its inputs and its outputs."""
+    """Who is told of each call that answered."""
 
-    def __call__(self, rows: int, feeds: Sequence[Sequence[Packed]], arrays: Sequence[Array]) -> None:
-        """Take the packed inputs of each request, and the outputs of all."""
+    def __call__(self, rows: int, arrays: Sequence[Array]) -> None:
+        """Take the inputs, then the outputs, in the schema's order."""
         ...
 
 
@@ -123,6 +129,18 @@ class _Lane:
         self.gone = 0
         self.busy = False  # a flush is due, or a call is running
         self._alone = 0
+
+    def take_all(self) -> list[Waiter]:
+        """Return all requests if they are few enough for one call, else none."""
+        waiting = self.waiting
+        if len(waiting) > self.most_rows or self._alone:
+            return []
+        batch = list(waiting)
+        if sum([waiter.request.rows for waiter in batch]) > self.most_rows:
+            return []
+        waiting.clear()
+        self.size = 0
+        return batch
 
     def put_back(self, batch: Sequence[Waiter]) -> None:
         """Take the requests of a call that failed again, each for a call of its own: only one may be at fault."""
@@ -220,11 +238,11 @@ class Batcher:
         if batch:
             begun = perf_counter()
             try:
-                arrays = self._run([waiter.request for waiter in batch], rows)
+                inputs, arrays = self._run([waiter.request for waiter in batch], rows)
             except Exception as error:  # noqa: BLE001 - the requests must be answered
                 self._fail(lane, batch, error, begun)
             else:
-                self._settle(batch, arrays, rows, begun)
+                self._settle(batch, inputs, arrays, rows, begun)
         if lane.waiting:
             self._call_soon(self._flush)
         else:
@@ -232,8 +250,11 @@ class Batcher:
 
     def _take(self, lane: _Lane) -> tuple[list[Waiter], int]:
         """Take the requests of the next call, and forget those that nobody waits for."""
-        batch, rows = lane.take()
         observer = self._observer
+        if lane is self._quick and (batch := lane.take_all()):
+            observer.queued -= len(batch)
+            return batch, sum([waiter.request.rows for waiter in batch])
+        batch, rows = lane.take()
         observer.queued -= len(batch) + lane.gone
         if lane.gone:
             observer.in_flight -= lane.gone
@@ -250,26 +271,28 @@ class Batcher:
             future = self._loop.run_in_executor(self._thread, self._run, requests, rows)
             future.add_done_callback(lambda done: self._done(batch, rows, begun, done))
 
-    def _done(self, batch: list[Waiter], rows: int, begun: float, future: "asyncio.Future[list[Array]]") -> None:
+    def _done(self, batch: list[Waiter], rows: int, begun: float, future: "asyncio.Future[_Ran]") -> None:
         """Answer the requests of a slow call and start the next."""
         if future.cancelled():
             return
         error = future.exception()
         if error is None:
-            self._settle(batch, future.result(), rows, begun)
+            self._settle(batch, *future.result(), rows, begun)
         else:
             self._fail(self._slow, batch, error, begun)
         self._start()
 
-    def _run(self, requests: Sequence[InferRequest], rows: int) -> list[Array]:
+    def _run(self, requests: Sequence[InferRequest], rows: int) -> "_Ran":
         """Run the model once; also called in the thread, so it touches nothing shared."""
         feeds = {
             slot.spec.name: slot.stack([request.feeds[slot.position] for request in requests], rows)
             for slot in self._slots
         }
-        return self._model.run(feeds, rows)
+        return feeds, self._model.run(feeds, rows)
 
-    def _settle(self, waiters: Sequence[Waiter], arrays: list[Array], rows: int, begun: float) -> None:
+    def _settle(
+        self, waiters: Sequence[Waiter], inputs: Mapping[str, Array], arrays: list[Array], rows: int, begun: float
+    ) -> None:
         """Give each request its rows."""
         self._observer.called(len(waiters), rows, begun - waiters[0].started, perf_counter() - begun)
         self._observer.in_flight -= len(waiters)
@@ -282,7 +305,7 @@ class Batcher:
                 waiter.failed(_failure(error))
             start += waiter.request.rows
         if self._recorder is not None:
-            self._recorder(rows, [waiter.request.feeds for waiter in waiters], arrays)
+            self._recorder(rows, [*inputs.values(), *arrays])
 
     def _fail(self, lane: _Lane, waiters: Sequence[Waiter], error: BaseException, begun: float) -> None:
         """Tell the request, or find out which of several the model fails on."""

@@ -9,7 +9,7 @@ from modelwright_server.model import Model
 from modelwright_server.prediction import Issuer
 from modelwright_server.ring import RingWriter, cut_texts
 from modelwright_server.telemetry import Telemetry
-from modelwright_server.tensors import Array, Packed, Signature
+from modelwright_server.tensors import Array, Signature
 
 __all__ = ["Batch", "DataPlane", "Waiter"]
 
@@ -87,13 +87,9 @@ class _Recorder:
     def __init__(self, ring: RingWriter) -> None:
         self._append = ring.append
 
-    def __call__(self, rows: int, feeds: Sequence[Sequence[Packed]], arrays: Sequence[Array]) -> None:
-        """Write the inputs and the outputs of one call in their raw form."""
-        parts: list[bytes] = []
-        for packed in zip(*feeds, strict=True):
-            if isinstance(packed[0], bytes):
-                parts.append(b"".join(packed))
-            else:
-                parts.append(b"".join(map(cut_texts, packed)))
-        parts += [cut_texts(array.ravel().tolist()) if array.dtype == object else array.tobytes() for array in arrays]
-        self._append(rows, parts)
+    def __call__(self, rows: int, arrays: Sequence[Array]) -> None:
+        """Write the arrays of one call in their raw form."""
+        self._append(
+            rows,
+            [cut_texts(array.ravel().tolist()) if array.dtype == object else array.tobytes() for array in arrays],
+        )

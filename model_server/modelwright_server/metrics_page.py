@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 from modelwright_server import contract, exposition
-from modelwright_server.http.connection import Exchange
+from modelwright_server.http.exchange import Exchange
 from modelwright_server.http.messages import Limits, error_body
 from modelwright_server.telemetry import Snapshot
 

@@ -118,11 +118,13 @@ class _Ports:
         self._counts = counts
         self._journal = journal
         self._shared = shared
+        application = RestApplication(dataplane, counts, settings.max_body_bytes, journal)
         self._clients = Listener(
-            RestApplication(dataplane, counts, settings.max_body_bytes, journal),
+            application,
             Limits(body=settings.max_body_bytes, buffered=4 * settings.max_body_bytes),
             counts,
             exchange=RestExchange,
+            memory=application if journal is None else None,  # the journal wants to see each head
             kept_headers=KEPT_HEADERS if journal is None else NOTED_HEADERS,
         )
         self._collectors = None if shared else _collectors(counts)

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import uvloop
 
+from modelwright_server.http.exchange import Exchange
 from modelwright_server.http.listener import Listener
-from modelwright_server.http.messages import Exchange, Limits
+from modelwright_server.http.messages import Limits
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 LIMITS: dict[str, Any] = {

@@ -13,12 +13,11 @@ from typing import Any, cast
 import orjson
 
 from modelwright_server.batching import Batch
-from modelwright_server.errors import BadRequestError, ServingError
-from modelwright_server.schema import FLOATS, Datatype, Schema, TensorSpec
+from modelwright_server.errors import BadRequestError
+from modelwright_server.http.outputs import IDS_HEAD, OutputWriter
+from modelwright_server.schema import Schema, TensorSpec
 from modelwright_server.tensors import (
     PREDICTION_ID,
-    PREDICTION_ID_NAME,
-    Array,
     InferRequest,
     Packed,
     Signature,
@@ -28,13 +27,7 @@ from modelwright_server.tensors import (
 
 PLATFORM = "onnx_onnxv1"
 _SCALARS = frozenset({str, int, float, bool})
-_IDS = TensorSpec(PREDICTION_ID_NAME, Datatype.BYTES, (-1,))
 _MOST_TEMPLATES = 64
-_MOST_LABELS = 1024
-
-
-class NotFiniteError(ServingError):
-    """The model's answer to these values is not a number: too large ones can do that to any model that multiplies."""
 
 
 @dataclass(slots=True)
@@ -44,7 +37,7 @@ class Form:
     Attributes:
         echo: the members that repeat the request's, as JSON.
         binary: for each wanted output whether it goes in raw form; None if none does.
-        plain: all outputs go as JSON and nothing is repeated.
+        plain: it is for one row, with all outputs as JSON, and repeats nothing of the request.
     """
 
     echo: bytes
@@ -52,19 +45,15 @@ class Form:
     plain: bool = False
 
 
-_NOT_FINITE = (
-    "the model's answer to these values is not finite, which JSON cannot say: send values like those it was trained on,"
-    " or ask for the output with binary_data"
-)
-_DATA = b'"data"'
+DATA = b'"data"'
 # What is remembered of earlier requests: how many of them, and bytes of each.
 _MOST_KNOWN = 64
 _MOST_AROUND = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """A request but for its values: what follows them, and what it asks."""
+class KnownBody:
+    """The body of a request but for its values: what follows them, and what it asks."""
 
     tail: bytes
     pack: Callable[..., bytes]
@@ -73,6 +62,19 @@ class _Known:
     size: int
     form: Form
 
+    def request(self, data: bytes | bytearray, start: int) -> InferRequest | None:
+        """Return the request with other values, a JSON list from ``start`` on; None if this is not that."""
+        if not data.endswith(self.tail):
+            return None
+        values = data[start : len(data) - len(self.tail)]
+        if b"e" in values:  # so may be true or false
+            return None
+        try:
+            packed = self.pack(*orjson.loads(values))
+        except (TypeError, ValueError, struct.error, OverflowError):
+            return None
+        return InferRequest(self.rows, [packed], self.outputs, self.size)
+
 
 class Codec:
     """Reads and writes the messages of one model."""
@@ -80,13 +82,13 @@ class Codec:
     def __init__(self, signature: Signature, name: str, version: str) -> None:
         self._signature = signature
         self._name, self._version = name, version
-        self._writers = {at: _OutputWriter(spec, at) for at, spec in enumerate(signature.schema.outputs)}
+        self._writers = {at: OutputWriter(spec, at) for at, spec in enumerate(signature.schema.outputs)}
         self._head = orjson.dumps({"model_name": name, "model_version": version})[:-1].replace(b"%", b"%%")
         self._templates: dict[tuple[int, ...], bytes] = {}
         self._all_outputs = signature.all_outputs
         template = self._template(self._all_outputs)
         self._plain_template = template.replace(b"%b", b"", 1).replace(b"%d", b"1")
-        self._known: dict[bytes, _Known] = {}
+        self._known: dict[bytes, KnownBody] = {}
 
     # Requests
 
@@ -124,7 +126,8 @@ class Codec:
             _check_repeated(body)
         request = self._request(tensors, [output.get("name") for output in wanted], raw, truths=truths)
         form = _form(members, wanted, request.outputs)
-        form.plain = not form.echo and form.binary is None and request.outputs == self._all_outputs
+        one = request.rows == 1 and request.outputs == self._all_outputs
+        form.plain = one and not form.echo and form.binary is None
         if raw is None and "id" not in members:  # ids differ from request to request
             self._learn(body, request, form)
         return request, form
@@ -135,25 +138,25 @@ class Codec:
         Clients repeat themselves.  What stands around the values has been judged then; if what stands between is
         one JSON list of numbers, as many as before, the body is as good as that one.
         """
-        start = body.find(b"[", body.find(_DATA))
-        known = self._known.get(bytes(body[:start]))
-        if known is None or not body.endswith(known.tail):
-            return None
-        values = body[start : len(body) - len(known.tail)]
-        if b"e" in values:  # so may be true or false
-            return None
-        try:
-            packed = known.pack(*orjson.loads(values))
-        except (TypeError, ValueError, struct.error, OverflowError):
-            return None
-        return InferRequest(known.rows, [packed], known.outputs, known.size), known.form
+        known, start = self._find(body)
+        request = known.request(body, start) if known is not None else None
+        return None if request is None or known is None else (request, known.form)
+
+    def known(self, body: bytes | bytearray) -> KnownBody | None:
+        """Return what was remembered of the body of a request."""
+        return self._find(body)[0]
+
+    def _find(self, body: bytes | bytearray) -> tuple[KnownBody | None, int]:
+        """Return what is remembered of bodies that begin like this one, and where its values begin."""
+        start = body.find(b"[", body.find(DATA, 0, _MOST_AROUND))
+        return (self._known.get(bytes(body[:start])) if start > 0 else None), start
 
     def _learn(self, body: bytes | bytearray, request: InferRequest, form: Form) -> None:
         """Remember what stands around the values of a request for one input of numbers, in a flat list."""
         slot = self._signature.only_input
-        if slot is None or not slot.numbers or body.count(_DATA) != 1:
+        if slot is None or not slot.numbers or body.count(DATA) != 1:
             return
-        start = body.find(b"[", body.find(_DATA))
+        start = body.find(b"[", body.find(DATA))
         end = body.find(b"]", start) + 1
         key, tail = bytes(body[:start]), bytes(body[end:])
         # Where no name is written with escapes, the only "data" is the input's.
@@ -161,7 +164,7 @@ class Codec:
             return
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
-        self._known[key] = _Known(tail, slot.packer(request.rows), request.rows, request.outputs, request.size, form)
+        self._known[key] = KnownBody(tail, slot.packer(request.rows), request.rows, request.outputs, request.size, form)
 
     def _request(
         self, tensors: list[dict[str, Any]], wanted: list[Any], raw: memoryview | None, *, truths: bool
@@ -229,7 +232,7 @@ class Codec:
         """Return the answer with places for the echo and, for each output, its rows and its data."""
         template = self._templates.get(outputs)
         if template is None:
-            parts = [_IDS_HEAD if at == PREDICTION_ID else self._writers[at].head for at in outputs]
+            parts = [IDS_HEAD if at == PREDICTION_ID else self._writers[at].head for at in outputs]
             template = self._head + b'%b,"outputs":[' + b",".join(part + b',"data":[%b]}' for part in parts) + b"]}"
             if len(self._templates) < _MOST_TEMPLATES:
                 self._templates[outputs] = template
@@ -241,7 +244,7 @@ class Codec:
         texts: list[bytes] = []
         raws: list[bytes] = []
         for position, binary in zip(request.outputs, cast("tuple[bool, ...]", form.binary), strict=True):
-            head = (_IDS_HEAD if position == PREDICTION_ID else self._writers[position].head) % rows
+            head = (IDS_HEAD if position == PREDICTION_ID else self._writers[position].head) % rows
             if position == PREDICTION_ID:
                 ids = batch.prediction_ids(start, rows)
                 raw = raw_texts(ids) if binary else b""
@@ -273,65 +276,6 @@ class Codec:
                 "outputs": [_described(spec) for spec in schema.outputs],
             }
         )
-
-
-class _OutputWriter:
-    """Writes one output as text; all rows of a call at once, since that costs little more than one of them."""
-
-    def __init__(self, spec: TensorSpec, position: int) -> None:
-        self.spec = spec
-        self.head = _tensor_head(spec)
-        self._position = position
-        self.is_float = spec.datatype in FLOATS
-        self._flat = len(spec.shape) == 1
-        self._labels: dict[str | bytes, bytes] = {}
-
-    def text(self, batch: Batch, start: int, rows: int) -> bytes:
-        """Return the values of some rows, separated by commas, in row-major order.
-
-        Raises:
-            NotFiniteError: a value cannot be said in JSON.
-        """
-        texts = self.texts(batch)
-        text = texts[start] if rows == 1 else b",".join(texts[start : start + rows])
-        if self.is_float and b"n" in text:  # "null" is how NaN and infinities come out
-            raise NotFiniteError(problem=f"output {self.spec.name!r}: {_NOT_FINITE}")
-        return text
-
-    def texts(self, batch: Batch) -> list[bytes]:
-        """Return the values of each row."""
-        texts = batch.texts.get(self._position)
-        if texts is None:
-            texts = batch.texts[self._position] = self._texts(batch.arrays[self._position])
-        return texts
-
-    def _texts(self, array: Array) -> list[bytes]:
-        """Return the text of each row."""
-        if array.dtype == object:
-            rows = array.reshape(len(array), -1).tolist()
-            return [b",".join(map(self._label, row)) for row in rows]
-        if array.dtype.itemsize == 2 and self.is_float:  # noqa: PLR2004 - half precision has no text of its own
-            array = array.astype("f4")
-        text = orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
-        return text[1:-1].split(b",") if self._flat else text[2:-2].split(b"],[")
-
-    def _label(self, value: str | bytes) -> bytes:
-        """Return a text in JSON; labels are few."""
-        text = self._labels.get(value)
-        if text is None:
-            text = orjson.dumps(value.decode() if isinstance(value, bytes) else value)
-            if len(self._labels) < _MOST_LABELS:
-                self._labels[value] = text
-        return text
-
-
-def _tensor_head(spec: TensorSpec) -> bytes:
-    """Return the JSON of an output up to its shape, with a place for its rows."""
-    stated = orjson.dumps({"name": spec.name, "datatype": spec.datatype.value})[:-1].replace(b"%", b"%%")
-    return stated + b',"shape":[%d' + b"".join(b",%d" % size for size in spec.shape[1:]) + b"]"
-
-
-_IDS_HEAD = _tensor_head(_IDS)
 
 
 def _bad(*, problem: str) -> BadRequestError:

@@ -15,60 +15,15 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
-from modelwright_server.http.head import LONGEST_NUMBER, Head, Refusal, too_large
-from modelwright_server.http.messages import JSON, error_body, response_start
+from modelwright_server.http.exchange import Exchange
+from modelwright_server.http.head import LONGEST_NUMBER, Refusal, too_large
+from modelwright_server.http.messages import error_body
 
 if TYPE_CHECKING:
     from modelwright_server.http.listener import Listener
 
-_OK = 200
-_OK_JSON = response_start(_OK, JSON)
+_MOST_MISSES = 64
 _LOG = logging.getLogger("modelwright.http")
-
-
-class Exchange(Head):
-    """A request, from its first byte to its answer, which waits here for those of the requests before it."""
-
-    body: bytes | bytearray = b""
-    keep = False
-    head_only = False
-    response = b""
-
-    def __init__(self, connection: "Connection") -> None:
-        self._connection = connection
-
-    @property
-    def gone(self) -> bool:
-        """Whether the client went away."""
-        return self._connection.lost
-
-    @property
-    def client(self) -> str:
-        """Address of the client, for the log."""
-        return self._connection.client
-
-    @property
-    def ordinary(self) -> bool:
-        """Whether the answer goes over HTTP/1.1 with its body and leaves the connection open."""
-        return self.keep and self.version == "1.1" and not (self.head_only or self._connection.listener.draining)
-
-    def send_response(self, response: bytes) -> None:
-        """Answer an `ordinary` exchange with a complete response."""
-        self.response = response
-        self._connection.answered(self)
-
-    def send(self, status: int, body: bytes, fields: bytes = b"", content_type: bytes = JSON) -> None:
-        """Answer; ``fields`` are further header lines, each with its end of line."""
-        connection = self._connection
-        if not self.keep or connection.listener.draining:
-            self.keep = False
-            fields += b"Connection: close\r\n"
-        elif self.version == "1.0":
-            fields += b"Connection: keep-alive\r\n"
-        start = _OK_JSON if status == _OK and content_type is JSON else response_start(status, content_type)
-        content = b"" if self.head_only else body
-        self.response = b"%b%bContent-Length: %d\r\n\r\n%b" % (start, fields, len(body), content)
-        connection.answered(self)
 
 
 class Connection(asyncio.Protocol):
@@ -79,6 +34,7 @@ class Connection(asyncio.Protocol):
         in_message: a request is being read.
         listener: whose connection it is.
         lost: the transport is gone.
+        piece: what is being parsed, if it began between two messages and might be worth remembering.
     """
 
     __slots__ = (
@@ -93,6 +49,8 @@ class Connection(asyncio.Protocol):
         "_known",
         "_limits",
         "_make",
+        "_memory",
+        "_misses",
         "_none",
         "_offered",
         "_parser",
@@ -106,6 +64,7 @@ class Connection(asyncio.Protocol):
         "in_message",
         "listener",
         "lost",
+        "piece",
     )
 
     def __init__(self, listener: "Listener") -> None:
@@ -113,6 +72,8 @@ class Connection(asyncio.Protocol):
         self._limits = listener.limits
         self._known = listener.names.known
         self._make = listener.exchange
+        self._memory = listener.memory
+        self._misses = 0
         self._parser = httptools.HttpRequestParser(self)
         self._due: deque[Exchange] = deque()
         self._held: deque[Exchange] = deque()  # of those due, the last, which the application has not been given
@@ -125,6 +86,7 @@ class Connection(asyncio.Protocol):
         self._unfinished = -1
         self._paused = self._stalled = self._ended = self._eof = False
         self.closing = self.in_message = self.lost = False
+        self.piece = b""
 
     # The transport's side
 
@@ -136,7 +98,26 @@ class Connection(asyncio.Protocol):
             self._refuse((503, "too many connections: try again later"))
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came; requests in it are answered on the way."""
+        """Take what came; requests in it are answered on the way."""
+        memory = self._memory
+        if memory is not None and not (self.in_message or self.closing or self._held or self._stalled):
+            if (exchange := memory.recall(self, data)) is not None:
+                self._misses = 0
+                self._since = self.listener.clock
+                self._due.append(exchange)
+                exchange.begin()
+                if len(self._due) >= self._limits.pending:
+                    self._update_reading()
+                return
+            self._misses += 1
+            if self._misses > _MOST_MISSES:  # each request here is different
+                self._memory = None
+            self.piece = data
+        self._parse(data)
+        self.piece = b""
+
+    def _parse(self, data: bytes) -> None:
+        """Parse what came."""
         limits = self._limits
         # Headers need not be counted one by one where the piece they are in bounds them already.
         self._counting = self.in_message or len(data) > limits.head or data.count(b"\n") > limits.headers

@@ -4,13 +4,22 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from modelwright_server.http.connection import Connection, Exchange
+from modelwright_server.http.connection import Connection
+from modelwright_server.http.exchange import Exchange
 from modelwright_server.http.head import HeaderNames
 from modelwright_server.http.messages import KEPT_HEADERS, Limits
 
 Application = Callable[[Any], None]
 
 _SWEEPS = 4  # looks at every connection within its shortest timeout
+
+
+class Memory(Protocol):
+    """Who recognises requests by their bytes."""
+
+    def recall(self, connection: Connection, data: bytes) -> Exchange | None:
+        """Return a request that is all there is in ``data``, ready to `begin`; None if it is not known."""
+        ...
 
 
 class Observer(Protocol):
@@ -29,6 +38,7 @@ class Listener:
     Attributes:
         application: is given each complete request, and answers it.
         exchange: makes what stands for one request.
+        memory: recognises requests that repeat earlier ones.
         limits: what clients may take.
         names: headers that matter.
         call_soon: of the event loop.
@@ -36,17 +46,19 @@ class Listener:
         draining: each further answer is the last of its connection.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what clients are served by
         self,
         application: Application,
         limits: Limits,
         observer: Observer | None = None,
         *,
         exchange: Callable[[Connection], Any] = Exchange,
+        memory: Memory | None = None,
         kept_headers: frozenset[bytes] = KEPT_HEADERS,
     ) -> None:
         self.application = application
         self.exchange = exchange
+        self.memory = memory
         self.limits = limits
         self.names = HeaderNames(kept_headers)
         self.draining = False

@@ -1,53 +1,13 @@
 """HTTP messages as the connection hands them over, and the limits it keeps."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
-from typing import Protocol
 
 import orjson
 
 JSON = b"application/json"
 _CLIENT_WAITS = b"Retry-After: 1\r\n"
-
-
-class Exchange(Protocol):
-    """A complete request, and the way back to its client."""
-
-    @property
-    def method(self) -> bytes:
-        """In capitals; HEAD comes as GET."""
-        ...
-
-    @property
-    def target(self) -> bytes:
-        """As sent, undecoded, with its query."""
-        ...
-
-    @property
-    def headers(self) -> Mapping[bytes, bytes]:
-        """Those the listener keeps, names in lower case."""
-        ...
-
-    @property
-    def body(self) -> bytes | bytearray:
-        """Empty if there was none."""
-        ...
-
-    @property
-    def gone(self) -> bool:
-        """Whether the client went away."""
-        ...
-
-    @property
-    def client(self) -> str:
-        """Address of the client, for the log."""
-        ...
-
-    def send(self, status: int, body: bytes, fields: bytes = b"", content_type: bytes = JSON) -> None:
-        """Answer, now or later, once; ``fields`` are further header lines, each with its end of line."""
-        ...
 
 
 # Headers that change what a body means; an application must see these.

@@ -17,10 +17,14 @@ from modelwright_server import contract
 from modelwright_server.batching import Batch
 from modelwright_server.dataplane import DataPlane
 from modelwright_server.errors import BadRequestError, ModelFailedError, NotReadyError, OverloadedError, ServingError
-from modelwright_server.http import connection, openapi
-from modelwright_server.http.codec import Codec, Form, NotFiniteError
+from modelwright_server.http import openapi
+from modelwright_server.http.codec import Codec, Form
 from modelwright_server.http.compression import CODINGS, TooLargeError, inflate
-from modelwright_server.http.messages import JSON, KEPT_HEADERS, Exchange, error_body, response_start
+from modelwright_server.http.connection import Connection
+from modelwright_server.http.exchange import Exchange
+from modelwright_server.http.messages import JSON, KEPT_HEADERS, error_body, response_start
+from modelwright_server.http.outputs import NotFiniteError
+from modelwright_server.http.repeats import Repeats
 from modelwright_server.journal import Journal
 from modelwright_server.record import Record
 from modelwright_server.telemetry import Telemetry
@@ -58,6 +62,7 @@ class RestApplication:
         self.journal = journal
         self._max_body = max_body
         self._codec: Codec | None = None
+        self._repeats = Repeats()
         self.labels = b"Modelwright-Version: %b\r\n" % dataplane.version.encode("ascii", "replace")
         labels = self.labels.replace(b"%", b"%%")
         fields = b"X-Prediction-Id: %b\r\nContent-Length: %d\r\n\r\n%b"
@@ -152,6 +157,8 @@ class RestApplication:
                 exchange.request, exchange.form = codec.read(body, json_size)
             else:
                 exchange.request, exchange.form = codec.read(exchange.body)
+            if exchange.piece:
+                self._repeats.learn(exchange.piece, exchange, codec.known)
             exchange.size = len(exchange.body)
             exchange.body = b""  # read, and the model may take its time
             self.dataplane.submit(exchange)
@@ -160,6 +167,18 @@ class RestApplication:
         except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer
             _LOG.exception("answering a request failed")
             exchange.finish(500, error_body("the server failed: its log says why"))
+
+    def recall(self, connection: Connection, data: bytes) -> "RepeatedExchange | None":
+        """Return the inference request in ``data`` if it repeats an earlier one."""
+        found = self._repeats.read(data)
+        if found is None:
+            return None
+        exchange = RepeatedExchange(connection)
+        exchange.started = perf_counter()
+        exchange.application = self
+        exchange.request, known = found
+        exchange.form = known.form
+        return exchange
 
     def plain_responses(self, batch: Batch) -> list[bytes]:
         """Return the responses to plain requests for each row of a call, or nothing if a value is not finite.
@@ -214,7 +233,7 @@ class UnsupportedCodingError(ServingError):
 _STATUS[UnsupportedCodingError] = 415
 
 
-class RestExchange(connection.Exchange):
+class RestExchange(Exchange):
     """A request to the REST port, which waits for the model if it is one for inference.
 
     Attributes:
@@ -234,7 +253,7 @@ class RestExchange(connection.Exchange):
     def answered(self, batch: Batch, start: int) -> None:
         """Send the model's answer."""
         application, request = self.application, self.request
-        if self.form.plain and request.rows == 1 and self.ordinary and application.journal is None:
+        if self.form.plain and self.ordinary and application.journal is None:
             responses = batch.texts.get(_RESPONSES) or application.plain_responses(batch)
             if responses:
                 self.send_response(responses[start])
@@ -287,6 +306,21 @@ class RestExchange(connection.Exchange):
             tracestate=get(b"tracestate", b""),
         )
         cast("Journal", self.application.journal).write(record)
+
+
+class RepeatedExchange(RestExchange):
+    """A request for inference that was recognised by its bytes; its head is that of the one it repeats."""
+
+    method = b"POST"
+    version = "1.1"
+    keep = True
+
+    def begin(self) -> None:
+        """Have it answered."""
+        try:
+            self.application.dataplane.submit(self)
+        except ServingError as error:
+            self.failed(error)
 
 
 @cache

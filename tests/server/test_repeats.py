@@ -1,0 +1,221 @@
+"""Requests recognised by their bytes are answered as if they had been read: the same data, with and without memory."""
+
+import asyncio
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import uvloop
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from modelwright_server import model
+from modelwright_server.dataplane import DataPlane
+from modelwright_server.http.connection import Connection
+from modelwright_server.http.listener import Listener
+from modelwright_server.http.messages import Limits
+from modelwright_server.http.rest import RestApplication, RestExchange
+from modelwright_server.prediction import Issuer
+from modelwright_server.telemetry import Telemetry
+from tests.server.models import Built
+from tests.server.process import INFER, NAME, VERSION
+
+WIDTH = 30
+
+
+class Wire:
+    """A transport that keeps what is written."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def write_eof(self) -> None:
+        self.closed = True
+
+    def get_extra_info(self, _: str) -> None:
+        return None
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+def message(values: str, *, head: str = "", around: tuple[str, str] = ("", ""), shape: str = f"[1,{WIDTH}]") -> bytes:
+    tensor = f'"name":"input","datatype":"FP32","shape":{shape},"data":[{values}]'
+    body = f'{{{around[0]}"inputs":[{{{tensor}}}]{around[1]}}}'
+    start = f"POST {INFER} HTTP/1.1\r\nHost: a\r\n{head}Content-Length: {len(body.encode())}\r\n\r\n"
+    return (start + body).encode()
+
+
+def row(value: float) -> str:
+    return ",".join([repr(value)] * WIDTH)
+
+
+@pytest.fixture(scope="module")
+def answers(built: Callable[[str], Built]) -> Callable[[list[bytes]], tuple[bytes, bytes, int]]:
+    """Send pieces of data over one connection each, without memory and with; return what came and what was recalled."""
+    loaded = model.load(built("logistic").folder, threads=1)
+
+    async def send(pieces: list[bytes]) -> tuple[bytes, bytes, int]:
+        wires, recalled = [], 0
+        for remembers in (False, True):
+            telemetry = Telemetry(NAME, VERSION, "", "")
+            plane = DataPlane(NAME, VERSION, 100, telemetry, batch_rows=64)
+            plane.attach(loaded, Issuer(loaded.schema, version_key="0123456789"))
+            application = RestApplication(plane, telemetry, 1 << 20)
+            read = application._repeats.read
+
+            def count(data: bytes, read: Any = read) -> Any:
+                nonlocal recalled
+                found = read(data)
+                recalled += found is not None
+                return found
+
+            application._repeats.read = count  # type: ignore[method-assign]
+            memory = application if remembers else None
+            listener = Listener(application, Limits(body=1 << 20), telemetry, exchange=RestExchange, memory=memory)
+            wire = Wire()
+            connection = Connection(listener)
+            connection.connection_made(wire)  # type: ignore[arg-type]
+            for piece in pieces:
+                connection.data_received(piece)
+                await asyncio.sleep(0)
+            plane.close()
+            wires.append(wire.written)
+        return wires[0], wires[1], recalled
+
+    def run(pieces: list[bytes]) -> tuple[bytes, bytes, int]:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            long, short, recalled = runner.run(send(pieces))
+        return without_ids(long), without_ids(short), recalled
+
+    return run
+
+
+def without_ids(data: bytes) -> bytes:
+    return re.sub(rb"(X-Prediction-Id: )[^\r]*|\"1\.0123456789[^\"]*\"", rb"\1", data)
+
+
+Answers = Callable[[list[bytes]], tuple[bytes, bytes, int]]
+
+
+def test_what_repeats_is_recalled_from_the_third_time_on_and_answered_alike(answers: Answers) -> None:
+    long, short, recalled = answers([message(row(value)) for value in (1.5, 2.5, 3.5, 4.5)])
+    assert short == long
+    assert short.count(b"HTTP/1.1 200 OK") == 4
+    assert recalled == 2
+
+
+VALUES = [
+    row(7.5),
+    row(1e39).replace("e+39", "0" * 39),
+    row(1e-5),
+    ",".join(["true"] * WIDTH),
+    ",".join(["null"] * WIDTH),
+    ",".join(['"x"'] * WIDTH),
+    ",".join(["[1]"] * WIDTH),
+    row(1.5) + ",1",
+    "1.5",
+    "",
+    row(1.5)[:-1] + "x",
+    row(1.5) + '],"data":[' + row(9.5),
+    row(1.5) + '],"shape":[1,31',
+    row(1.5) + ']},{"name":"input","datatype":"FP32","shape":[1,30],"data":[' + row(9.5),
+    row(1.5) + "]}]}   ",
+    "NaN," + row(1.5)[4:],
+    "1" * 5000 + row(1.5)[3:],
+]
+
+
+@pytest.mark.parametrize("values", VALUES)
+def test_other_values_are_judged_as_ever(answers: Answers, values: str) -> None:
+    same = message(values)
+    usual = message(row(1.5)[: len(values)] if len(values) < len(row(1.5)) else row(1.5))
+    long, short, _ = answers([message(row(1.5)), message(row(2.5)), usual, same, same, message(row(3.5))])
+    assert short == long
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        ('"x":{"data":[1,2]},', ""),
+        ('"data":[1,2],', ""),
+        ('"x":"\\"data\\":[",', ""),
+        ("", ',"outputs":[{"name":"label","data":[3]}]'),
+        ("", ',"outputs":[{"name":"prediction_id"},{"name":"probabilities"}]'),
+        ("", ',"parameters":{"binary_data_output":true}'),
+        ('"id":"7",', ""),
+        ('"d\\u0061ta":[1],', ""),
+    ],
+)
+def test_what_stands_around_the_values_counts(answers: Answers, around: tuple[str, str]) -> None:
+    pieces = [message(row(value), around=around) for value in (1.5, 2.5, 3.5)]
+    moved = [piece.replace(b"[1,2]", b"[3,4]").replace(b"[1]", b"[2]").replace(b"[3]", b"[4]") for piece in pieces]
+    long, short, _ = answers(pieces + moved + pieces)
+    assert short == long
+
+
+def test_heads_that_decide_otherwise_are_not_taken_for_others(answers: Answers) -> None:
+    plain = message(row(1.5))
+    pieces = [plain, plain, plain]
+    pieces += [message(row(1.5), head=head) for head in ("Connection: keep-alive\r\n", "Expect: 100-continue\r\n") * 3]
+    pieces += [plain[:100], plain[100:], plain + plain, plain + plain[:50], plain[50:]]
+    pieces += [message(row(1.5), head="Content-Encoding: identity\r\n")] * 3
+    pieces += [message(row(1.5), head="Upgrade: h2c\r\nConnection: Upgrade\r\n")] * 3
+    pieces += [plain, plain.replace(b"Content-Length: ", b"Content-Length: 0")]
+    pieces += [plain + b"GET /v2 HTTP/1.1\r\nHost: a\r\n\r\n"]
+    pieces += [message(row(1.5), head="Connection: close\r\n")] * 2
+    long, short, recalled = answers(pieces)
+    assert short == long
+    assert recalled >= 4
+
+
+def test_nothing_is_recalled_where_each_head_differs(answers: Answers) -> None:
+    long, short, recalled = answers([message(row(1.5), head=f"X-Request-Id: {at}\r\n") for at in range(100)])
+    assert (short, recalled) == (long, 0)
+
+
+def test_numbers_of_any_form(answers: Answers) -> None:
+    forms = ["0", "-0", "1", "0.1", "-3.25", "123456789", "0.30000001192092896", "5E1", " 4 ", "1.0"]
+    body = ",".join((forms * 3)[:WIDTH])
+    long, short, recalled = answers([message(body), message(body), message(body), message(body.replace("5E1", "501"))])
+    assert short == long
+    assert recalled == 2
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_damage_is_seen(answers: Answers, data: st.DataObject) -> None:
+    """A byte changed, lost or added anywhere makes no difference between the two ways."""
+    plain = message(row(1.25))
+    at = data.draw(st.integers(0, len(plain) - 1))
+    piece = data.draw(
+        st.sampled_from([b"", b"0", b" ", b'"', b"[", b"]", b",", b"\r", b"\n", b"e", b"\x80", b"}", b":"])
+    )
+    damaged = plain[:at] + piece + plain[at + data.draw(st.integers(0, 2)) :]
+    long, short, recalled = answers([plain, plain, plain, damaged, plain])
+    assert short == long
+    assert recalled >= 1
+
+
+def test_the_real_server_answers_repeats_like_the_first(built: Callable[[str], Built], logistic: Any) -> None:
+    known = built("logistic")
+    with logistic.client() as client:
+        found = []
+        for at in [*range(12), *range(12)]:
+            rows = known.rows.iloc[at : at + 1]
+            body = json.dumps({"inputs": known.inputs(rows)}).encode()
+            found.append(client.request("POST", INFER, body).json)
+    assert found[:12] == found[12:]
