@@ -14,7 +14,7 @@ from modelwright_operator.reasons import Reason
 from modelwright_operator.render import serving as serving_render
 from modelwright_operator.render import training as training_render
 from modelwright_operator.settings import PREFIX, Settings
-from modelwright_server import artifact, dataplane, graph, server
+from modelwright_server import artifact, batching, graph, server
 from modelwright_server import contract as serving
 from modelwright_server.grpc import service as grpc_service
 from modelwright_server.http import messages
@@ -130,7 +130,8 @@ def test_the_servers_limits_are_as_documented() -> None:
     text = pages.flat(_REFERENCE / "server.md")
     settings, limits = serving.ServerSettings(model_name="m", model_version="v"), messages.Limits()
     body = settings.max_body_bytes
-    waiting = f"{dataplane.MAX_WAITING}, or {dataplane.MAX_WAITING_BYTES >> 20} MiB of arrays"
+    quick = f"{batching.MAX_QUICK:,}".replace(",", " ")
+    waiting = f"{quick} quick and {batching.MAX_SLOW} slow ones, or {batching.MAX_WAITING_BYTES >> 20} MiB of values"
     head = (
         f"{limits.head >> 10} KiB, {limits.headers} headers, {limits.target >> 10} KiB target, {limits.head_seconds} s"
     )
@@ -138,11 +139,11 @@ def test_the_servers_limits_are_as_documented() -> None:
         f"| request body | {body >> 20} MiB; {4 * body >> 20} MiB for all incomplete bodies together |",
         f"| rows in a request | {settings.max_rows:,} |".replace(",", " "),
         f"| connections | {limits.connections:,} |".replace(",", " "),
-        f"| calls waiting for the model | {waiting} |",
+        f"| requests waiting for the model | {waiting} |",
         f"| head of a request | {head} |",
         f"| a request from first to last byte | {limits.request_seconds} s |",
         f"| idle connection | {limits.idle_seconds} s |",
-        f"longer than {dataplane.INLINE_SECONDS * 1000:g} ms",
+        f"longer than {batching.INLINE_SECONDS * 1000:g} ms",
         f"at least {settings.drain_seconds} seconds",
         f"up to {server.LAST_ANSWERS_SECONDS:.0f} seconds",
         f"(port {serving_render.SERVICE_PORT})",
