@@ -83,7 +83,7 @@ class Connection(asyncio.Protocol):
         self._offered = False
         self._in_head = self._counting = True
         self._received = 0
-        self._unfinished = -1
+        self._unfinished = 0
         self._paused = self._stalled = self._ended = self._eof = False
         self.closing = self.in_message = self.lost = False
         self.piece = b""
@@ -118,7 +118,7 @@ class Connection(asyncio.Protocol):
 
     def _parse(self, data: bytes) -> None:
         """Parse what came."""
-        limits = self._limits
+        limits, exchange, received = self._limits, self._exchange, self._received
         # Headers need not be counted one by one where the piece they are in bounds them already.
         self._counting = self.in_message or len(data) > limits.head or data.count(b"\n") > limits.headers
         while not self.closing:
@@ -136,13 +136,15 @@ class Connection(asyncio.Protocol):
             except httptools.HttpParserError:
                 self._refuse((400, "this is not valid HTTP/1.1"))
             break
-        if self._in_head and self.in_message:
-            # Of the piece in which the head began, its share is not known: count from the next on.
-            self._unfinished = 0 if self._unfinished < 0 else self._unfinished + len(data)
-            if self._unfinished > limits.head:
-                self._refuse((431, "the request's head is too long"))
-        elif self._unfinished >= 0:
-            self._unfinished = -1
+        if self.in_message:
+            # What is neither a new request nor a part of a body is a head, a trailer or a chunk's extension, which the
+            # parser may keep to itself as long as they last.
+            if self._exchange is not exchange or self._received != received:
+                self._unfinished = 0
+            else:
+                self._unfinished += len(data)
+                if self._unfinished > limits.head:
+                    self._refuse((431, "the request's head, a trailer or a chunk's extension is too long"))
 
     def eof_received(self) -> bool:
         """Close, unless answers are still due."""
