@@ -94,7 +94,8 @@ def _model_table(comparison: Comparison, model: str) -> Table:
     for name, step in comparison.steps.items():
         server, served, form, rows, count, *more = name.split("/")
         if served == model:
-            line = f"{server}, {form}, {rows.removeprefix('b')} rows{', heads differ' * bool(more)}"
+            size = "1 row" if rows == "b1" else f"{rows.removeprefix('b')} rows"
+            line = ", ".join([server, form, size, *["heads differ"] * bool(more)])
             lines.setdefault(line, {})[count] = step
     counts = [count for count in CONNECTIONS if any(f"c{count}" in steps for steps in lines.values())]
     found: list[tuple[str, ...]] = []
