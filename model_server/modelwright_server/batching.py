@@ -65,27 +65,27 @@ class Batch:
     Attributes:
         arrays: every output of the model in the schema's order, with the rows of all requests.
         texts: what transports keep here, so that it is made once for all requests.
+        finite: no text so far says that a number is not finite.
     """
 
-    __slots__ = ("_issuer", "_predictions", "arrays", "texts")
+    __slots__ = ("_ids", "_issuer", "arrays", "finite", "texts")
 
     def __init__(self, arrays: list[Array], issuer: Issuer) -> None:
         self.arrays = arrays
         self.texts: dict[int, list[bytes]] = {}
         self._issuer = issuer
-        self._predictions: list[bytes] | None = None
+        self._ids: list[bytes] | None = None
+        self.finite = True
 
     def prediction_id(self, row: int) -> bytes:
-        """Return a new id for the prediction in a row."""
+        """Return the id of the prediction in a row."""
         return self.prediction_ids(row, 1)[0]
 
     def prediction_ids(self, start: int, rows: int) -> list[bytes]:
-        """Return new ids for the predictions in some rows."""
-        predictions = self._predictions
-        if predictions is None:
-            predictions = self._predictions = self._issuer.predictions(self.arrays)
-        issue = self._issuer.issue
-        return [issue(prediction) for prediction in predictions[start : start + rows]]
+        """Return the ids of the predictions in some rows."""
+        if self._ids is None:
+            self._ids = self._issuer.ids(self.arrays)
+        return self._ids[start : start + rows]
 
 
 # Inputs by name, and outputs, of a call.

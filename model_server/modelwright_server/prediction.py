@@ -27,7 +27,7 @@ import time
 from binascii import hexlify
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import count, repeat
+from itertools import repeat
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
@@ -110,7 +110,7 @@ class Issuer:
         for name, value in head.items():
             _check(name, value)
         self._prefix = ".".join((_FORM, *head.values(), "")).encode()
-        self._next = count().__next__
+        self._number = 0
         self._now = now
         self._label = _position(schema, _is_label) if schema.task is Task.CLASSIFICATION else None
         self._score = _position(schema, _is_score)
@@ -120,18 +120,17 @@ class Issuer:
         classes = spec.width if schema.task is Task.CLASSIFICATION else 1
         self._column = None if classes > 2 else classes - 1  # noqa: PLR2004 - a class and its opposite
 
-    def predictions(self, arrays: Sequence[Array]) -> list[bytes]:
-        """Return what the ids of each row say about the prediction, from all outputs of the model in order."""
+    def ids(self, arrays: Sequence[Array]) -> list[bytes]:
+        """Return new ids for the predictions in each row of the outputs, all of them in the schema's order."""
         rows = len(arrays[0])
-        stamp = b"%x." % (self._now() // 1_000_000)
+        first = self._number
+        self._number += rows
+        form = b"%b%%x.%x.%%b%%b" % (self._prefix, self._now() // 1_000_000)
         scores = repeat(b"", rows) if self._score is None else self._scores(arrays[self._score])
         values = repeat(None, rows) if self._label is None else arrays[self._label].ravel().tolist()
         labels = self._labels
-        return [stamp + score + labels[value] for score, value in zip(scores, values, strict=True)]
-
-    def issue(self, prediction: bytes) -> bytes:
-        """Return a new id for a prediction."""
-        return b"%s%x.%s" % (self._prefix, self._next(), prediction)
+        numbered = zip(range(first, first + rows), scores, values, strict=True)
+        return [form % (number, score, labels[value]) for number, score, value in numbered]
 
     def _scores(self, array: Array) -> list[bytes]:
         """Return the score of each row in hex."""

@@ -42,9 +42,9 @@ def f4(values: Any) -> Any:
 
 def test_an_id_says_everything() -> None:
     source = issuer(classification(), track="canary")
-    (prediction,) = source.predictions([np.array([1]), f4([[0.25, 0.75]])])
-    assert source.issue(prediction) == f"1.9f2c41ab07.c.{NONCE}.0.18bcfe56be7.0000403f.1".encode()
-    read = parse(source.issue(prediction).decode())
+    arrays = [np.array([1]), f4([[0.25, 0.75]])]
+    assert source.ids(arrays)[0] == f"1.9f2c41ab07.c.{NONCE}.0.18bcfe56be7.0000403f.1".encode()
+    read = parse(source.ids(arrays)[0].decode())
     assert (read.version_key, read.time, read.track) == ("9f2c41ab07", 1_700_000_000.999, "canary")
     assert (read.label, read.score, read.nonce, read.number) == ("1", 0.75, NONCE, 1)
 
@@ -73,7 +73,7 @@ def test_an_id_says_everything() -> None:
 )
 def test_label_and_score_are_those_of_the_row(schema: Schema, arrays: list[Any], expected: list[Any]) -> None:
     source = issuer(schema)
-    read = [parse(source.issue(prediction).decode()) for prediction in source.predictions(arrays)]
+    read = [parse(text.decode()) for text in source.ids(arrays)]
     assert [(found.label, found.score) for found in read] == expected
 
 
@@ -81,7 +81,7 @@ def test_a_column_of_a_larger_array_will_do() -> None:
     """The runtime's arrays need not be contiguous."""
     whole = f4([[0, 1, 2, 3], [4, 5, 6, 7]])
     source = issuer(classification(2))
-    read = [parse(source.issue(part).decode()).score for part in source.predictions([np.array([0, 1]), whole[:, 1:3]])]
+    read = [parse(text.decode()).score for text in source.ids([np.array([0, 1]), whole[:, 1:3]])]
     assert read == [2, 6]
 
 
@@ -89,24 +89,24 @@ def test_a_column_of_a_larger_array_will_do() -> None:
 @pytest.mark.parametrize("classes", [2, 3])
 def test_no_number_breaks_an_id(classes: int, score: float) -> None:
     source = issuer(classification(classes))
-    (prediction,) = source.predictions([np.array([1]), f4([[score] * classes])])
-    found = parse(source.issue(prediction).decode()).score
+    (text,) = source.ids([np.array([1]), f4([[score] * classes])])
+    found = parse(text.decode()).score
     assert found is not None
     assert struct.pack("<d", found) == struct.pack("<d", score) or math.isnan(found) is math.isnan(score) is True
 
 
 def test_processes_do_not_repeat_each_other() -> None:
     first, second = Issuer(regression(), version_key="a"), Issuer(regression(), version_key="a")
-    ids = {source.issue(b"0..") for source in (first, second) for _ in range(1000)}
+    ids = {text for source in (first, second) for _ in range(100) for text in source.ids([f4(np.zeros((10, 1)))])}
     assert len(ids) == 2000
 
 
 def test_many_labels_do_not_fill_memory() -> None:
     source = issuer(classification(None))
-    source.predictions([np.arange(10_000)])
+    source.ids([np.arange(10_000)])
     assert len(source._labels) <= 4096
-    (prediction,) = source.predictions([np.array([3])])
-    assert parse(source.issue(prediction).decode()).label == "3"
+    (text,) = source.ids([np.array([3])])
+    assert parse(text.decode()).label == "3"
 
 
 def test_it_needs_no_runtime() -> None:

@@ -211,9 +211,8 @@ class Codec:
     def plain_answers(self, batch: Batch) -> list[bytes] | None:
         """Return the answers to plain requests for one row, for each row of a call; None if a value is not finite."""
         texts = [writer.texts(batch) for writer in self._writers.values()]
-        for writer, rows in zip(self._writers.values(), texts, strict=True):
-            if writer.is_float and b"n" in b"".join(rows):
-                return None
+        if not batch.finite:
+            return None
         return [self._plain_template % row for row in zip(*texts, strict=True)]
 
     def _rows(self, request: InferRequest, form: Form, batch: Batch, start: int) -> bytes:

@@ -110,8 +110,7 @@ class Connection(asyncio.Protocol):
                     self._update_reading()
                 return
             self._misses += 1
-            if self._misses > _MOST_MISSES:  # each request here is different
-                self._memory = None
+            self._memory = memory if self._misses < _MOST_MISSES else None  # each request here is different
             self.piece = data
         self._parse(data)
         self.piece = b""
@@ -398,7 +397,4 @@ class Connection(asyncio.Protocol):
         pause = self._stalled or len(self._due) >= self._limits.pending
         if pause != self._paused and not self.closing and not self._transport.is_closing():
             self._paused = pause
-            if pause:
-                self._transport.pause_reading()
-            else:
-                self._transport.resume_reading()
+            (self._transport.pause_reading if pause else self._transport.resume_reading)()

@@ -5,7 +5,7 @@ import orjson
 from modelwright_server.batching import Batch
 from modelwright_server.errors import ServingError
 from modelwright_server.schema import FLOATS, Datatype, TensorSpec
-from modelwright_server.tensors import PREDICTION_ID_NAME, Array
+from modelwright_server.tensors import PREDICTION_ID_NAME
 
 _MOST_LABELS = 1024
 _IDS = TensorSpec(PREDICTION_ID_NAME, Datatype.BYTES, (-1,))
@@ -38,7 +38,7 @@ class OutputWriter:
         """
         texts = self.texts(batch)
         text = texts[start] if rows == 1 else b",".join(texts[start : start + rows])
-        if self.is_float and b"n" in text:  # "null" is how NaN and infinities come out
+        if not batch.finite and self.is_float and b"n" in text:
             raise NotFiniteError(problem=f"output {self.spec.name!r}: {_NOT_FINITE}")
         return text
 
@@ -46,17 +46,20 @@ class OutputWriter:
         """Return the values of each row."""
         texts = batch.texts.get(self._position)
         if texts is None:
-            texts = batch.texts[self._position] = self._texts(batch.arrays[self._position])
+            texts = batch.texts[self._position] = self._texts(batch)
         return texts
 
-    def _texts(self, array: Array) -> list[bytes]:
+    def _texts(self, batch: Batch) -> list[bytes]:
         """Return the text of each row."""
+        array = batch.arrays[self._position]
         if array.dtype == object:
             rows = array.reshape(len(array), -1).tolist()
             return [b",".join(map(self._label, row)) for row in rows]
         if array.dtype.itemsize == 2 and self.is_float:  # noqa: PLR2004 - half precision has no text of its own
             array = array.astype("f4")
         text = orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
+        if self.is_float and b"n" in text:  # "null" is how NaN and infinities come out
+            batch.finite = False
         return text[1:-1].split(b",") if self._flat else text[2:-2].split(b"],[")
 
     def _label(self, value: str | bytes) -> bytes:
