@@ -27,6 +27,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
@@ -137,6 +138,22 @@ def slow(store: Path, name: str) -> Built:
     data = data.astype(np.float32)
     estimator = HistGradientBoostingClassifier(max_iter=150, random_state=0, max_leaf_nodes=63, min_samples_leaf=2)
     estimator.fit(data.to_numpy(), target)
+    return _matrix(store / name, estimator, data, _classifier_outputs([0, 1]), "Classification")
+
+
+def trees(store: Path, name: str) -> Built:
+    """Two hundred boosted trees."""
+    data, target = load_breast_cancer(return_X_y=True, as_frame=True)
+    data = data.astype(np.float32)
+    estimator = HistGradientBoostingClassifier(max_iter=200, random_state=0).fit(data.to_numpy(), target)
+    return _matrix(store / name, estimator, data, _classifier_outputs([0, 1]), "Classification")
+
+
+def dense(store: Path, name: str) -> Built:
+    """A net of dense layers, whose sums depend on how many rows there are."""
+    data, target = load_breast_cancer(return_X_y=True, as_frame=True)
+    data = ((data - data.mean()) / data.std()).astype(np.float32)
+    estimator = MLPClassifier((256, 256), early_stopping=True, random_state=0).fit(data.to_numpy(), target)
     return _matrix(store / name, estimator, data, _classifier_outputs([0, 1]), "Classification")
 
 
@@ -284,6 +301,8 @@ BUILDERS: dict[str, Callable[[Path, str], Built]] = {
     "logistic": logistic,
     "boosted": boosted,
     "slow": slow,
+    "trees": trees,
+    "dense": dense,
     "regressor": regressor,
     "boosted-regressor": boosted_regressor,
     "filled": filled,

@@ -2,6 +2,8 @@
 
 import json
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,8 +50,13 @@ def case(built: Built, start: int, rows: int) -> Case:
     for spec in built.schema["inputs"]:
         columns = spec["columns"] if spec["shape"][1] > 1 else [spec["name"]]
         inputs[spec["name"]] = frame[columns].to_numpy(dtype=DTYPES[spec["datatype"]])
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(built.folder / "model.onnx", options, providers=["CPUExecutionProvider"])
+    session = _session(built.folder)
     names = [spec["name"] for spec in built.schema["outputs"]]
     return Case(inputs, dict(zip(names, session.run(names, inputs), strict=True)), {"inputs": built.inputs(frame)})
+
+
+@cache
+def _session(folder: Path) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
