@@ -119,28 +119,27 @@ class Observer(Protocol):
 
 
 class _Lane:
-    """Requests in the order they came, and how many rows one call takes of them."""
+    """Requests in the order they came."""
 
-    def __init__(self, most_rows: int, most_waiting: int) -> None:
-        self.most_rows = most_rows
+    def __init__(self, most_waiting: int) -> None:
         self.most_waiting = most_waiting
         self.waiting: deque[Waiter] = deque()
         self.size = 0
         self.gone = 0
-        self.busy = False  # a flush is due, or a call is running
         self._alone = 0
 
-    def take_all(self) -> list[Waiter]:
-        """Return all requests if they are few enough for one call, else none."""
+    def take_all(self, most_rows: int) -> tuple[list[Waiter], int]:
+        """Return all requests and their rows if these are few enough for one call, else nothing."""
         waiting = self.waiting
-        if len(waiting) > self.most_rows or self._alone:
-            return []
+        if len(waiting) > most_rows or self._alone:
+            return [], 0
         batch = list(waiting)
-        if sum([waiter.request.rows for waiter in batch]) > self.most_rows:
-            return []
+        rows = sum([waiter.request.rows for waiter in batch]) if len(batch) > 1 else batch[0].request.rows
+        if rows > most_rows:
+            return [], 0
         waiting.clear()
         self.size = 0
-        return batch
+        return batch, rows
 
     def put_back(self, batch: Sequence[Waiter]) -> None:
         """Take the requests of a call that failed again, each for a call of its own: only one may be at fault."""
@@ -148,7 +147,7 @@ class _Lane:
         self.size += sum(waiter.request.size for waiter in batch)
         self._alone += len(batch)
 
-    def take(self) -> tuple[list[Waiter], int]:
+    def take(self, most_rows: int) -> tuple[list[Waiter], int]:
         """Return the requests of the next call and their rows; a request alone may have more than a call takes.
 
         Empty only if none is left.
@@ -159,7 +158,7 @@ class _Lane:
         while waiting:
             waiter = waiting[0]
             more = rows + waiter.request.rows
-            if batch and (self._alone or more > self.most_rows):
+            if batch and (self._alone or more > most_rows):
                 break
             waiting.popleft()
             self.size -= waiter.request.size
@@ -196,9 +195,10 @@ class Batcher:
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, "inference")
         self._quick_rows = rows_within(model.cost, INLINE_SECONDS)
-        worth = worthwhile_rows(model.cost, most_rows)
-        self._quick = _Lane(min(worth, max(1, self._quick_rows)), MAX_QUICK)
-        self._slow = _Lane(worth, MAX_SLOW)
+        self._worth = worthwhile_rows(model.cost, most_rows)
+        self._quick = _Lane(MAX_QUICK)
+        self._slow = _Lane(MAX_SLOW)
+        self._computing = False
         self._call_soon: Callable[..., object] = self._loop.call_soon
 
     @property
@@ -223,64 +223,81 @@ class Batcher:
         lane.size += request.size
         observer.in_flight += 1
         observer.queued += 1
-        if not lane.busy:
-            lane.busy = True
-            self._call_soon(self._flush if quick else self._start)
+        if not quick:
+            self._start()
+        elif len(waiting) == 1:
+            self._call_soon(self._flush)
 
     def close(self) -> None:
         """Give up calls that have not begun."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _flush(self) -> None:
-        """Run one quick call; if more wait, the next comes after a look at the sockets."""
+        """Run one call for quick requests; if more wait, the next comes after a look at the sockets.
+
+        Many of them together may take longer than the event loop can wait: then the thread takes them, if it is idle.
+        """
         lane = self._quick
-        batch, rows = self._take(lane)
+        if not lane.waiting:
+            return
+        batch, rows = self._take(lane, self._quick_rows if self._computing else self._worth)
         if batch:
-            begun = perf_counter()
-            try:
-                inputs, arrays = self._run([waiter.request for waiter in batch], rows)
-            except Exception as error:  # noqa: BLE001 - the requests must be answered
-                self._fail(lane, batch, error, begun)
+            if rows > self._quick_rows:
+                self._compute(lane, batch, rows)
             else:
-                self._settle(batch, inputs, arrays, rows, begun)
+                begun = perf_counter()
+                try:
+                    inputs, arrays = self._run([waiter.request for waiter in batch], rows)
+                except Exception as error:  # noqa: BLE001 - the requests must be answered
+                    self._fail(lane, batch, error, begun)
+                else:
+                    self._settle(batch, inputs, arrays, rows, begun)
         if lane.waiting:
             self._call_soon(self._flush)
-        else:
-            lane.busy = False
 
-    def _take(self, lane: _Lane) -> tuple[list[Waiter], int]:
+    def _start(self) -> None:
+        """Hand the next slow call to the thread, if it is idle."""
+        if not self._computing and self._slow.waiting:
+            batch, rows = self._take(self._slow, self._worth)
+            if batch:
+                self._compute(self._slow, batch, rows)
+
+    def _take(self, lane: _Lane, most_rows: int) -> tuple[list[Waiter], int]:
         """Take the requests of the next call, and forget those that nobody waits for."""
         observer = self._observer
-        if lane is self._quick and (batch := lane.take_all()):
-            observer.queued -= len(batch)
-            return batch, sum([waiter.request.rows for waiter in batch])
-        batch, rows = lane.take()
+        if lane is self._quick:
+            batch, rows = lane.take_all(most_rows)
+            if batch:
+                observer.queued -= len(batch)
+                return batch, rows
+        batch, rows = lane.take(most_rows)
         observer.queued -= len(batch) + lane.gone
         if lane.gone:
             observer.in_flight -= lane.gone
             lane.gone = 0
         return batch, rows
 
-    def _start(self) -> None:
-        """Hand the next slow call to the thread."""
-        batch, rows = self._take(self._slow)
-        self._slow.busy = bool(batch)
-        if batch:
-            begun = perf_counter()
-            requests = [waiter.request for waiter in batch]
-            future = self._loop.run_in_executor(self._thread, self._run, requests, rows)
-            future.add_done_callback(lambda done: self._done(batch, rows, begun, done))
+    def _compute(self, lane: _Lane, batch: list[Waiter], rows: int) -> None:
+        """Have the thread run a call."""
+        self._computing = True
+        begun = perf_counter()
+        requests = [waiter.request for waiter in batch]
+        future = self._loop.run_in_executor(self._thread, self._run, requests, rows)
+        future.add_done_callback(lambda done: self._done(lane, batch, rows, begun, done))
 
-    def _done(self, batch: list[Waiter], rows: int, begun: float, future: "asyncio.Future[_Ran]") -> None:
-        """Answer the requests of a slow call and start the next."""
+    def _done(self, lane: _Lane, batch: list[Waiter], rows: int, begun: float, future: "asyncio.Future[_Ran]") -> None:
+        """Answer the requests of the thread's call and hand it the next."""
+        self._computing = False
         if future.cancelled():
             return
         error = future.exception()
         if error is None:
             self._settle(batch, *future.result(), rows, begun)
         else:
-            self._fail(self._slow, batch, error, begun)
+            self._fail(lane, batch, error, begun)
         self._start()
+        if self._quick.waiting:
+            self._call_soon(self._flush)
 
     def _run(self, requests: Sequence[InferRequest], rows: int) -> "_Ran":
         """Run the model once; also called in the thread, so it touches nothing shared."""

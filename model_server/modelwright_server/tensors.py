@@ -215,7 +215,7 @@ class InputSlot:
         if len(packed) <= _FEW_BYTES and len(packed) == self._row.size and isfinite(sum(self._row.unpack(packed))):
             return packed
         values = np.frombuffer(packed, self._dtype)
-        if not np.isfinite(values).all():
+        if b"\0" in np.isfinite(values).tobytes():  # quicker than all()
             if np.isinf(values).any():
                 raise self._bad(problem=f"value {int(np.isinf(values).argmax())} is infinite")
             if not self.spec.nullable:

@@ -202,7 +202,10 @@ def test_inputs_must_be_all_there_once_and_of_one_length(mixed: Server) -> None:
         ({"outputs": {}}, "'outputs', a list of objects"),
         ({"outputs": None}, "'outputs', a list of objects"),
         ({"outputs": ["label"]}, "'outputs', a list of objects"),
-        ({"outputs": [{"name": "score"}]}, "output 'score' is unknown, the model has 'label', 'probabilities', 'predic"),
+        (
+            {"outputs": [{"name": "score"}]},
+            "output 'score' is unknown, the model has 'label', 'probabilities', 'predic",
+        ),
         ({"outputs": [{}]}, "output None is unknown"),
         ({"outputs": [{"name": "label"}, {"name": "label"}]}, "output 'label' is wanted twice"),
     ],

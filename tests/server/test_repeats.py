@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import math
 import re
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -219,3 +221,33 @@ def test_the_real_server_answers_repeats_like_the_first(built: Callable[[str], B
             body = json.dumps({"inputs": known.inputs(rows)}).encode()
             found.append(client.request("POST", INFER, body).json)
     assert found[:12] == found[12:]
+
+
+def raw_message(values: bytes, *, rows: int = 1, outputs: str = '"binary_data_output":true') -> bytes:
+    size = rows * WIDTH * 4
+    tensor = f'"name":"input","datatype":"FP32","shape":[{rows},{WIDTH}],"parameters":{{"binary_data_size":{size}}}'
+    stated = f'{{"inputs":[{{{tensor}}}],"parameters":{{{outputs}}}}}'.encode()
+    head = f"POST {INFER} HTTP/1.1\r\nHost: a\r\nInference-Header-Content-Length: {len(stated)}\r\n"
+    return f"{head}Content-Length: {len(stated) + len(values)}\r\n\r\n".encode() + stated + values
+
+
+def floats(*values: float) -> bytes:
+    return struct.pack(f"<{WIDTH}f", *(list(values) * WIDTH)[:WIDTH])
+
+
+@pytest.mark.parametrize("outputs", ['"binary_data_output":true', '"binary_data_output":false', '"note":"a"'])
+def test_raw_values_repeat_as_well(answers: Answers, outputs: str) -> None:
+    pieces = [raw_message(floats(value), outputs=outputs) for value in (1.5, 2.5, 3.5, 4.5)]
+    pieces += [raw_message(floats(1, 2) + floats(3, 4), rows=2, outputs=outputs)] * 4
+    long, short, recalled = answers(pieces)
+    assert short == long
+    assert recalled == 4
+
+
+@pytest.mark.parametrize("values", [floats(math.nan), floats(1, math.inf), floats(-math.inf)])
+def test_raw_values_are_judged_as_ever(answers: Answers, values: bytes) -> None:
+    usual = raw_message(floats(1.5))
+    hostile = [raw_message(values), raw_message(values)[:-4], raw_message(floats(2.5)) + b"abcd"]
+    long, short, _ = answers([usual, usual, usual, hostile[0], usual, *hostile])
+    assert short == long
+    assert b" 400 " in short

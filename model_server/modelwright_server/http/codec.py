@@ -5,17 +5,15 @@ tensors follow the JSON in raw form, in the order of the tensors.  Pure: knows n
 """
 
 import json
-import struct
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, cast
 
 import orjson
 
 from modelwright_server.batching import Batch
 from modelwright_server.errors import BadRequestError
+from modelwright_server.http.known import Form, KnownBody, KnownRaw
 from modelwright_server.http.outputs import IDS_HEAD, OutputWriter
-from modelwright_server.schema import Schema, TensorSpec
+from modelwright_server.schema import Datatype, Schema, TensorSpec
 from modelwright_server.tensors import (
     PREDICTION_ID,
     InferRequest,
@@ -30,50 +28,10 @@ _SCALARS = frozenset({str, int, float, bool})
 _MOST_TEMPLATES = 64
 
 
-@dataclass(slots=True)
-class Form:
-    """How an answer is to be written.
-
-    Attributes:
-        echo: the members that repeat the request's, as JSON.
-        binary: for each wanted output whether it goes in raw form; None if none does.
-        plain: it is for one row, with all outputs as JSON, and repeats nothing of the request.
-    """
-
-    echo: bytes
-    binary: tuple[bool, ...] | None
-    plain: bool = False
-
-
 DATA = b'"data"'
 # What is remembered of earlier requests: how many of them, and bytes of each.
 _MOST_KNOWN = 64
 _MOST_AROUND = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class KnownBody:
-    """The body of a request but for its values: what follows them, and what it asks."""
-
-    tail: bytes
-    pack: Callable[..., bytes]
-    rows: int
-    outputs: tuple[int, ...]
-    size: int
-    form: Form
-
-    def request(self, data: bytes | bytearray, start: int) -> InferRequest | None:
-        """Return the request with other values, a JSON list from ``start`` on; None if this is not that."""
-        if not data.endswith(self.tail):
-            return None
-        values = data[start : len(data) - len(self.tail)]
-        if b"e" in values:  # so may be true or false
-            return None
-        try:
-            packed = self.pack(*orjson.loads(values))
-        except (TypeError, ValueError, struct.error, OverflowError):
-            return None
-        return InferRequest(self.rows, [packed], self.outputs, self.size)
 
 
 class Codec:
@@ -128,6 +86,7 @@ class Codec:
         form = _form(members, wanted, request.outputs)
         one = request.rows == 1 and request.outputs == self._all_outputs
         form.plain = one and not form.echo and form.binary is None
+        form.raw_input = raw is not None and "data" not in tensors[0] and "id" not in members
         if raw is None and "id" not in members:  # ids differ from request to request
             self._learn(body, request, form)
         return request, form
@@ -141,6 +100,13 @@ class Codec:
         known, start = self._find(body)
         request = known.request(body, start) if known is not None else None
         return None if request is None or known is None else (request, known.form)
+
+    def known_raw(self, request: InferRequest, form: Form) -> KnownRaw | None:
+        """Return a request but for its values, if these were raw and of the only input, which has a fixed size."""
+        slot = self._signature.only_input
+        if slot is None or slot.spec.datatype is Datatype.BYTES or not form.raw_input:
+            return None
+        return KnownRaw(slot, request.rows, request.outputs, request.size, form)
 
     def known(self, body: bytes | bytearray) -> KnownBody | None:
         """Return what was remembered of the body of a request."""
@@ -240,6 +206,10 @@ class Codec:
     def _write_binary(self, request: InferRequest, form: Form, batch: Batch, start: int) -> tuple[bytes, int | None]:
         """Return an answer of which some outputs are in raw form."""
         rows = request.rows
+        if form.raw_head:
+            stop = start + rows
+            values = [batch.arrays[position][start:stop].tobytes() for position in request.outputs]
+            return b"".join([form.raw_head, *values]), len(form.raw_head)
         texts: list[bytes] = []
         raws: list[bytes] = []
         for position, binary in zip(request.outputs, cast("tuple[bool, ...]", form.binary), strict=True):
@@ -258,6 +228,11 @@ class Codec:
             else:
                 texts.append(b'%b,"data":[%b]}' % (head, text))
         json_part = b'%b%b,"outputs":[%b]}' % (self._head.replace(b"%%", b"%"), form.echo, b",".join(texts))
+        if PREDICTION_ID not in request.outputs and not any(
+            text.endswith(b"]}") or self._writers[at].spec.datatype is Datatype.BYTES
+            for at, text in zip(request.outputs, texts, strict=True)
+        ):
+            form.raw_head = json_part  # sizes do not depend on the values: the next answer of this form has the same
         return b"".join([json_part, *raws]), len(json_part)
 
     def metadata(self) -> bytes:

@@ -203,13 +203,12 @@ class Connection(asyncio.Protocol):
                     return
         if key is None:
             key = self.listener.names.key(name)
-        refusal: Refusal | None = None
-        if self._counting:
-            refusal = self._exchange.add_size(name, value, self._limits)
+        refusal = self._exchange.add_size(name, value, self._limits) if self._counting else None
         if key and self._in_head:
             refusal = self._exchange.add(key, value) or refusal
         if refusal:
             self._refuse(refusal)
+            raise httptools.HttpParserError  # not to be told of thousands more
 
     def on_headers_complete(self) -> None:
         """Check the head; refuse what must not be read further."""

@@ -9,8 +9,9 @@ come as one piece between two messages, goes the long way.  What is remembered i
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from modelwright_server.http.codec import DATA, KnownBody
+from modelwright_server.http.codec import DATA
 from modelwright_server.http.exchange import Exchange
+from modelwright_server.http.known import Form, KnownBody, KnownRaw
 from modelwright_server.tensors import InferRequest
 
 _END_OF_HEAD = b"\r\n\r\n"
@@ -32,34 +33,61 @@ class Repeats:
 
     def __init__(self) -> None:
         self._known: dict[bytes, _Known] = {}
+        self._raw: dict[bytes, KnownRaw] = {}
+        self._raw_starts: dict[int, int] = {}  # by the size of the message
         self._heads: set[int] = set()
 
-    def read(self, data: bytes) -> tuple[InferRequest, KnownBody] | None:
-        """Return the request in one piece of data, if it repeats one."""
+    def read(self, data: bytes) -> tuple[InferRequest, Form] | None:
+        """Return the request in one piece of data, if it repeats one.
+
+        Raises:
+            BadRequestError: it does, but for a value that is not taken.
+        """
+        size = len(data)
+        raw_start = self._raw_starts.get(size)
+        if raw_start is not None and (raw := self._raw.get(data[:raw_start])) is not None:
+            return raw.request(data, raw_start), raw.form
         start = data.find(b"[", data.find(DATA, 0, _LONGEST))
         known = self._known.get(data[:start])
-        if known is None or len(data) != known.size:
+        if known is None or size != known.size:
             return None
         request = known.body.request(data, start)
-        return None if request is None else (request, known.body)
+        return None if request is None else (request, known.body.form)
 
     def learn(self, data: bytes, exchange: Exchange, find: Callable[[bytes | bytearray], KnownBody | None]) -> None:
-        """Remember a request that was taken the long way, if it is the whole of ``data`` and its head came before.
-
-        Heads that never come again (each with an id of its own) are thus not remembered.
-        """
-        at = data.find(_END_OF_HEAD) + len(_END_OF_HEAD)
-        usual = exchange.keep and exchange.version == "1.1" and not (exchange.headers or exchange.expects)
-        if not usual or at + exchange.length != len(data):
-            return
-        head = hash(data[:at])
-        if head not in self._heads:
-            if len(self._heads) >= _MOST_HEADS:
-                self._heads.clear()
-            self._heads.add(head)
+        """Remember a request that was taken the long way, if it is the whole of ``data`` and its head came before."""
+        at = self._body_of(data, exchange)
+        if not at or exchange.headers:
             return
         start = data.find(b"[", data.find(DATA))
         if at < start <= _LONGEST and data.count(DATA) == 1 and (body := find(exchange.body)) is not None:
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
             self._known[data[:start]] = _Known(len(data), body)
+
+    def learn_raw(self, data: bytes, exchange: Exchange, json_size: int, raw: KnownRaw) -> None:
+        """Remember a request whose only input was raw."""
+        at = self._body_of(data, exchange)
+        if at and len(exchange.headers) == 1 and at + json_size <= _LONGEST:
+            if len(self._raw) >= _MOST_KNOWN:
+                self._raw.clear()
+                self._raw_starts.clear()
+            self._raw[data[: at + json_size]] = raw
+            self._raw_starts[len(data)] = at + json_size
+
+    def _body_of(self, data: bytes, exchange: Exchange) -> int:
+        """Return where the body begins, 0 if the request is not the whole of ``data`` or its head never came before.
+
+        Heads that never come again (each with an id of its own) are thus not remembered.
+        """
+        at = data.find(_END_OF_HEAD) + len(_END_OF_HEAD)
+        usual = exchange.keep and exchange.version == "1.1" and not exchange.expects
+        if not usual or at + exchange.length != len(data):
+            return 0
+        head = hash(data[:at])
+        if head in self._heads:
+            return at
+        if len(self._heads) >= _MOST_HEADS:
+            self._heads.clear()
+        self._heads.add(head)
+        return 0

@@ -18,10 +18,11 @@ from modelwright_server.batching import Batch
 from modelwright_server.dataplane import DataPlane
 from modelwright_server.errors import BadRequestError, ModelFailedError, NotReadyError, OverloadedError, ServingError
 from modelwright_server.http import openapi
-from modelwright_server.http.codec import Codec, Form
+from modelwright_server.http.codec import Codec
 from modelwright_server.http.compression import CODINGS, TooLargeError, inflate
 from modelwright_server.http.connection import Connection
 from modelwright_server.http.exchange import Exchange
+from modelwright_server.http.known import Form
 from modelwright_server.http.messages import JSON, KEPT_HEADERS, error_body, response_start
 from modelwright_server.http.outputs import NotFiniteError
 from modelwright_server.http.repeats import Repeats
@@ -155,6 +156,9 @@ class RestApplication:
             if exchange.headers:
                 body, json_size = self._unpacked(exchange)
                 exchange.request, exchange.form = codec.read(body, json_size)
+                raw = codec.known_raw(exchange.request, exchange.form)
+                if raw is not None and json_size is not None and exchange.piece:
+                    self._repeats.learn_raw(exchange.piece, exchange, json_size, raw)
             else:
                 exchange.request, exchange.form = codec.read(exchange.body)
             if exchange.piece:
@@ -170,14 +174,16 @@ class RestApplication:
 
     def recall(self, connection: Connection, data: bytes) -> "RepeatedExchange | None":
         """Return the inference request in ``data`` if it repeats an earlier one."""
-        found = self._repeats.read(data)
+        try:
+            found = self._repeats.read(data)
+        except BadRequestError:
+            return None  # the long way says what is wrong
         if found is None:
             return None
         exchange = RepeatedExchange(connection)
         exchange.started = perf_counter()
         exchange.application = self
-        exchange.request, known = found
-        exchange.form = known.form
+        exchange.request, exchange.form = found
         return exchange
 
     def plain_responses(self, batch: Batch) -> list[bytes]:
