@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.benchmarks.report import Report, Table
 from tests.benchmarks.serving.comparison import CONNECTIONS
+from tests.benchmarks.serving.environments import interpreter
 from tests.benchmarks.serving.goals import GOALS, Found, goals_table
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def report(name: str, comparison: Comparison) -> Report:
     """Return everything as a report."""
     found = ratios(comparison)
     figures: dict[str, Any] = {
+        "servers_python": interpreter()[1],
         "steps": {key: asdict(step) for key, step in comparison.steps.items()},
         "nginx": {key: asdict(step) for key, step in comparison.floors.items()},
         "by_cpu": {key: item.by_cpu for key, item in found.items() if item.by_cpu is not None},

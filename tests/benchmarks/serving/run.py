@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import statistics
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tests.benchmarks.serving import grpc_load, payloads, results, servers
 from tests.benchmarks.serving.comparison import CONNECTIONS, ROWS, Comparison, HttpPlan
 from tests.benchmarks.serving.cores import Patience, prepare
+from tests.benchmarks.serving.environments import interpreter
 from tests.benchmarks.serving.grpc_load import GrpcLoad
 from tests.benchmarks.serving.load import STEP_SECONDS, Effort, HttpLoad
 from tests.benchmarks.serving.models import MODELS, BenchmarkModel, model
@@ -63,6 +65,7 @@ def effort(*, quick: bool, realtime: bool) -> Effort:
 @contextmanager
 def with_floor(comparison: Comparison, linear: BenchmarkModel) -> Iterator[None]:
     """Keep nginx running, with our server's answer to one row as its fixed answer."""
+    print("the servers run on {} ({})".format(*interpreter()), file=sys.stderr, flush=True)
     with servers.modelwright(linear) as ours:
         answer = payloads.post(ours.port, payloads.json_payload(linear, 1))[1]
     with servers.nginx(answer) as comparison.floor:
@@ -129,7 +132,7 @@ def _start(comparison: Comparison, served: BenchmarkModel) -> None:
     comparison.figures["start_seconds"] = _start_seconds(comparison, servers.modelwright, served)
     comparison.figures["fastapi_start_seconds"] = _start_seconds(comparison, servers.fastapi, served)
     comparison.effort.patience.await_quiet(comparison.effort.quiet)
-    for rows, microseconds in servers.ring_cost().items():
+    for rows, microseconds in servers.ring_cost(served).items():
         comparison.figures["ring_write_microseconds" + f"_{rows}_rows" * (rows != "1")] = microseconds
 
 

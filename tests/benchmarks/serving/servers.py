@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from contextlib import contextmanager
@@ -17,9 +16,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from modelwright_server import artifact
 from modelwright_server.contract import READY_PATH, ServerSettings
 from tests.benchmarks.serving.cores import ENVIRONMENT, SERVER_CORE, BenchmarkError, Process, pinned, required
-from tests.benchmarks.serving.environments import environment, program
+from tests.benchmarks.serving.environments import OWN, environment, program
 from tests.benchmarks.serving.models import NAME, VERSION
 from tests.cluster.settings import REPOSITORY
 
@@ -32,6 +32,7 @@ LOGS = REPOSITORY / "build" / "bench" / "logs"
 _READY_SECONDS = 60.0
 _LOOK_SECONDS = 0.002
 _OK = 200
+_SOURCE = {"PYTHONPATH": str(REPOSITORY / "model_server"), "PYTHONDONTWRITEBYTECODE": ""}
 
 _NGINX = """
 daemon off; worker_processes 1; pid {folder}/pid; error_log stderr warn;
@@ -114,8 +115,8 @@ def modelwright(model: BenchmarkModel, **changes: object) -> Iterator[Running]:
             "termination_log": f"{folder}/termination-log",
         }
         settings = ServerSettings(**values | changes)  # type: ignore[arg-type]
-        command = [sys.executable, "-m", "modelwright_server"]
-        with started("modelwright", command, settings.to_env(), _ports) as running:
+        command = [str(environment(OWN)), "-m", "modelwright_server"]
+        with started("modelwright", command, settings.to_env() | _SOURCE, _ports) as running:
             yield running
 
 
@@ -132,7 +133,7 @@ def fastapi(model: BenchmarkModel) -> Iterator[Running]:
 def grpcio_echo(answer_bytes: int) -> Iterator[Running]:
     """Run a grpcio aio server that answers a fixed message of that size."""
     port = free_port()
-    command = [sys.executable, program("grpcio_echo"), str(port), str(answer_bytes)]
+    command = [str(environment(OWN)), program("grpcio_echo"), str(port), str(answer_bytes)]
     with started("grpcio-echo", command, {}, lambda _: (0, port) if listens(port) else None) as running:
         yield running
 
@@ -142,13 +143,15 @@ def in_process(model: BenchmarkModel) -> dict[str, float]:
     with tempfile.NamedTemporaryFile(suffix=".npy") as rows:
         np.save(rows, model.rows)
         rows.flush()
-        command = [*pinned([SERVER_CORE]), sys.executable, program("in_process"), str(model.onnx), rows.name]
+        command = [*pinned([SERVER_CORE]), str(environment(OWN)), program("in_process"), str(model.onnx), rows.name]
         return spoken(command)
 
 
-def ring_cost() -> dict[str, float]:
+def ring_cost(model: BenchmarkModel) -> dict[str, float]:
     """Return the microseconds of a record in the ring, by number of rows."""
-    return spoken([*pinned([SERVER_CORE]), sys.executable, "-m", "tests.benchmarks.serving.ring_cost"])
+    return spoken(
+        [*pinned([SERVER_CORE]), str(environment(OWN)), program("ring_cost"), str(model.folder / artifact.SCHEMA)]
+    )
 
 
 def spoken(command: Sequence[str]) -> dict[str, float]:
@@ -157,7 +160,7 @@ def spoken(command: Sequence[str]) -> dict[str, float]:
     Raises:
         BenchmarkError: it failed.
     """
-    environment_ = {**os.environ, **ENVIRONMENT}
+    environment_ = {**os.environ, **ENVIRONMENT, **_SOURCE}
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY, env=environment_)
     if done.returncode:
         message = f"{command[-2]} failed: {done.stderr.strip()[-300:]}"
