@@ -22,10 +22,12 @@ from modelwright_server.tensors import Array, InferRequest, Signature
 # A call expected to take longer runs in a thread, so that health checks and other clients do not
 # wait for it; a shorter one would lose more to the hand-over.
 INLINE_SECONDS = 0.0003
-# What a call costs beside the model: joining, splitting, counting.
+# What a call costs beside the model: joining, splitting, counting; in the thread also two changes of threads.
 _OVERHEAD_SECONDS = 5e-6
-# More rows in a call must be worth it: the fewest within this factor of the least cost of a row.
+_THREAD_SECONDS = 100e-6
+# How many rows requests share a call for: a row costs at most this factor of the least, and the call takes this long.
 _WORTH = 1.1
+_SOON_SECONDS = 0.005
 # Requests that may wait for quick calls and for slow ones, and what their values may take together.
 MAX_QUICK = 16_384
 MAX_SLOW = 256
@@ -198,7 +200,7 @@ class Batcher:
         self._worth = worthwhile_rows(model.cost, most_rows)
         self._quick = _Lane(MAX_QUICK)
         self._slow = _Lane(MAX_SLOW)
-        self._computing = False
+        self._computing: _Lane | None = None  # whose call the thread runs
         self._call_soon: Callable[..., object] = self._loop.call_soon
 
     @property
@@ -236,9 +238,10 @@ class Batcher:
         """Run one call for quick requests; if more wait, the next comes after a look at the sockets.
 
         Many of them together may take longer than the event loop can wait: then the thread takes them, if it is idle.
+        If it runs such a call already, they wait for its end: on the core it has they could only slow it down.
         """
         lane = self._quick
-        if not lane.waiting:
+        if not lane.waiting or self._computing is lane:
             return
         batch, rows = self._take(lane, self._quick_rows if self._computing else self._worth)
         if batch:
@@ -252,7 +255,7 @@ class Batcher:
                     self._fail(lane, batch, error, begun)
                 else:
                     self._settle(batch, inputs, arrays, rows, begun)
-        if lane.waiting:
+        if lane.waiting and self._computing is not lane:
             self._call_soon(self._flush)
 
     def _start(self) -> None:
@@ -279,7 +282,7 @@ class Batcher:
 
     def _compute(self, lane: _Lane, batch: list[Waiter], rows: int) -> None:
         """Have the thread run a call."""
-        self._computing = True
+        self._computing = lane
         begun = perf_counter()
         requests = [waiter.request for waiter in batch]
         future = self._loop.run_in_executor(self._thread, self._run, requests, rows)
@@ -287,7 +290,7 @@ class Batcher:
 
     def _done(self, lane: _Lane, batch: list[Waiter], rows: int, begun: float, future: "asyncio.Future[_Ran]") -> None:
         """Answer the requests of the thread's call and hand it the next."""
-        self._computing = False
+        self._computing = None
         if future.cancelled():
             return
         error = future.exception()
@@ -357,12 +360,20 @@ def rows_within(cost: Cost, seconds: float) -> int:
 
 
 def worthwhile_rows(cost: Cost, most_rows: int) -> int:
-    """Return how many rows of several requests a call should take, at most ``most_rows``.
+    """Return how many rows of several requests a call may take, at most ``most_rows``.
 
-    That is the least number at which a row costs hardly more than it can cost at all: a call with
-    more would only make the first in it wait.
+    That is the greatest number at which a row costs hardly more than it can cost at all, in a call that ends soon.
+    The greatest, since costs were measured in a row, with the model in the processor's caches: between other work a
+    call costs more, and more so the fewer rows share that.
     """
     sizes = [rows for rows in cost.rows if rows < most_rows] + [most_rows]
-    each = {rows: (cost.of(rows) + _OVERHEAD_SECONDS) / rows for rows in sizes}
-    least = min(each.values())
-    return next(rows for rows in sizes if each[rows] <= least * _WORTH)
+    seconds = {rows: cost.of(rows) for rows in sizes}
+    each = {rows: (seconds[rows] + _overhead(seconds[rows])) / rows for rows in sizes}
+    soon = [rows for rows in sizes if seconds[rows] <= _SOON_SECONDS] or sizes[:1]
+    least = min(each[rows] for rows in soon)
+    return max(rows for rows in soon if each[rows] <= least * _WORTH)
+
+
+def _overhead(seconds: float) -> float:
+    """Return what a call that takes so long costs beside the model."""
+    return _OVERHEAD_SECONDS if seconds <= INLINE_SECONDS else _THREAD_SECONDS

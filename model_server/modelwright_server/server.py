@@ -124,7 +124,7 @@ class _Ports:
             Limits(body=settings.max_body_bytes, buffered=4 * settings.max_body_bytes),
             counts,
             exchange=RestExchange,
-            memory=application if journal is None else None,  # the journal wants to see each head
+            shortcut=application if journal is None else None,  # the journal wants to see each head
             kept_headers=KEPT_HEADERS if journal is None else NOTED_HEADERS,
         )
         self._collectors = None if shared else _collectors(counts)

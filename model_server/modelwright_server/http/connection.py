@@ -18,11 +18,11 @@ import httptools
 from modelwright_server.http.exchange import Exchange
 from modelwright_server.http.head import LONGEST_NUMBER, Refusal, too_large
 from modelwright_server.http.messages import error_body
+from modelwright_server.http.whole import WholeReader
 
 if TYPE_CHECKING:
     from modelwright_server.http.listener import Listener
 
-_MOST_MISSES = 64
 _LOG = logging.getLogger("modelwright.http")
 
 
@@ -34,7 +34,6 @@ class Connection(asyncio.Protocol):
         in_message: a request is being read.
         listener: whose connection it is.
         lost: the transport is gone.
-        piece: what is being parsed, if it began between two messages and might be worth remembering.
     """
 
     __slots__ = (
@@ -49,8 +48,6 @@ class Connection(asyncio.Protocol):
         "_known",
         "_limits",
         "_make",
-        "_memory",
-        "_misses",
         "_none",
         "_offered",
         "_parser",
@@ -60,11 +57,11 @@ class Connection(asyncio.Protocol):
         "_stalled",
         "_transport",
         "_unfinished",
+        "_whole",
         "closing",
         "in_message",
         "listener",
         "lost",
-        "piece",
     )
 
     def __init__(self, listener: "Listener") -> None:
@@ -72,8 +69,8 @@ class Connection(asyncio.Protocol):
         self._limits = listener.limits
         self._known = listener.names.known
         self._make = listener.exchange
-        self._memory = listener.memory
-        self._misses = 0
+        shortcut = listener.shortcut
+        self._whole = WholeReader(shortcut, listener.names, listener.limits) if shortcut is not None else None
         self._parser = httptools.HttpRequestParser(self)
         self._due: deque[Exchange] = deque()
         self._held: deque[Exchange] = deque()  # of those due, the last, which the application has not been given
@@ -86,7 +83,6 @@ class Connection(asyncio.Protocol):
         self._unfinished = 0
         self._paused = self._stalled = self._ended = self._eof = False
         self.closing = self.in_message = self.lost = False
-        self.piece = b""
 
     # The transport's side
 
@@ -99,21 +95,17 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came; requests in it are answered on the way."""
-        memory = self._memory
-        if memory is not None and not (self.in_message or self.closing or self._held or self._stalled):
-            if (exchange := memory.recall(self, data)) is not None:
-                self._misses = 0
-                self._since = self.listener.clock
-                self._due.append(exchange)
-                exchange.begin()
-                if len(self._due) >= self._limits.pending:
-                    self._update_reading()
-                return
-            self._misses += 1
-            self._memory = memory if self._misses < _MOST_MISSES else None  # each request here is different
-            self.piece = data
-        self._parse(data)
-        self.piece = b""
+        exchange: Exchange | None = None
+        if self._whole is not None and not (self.in_message or self.closing or self._held or self._stalled):
+            exchange = self._whole.exchange(self, data)
+        if exchange is None:
+            self._parse(data)
+        else:
+            self._since = self.listener.clock
+            self._due.append(exchange)
+            exchange.begin()
+            if len(self._due) >= self._limits.pending:
+                self._update_reading()
 
     def _parse(self, data: bytes) -> None:
         """Parse what came."""

@@ -33,13 +33,8 @@ class Exchange(Head):
         """Address of the client, for the log."""
         return self._connection.client
 
-    @property
-    def piece(self) -> bytes:
-        """The data this request came in, while it is handed on; empty where it cannot be the whole request."""
-        return self._connection.piece
-
     def begin(self) -> None:
-        """Begin to answer a request that the listener's memory has recognised."""
+        """Begin to answer a request that the listener's shortcut made."""
 
     @property
     def ordinary(self) -> bool:

@@ -13,6 +13,8 @@ _NONE: dict[bytes, bytes] = {}
 _CODING = b"transfer-encoding"
 _VERSIONS = frozenset({"1.0", "1.1"})
 LONGEST_NUMBER = 19
+# Of no concern here, but to llhttp, which hears of each.
+_FOR_THE_PARSER = frozenset({b"connection", b"proxy-connection", b"upgrade"})
 # Spellings that are remembered, and how long one may be.
 _MOST_NAMES = 1024
 _LONGEST_NAME = 64
@@ -23,13 +25,18 @@ class HeaderNames:
 
     Nearly all headers are of no concern, and the same names come again and again: what a spelling
     stands for is looked up once, for a bounded number of spellings.
+
+    Attributes:
+        known: for a spelling the name in lower case; nothing if the header is of no concern.
+        dull: spellings of headers that change nothing, neither here nor in how the parser frames a message.
     """
 
-    __slots__ = ("_watched", "known")
+    __slots__ = ("_watched", "dull", "known")
 
     def __init__(self, kept: frozenset[bytes]) -> None:
         self._watched = frozenset({b"host", b"content-length", _CODING, b"expect"}) | kept
         self.known: dict[bytes, bytes] = {}
+        self.dull: set[bytes] = set()
 
     def key(self, name: bytes) -> bytes:
         """Return the lower-case name of a header that matters, else nothing."""
@@ -38,6 +45,8 @@ class HeaderNames:
             key = b""
         if len(self.known) < _MOST_NAMES and len(name) <= _LONGEST_NAME:
             self.known[name] = key
+            if not key and name.lower() not in _FOR_THE_PARSER:
+                self.dull.add(name)
         return key
 
 

@@ -8,18 +8,11 @@ from modelwright_server.http.connection import Connection
 from modelwright_server.http.exchange import Exchange
 from modelwright_server.http.head import HeaderNames
 from modelwright_server.http.messages import KEPT_HEADERS, Limits
+from modelwright_server.http.whole import Shortcut
 
 Application = Callable[[Any], None]
 
 _SWEEPS = 4  # looks at every connection within its shortest timeout
-
-
-class Memory(Protocol):
-    """Who recognises requests by their bytes."""
-
-    def recall(self, connection: Connection, data: bytes) -> Exchange | None:
-        """Return a request that is all there is in ``data``, ready to `begin`; None if it is not known."""
-        ...
 
 
 class Observer(Protocol):
@@ -38,7 +31,7 @@ class Listener:
     Attributes:
         application: is given each complete request, and answers it.
         exchange: makes what stands for one request.
-        memory: recognises requests that repeat earlier ones.
+        shortcut: takes usual requests.
         limits: what clients may take.
         names: headers that matter.
         call_soon: of the event loop.
@@ -53,12 +46,12 @@ class Listener:
         observer: Observer | None = None,
         *,
         exchange: Callable[[Connection], Any] = Exchange,
-        memory: Memory | None = None,
+        shortcut: Shortcut | None = None,
         kept_headers: frozenset[bytes] = KEPT_HEADERS,
     ) -> None:
         self.application = application
         self.exchange = exchange
-        self.memory = memory
+        self.shortcut = shortcut
         self.limits = limits
         self.names = HeaderNames(kept_headers)
         self.draining = False

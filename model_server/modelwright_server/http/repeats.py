@@ -6,15 +6,12 @@ passed every check.  The same bytes mean the same, so only the values are read; 
 come as one piece between two messages, goes the long way.  What is remembered is bounded in number and in size.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from modelwright_server.http.codec import DATA
-from modelwright_server.http.exchange import Exchange
 from modelwright_server.http.known import Form, KnownBody, KnownRaw
 from modelwright_server.tensors import InferRequest
 
-_END_OF_HEAD = b"\r\n\r\n"
 _LONGEST = 8192
 _MOST_KNOWN = 512
 _MOST_HEADS = 1024
@@ -54,40 +51,29 @@ class Repeats:
         request = known.body.request(data, start)
         return None if request is None else (request, known.body.form)
 
-    def learn(self, data: bytes, exchange: Exchange, find: Callable[[bytes | bytearray], KnownBody | None]) -> None:
-        """Remember a request that was taken the long way, if it is the whole of ``data`` and its head came before."""
-        at = self._body_of(data, exchange)
-        if not at or exchange.headers:
-            return
+    def came_before(self, head: bytes) -> bool:
+        """Return whether a head came before: only then is it likely to come again, without an id of its own."""
+        seen = hash(head)
+        if seen in self._heads:
+            return True
+        if len(self._heads) >= _MOST_HEADS:
+            self._heads.clear()
+        self._heads.add(seen)
+        return False
+
+    def learn(self, data: bytes, at: int, body: KnownBody) -> None:
+        """Remember a request that was read, whose body began at ``at``."""
         start = data.find(b"[", data.find(DATA))
-        if at < start <= _LONGEST and data.count(DATA) == 1 and (body := find(exchange.body)) is not None:
+        if at < start <= _LONGEST and data.count(DATA) == 1:
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
             self._known[data[:start]] = _Known(len(data), body)
 
-    def learn_raw(self, data: bytes, exchange: Exchange, json_size: int, raw: KnownRaw) -> None:
-        """Remember a request whose only input was raw."""
-        at = self._body_of(data, exchange)
-        if at and len(exchange.headers) == 1 and at + json_size <= _LONGEST:
+    def learn_raw(self, data: bytes, raw_at: int, raw: KnownRaw) -> None:
+        """Remember a request whose only input was raw, from ``raw_at`` on."""
+        if raw_at <= _LONGEST:
             if len(self._raw) >= _MOST_KNOWN:
                 self._raw.clear()
                 self._raw_starts.clear()
-            self._raw[data[: at + json_size]] = raw
-            self._raw_starts[len(data)] = at + json_size
-
-    def _body_of(self, data: bytes, exchange: Exchange) -> int:
-        """Return where the body begins, 0 if the request is not the whole of ``data`` or its head never came before.
-
-        Heads that never come again (each with an id of its own) are thus not remembered.
-        """
-        at = data.find(_END_OF_HEAD) + len(_END_OF_HEAD)
-        usual = exchange.keep and exchange.version == "1.1" and not exchange.expects
-        if not usual or at + exchange.length != len(data):
-            return 0
-        head = hash(data[:at])
-        if head in self._heads:
-            return at
-        if len(self._heads) >= _MOST_HEADS:
-            self._heads.clear()
-        self._heads.add(head)
-        return 0
+            self._raw[data[:raw_at]] = raw
+            self._raw_starts[len(data)] = raw_at

@@ -79,7 +79,8 @@ class RestApplication:
         for path in (model, versioned):
             self._routes[path.encode()] = (b"GET", self._metadata)
             self._routes[f"{path}/ready".encode()] = (b"GET", self._model_ready)
-            self._routes[f"{path}/infer".encode()] = (b"POST", self._infer)
+            self._routes[f"{path}/infer".encode()] = (b"POST", self.infer)
+        self.starts = tuple(f"POST {path}/infer HTTP/1.1\r\n".encode() for path in (model, versioned))
 
     def __call__(self, exchange: "RestExchange") -> None:
         """Answer a request, now or later."""
@@ -147,22 +148,20 @@ class RestApplication:
         except NotReadyError as error:
             exchange.send(503, error_body(str(error)))
 
-    def _infer(self, exchange: "RestExchange") -> None:
+    def infer(self, exchange: "RestExchange") -> None:
         """Have an inference request answered."""
         exchange.started = perf_counter()
         exchange.application = self
         try:
             codec = self._codec or self.codec
+            json_size = None
             if exchange.headers:
                 body, json_size = self._unpacked(exchange)
                 exchange.request, exchange.form = codec.read(body, json_size)
-                raw = codec.known_raw(exchange.request, exchange.form)
-                if raw is not None and json_size is not None and exchange.piece:
-                    self._repeats.learn_raw(exchange.piece, exchange, json_size, raw)
             else:
                 exchange.request, exchange.form = codec.read(exchange.body)
-            if exchange.piece:
-                self._repeats.learn(exchange.piece, exchange, codec.known)
+            if exchange.data:
+                self._learn(codec, exchange, json_size)
             exchange.size = len(exchange.body)
             exchange.body = b""  # read, and the model may take its time
             self.dataplane.submit(exchange)
@@ -185,6 +184,28 @@ class RestApplication:
         exchange.application = self
         exchange.request, exchange.form = found
         return exchange
+
+    def take(self, connection: Connection, body: bytes, json_size: bytes | None, data: bytes) -> "WholeExchange":
+        """Return the inference request with this body."""
+        exchange = WholeExchange(connection)
+        exchange.application = self
+        exchange.body = body
+        exchange.data = data
+        if json_size is not None:
+            exchange.headers = {_JSON_SIZE: json_size}
+        return exchange
+
+    def _learn(self, codec: Codec, exchange: "RestExchange", json_size: int | None) -> None:
+        """Remember a request, if its head came before."""
+        data, exchange.data = exchange.data, b""
+        at = len(data) - len(exchange.body)
+        if not self._repeats.came_before(data[:at]):
+            return
+        if json_size is None:
+            if (known := codec.known(exchange.body)) is not None:
+                self._repeats.learn(data, at, known)
+        elif (raw := codec.known_raw(exchange.request, exchange.form)) is not None:
+            self._repeats.learn_raw(data, at + json_size, raw)
 
     def plain_responses(self, batch: Batch) -> list[bytes]:
         """Return the responses to plain requests for each row of a call, or nothing if a value is not finite.
@@ -248,6 +269,7 @@ class RestExchange(Exchange):
         form: how the answer is to be written.
         started: when the request was complete, by `time.perf_counter`.
         size: bytes of the body, once it has been read.
+        data: all of the request, if it is worth remembering.
     """
 
     application: RestApplication
@@ -255,6 +277,7 @@ class RestExchange(Exchange):
     form: Form
     started: float
     size = 0
+    data = b""
 
     def answered(self, batch: Batch, start: int) -> None:
         """Send the model's answer."""
@@ -314,12 +337,20 @@ class RestExchange(Exchange):
         cast("Journal", self.application.journal).write(record)
 
 
-class RepeatedExchange(RestExchange):
-    """A request for inference that was recognised by its bytes; its head is that of the one it repeats."""
+class WholeExchange(RestExchange):
+    """A request for inference that came whole, with nothing unusual in its head."""
 
     method = b"POST"
     version = "1.1"
     keep = True
+
+    def begin(self) -> None:
+        """Have it answered."""
+        self.application.infer(self)
+
+
+class RepeatedExchange(WholeExchange):
+    """One that was recognised by its bytes, and is read already."""
 
     def begin(self) -> None:
         """Have it answered."""

@@ -155,7 +155,7 @@ def application(built: Callable[[str], Built]) -> Iterator[Callable[[], Listener
         plane.attach(loaded, Issuer(loaded.schema, version_key="0123456789"))
         planes.append(plane)
         rest = RestApplication(plane, telemetry, 1 << 20)
-        return Listener(rest, Limits(body=1 << 20), telemetry, exchange=RestExchange, memory=rest)
+        return Listener(rest, Limits(body=1 << 20), telemetry, exchange=RestExchange, shortcut=rest)
 
     yield make
     for plane in planes:
