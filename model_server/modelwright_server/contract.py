@@ -240,7 +240,7 @@ class ServerSettings(_Settings):
     metrics_port: int = _env(ENV_METRICS_PORT, _whole(0, 65535), METRICS_PORT)
     max_body_bytes: int = _env(ENV_MAX_BODY_BYTES, _whole(1024, 1024 * _MIB), 16 * _MIB)
     max_rows: int = _env(ENV_MAX_ROWS, _whole(1, 10_000_000), 100_000)
-    batch_max_rows: int = _env(ENV_BATCH_MAX_ROWS, _whole(1, 4096), 64)
+    batch_max_rows: int = _env(ENV_BATCH_MAX_ROWS, _whole(1, 4096), 512)
     processes: int = _env(ENV_PROCESSES, _whole(1, 64), 1)
     ring_dir: str = _env(ENV_RING_DIR, _optional_text, "")
     access_log: bool = _env(ENV_ACCESS_LOG, _switch, False)  # noqa: FBT003 - the default of a field

@@ -7,9 +7,13 @@ from modelwright_server.batching import Batch, Batcher, Waiter
 from modelwright_server.errors import NotReadyError
 from modelwright_server.model import Model
 from modelwright_server.prediction import Issuer
-from modelwright_server.ring import RingWriter, cut_texts
+from modelwright_server.ring import RingWriter, cut_texts, most_row_bytes
+from modelwright_server.schema import Schema
 from modelwright_server.telemetry import Telemetry
 from modelwright_server.tensors import Array, Signature
+
+# Records of one call, each a sixteenth of the ring at most.
+_RECORDS = 8
 
 __all__ = ["Batch", "DataPlane", "Waiter"]
 
@@ -57,7 +61,7 @@ class DataPlane:
     def attach(self, model: Model, issuer: Issuer, ring: RingWriter | None = None) -> None:
         """Begin to serve ``model``, on the running event loop."""
         signature = Signature(model.schema, self._max_rows)
-        recorder = _Recorder(ring) if ring is not None else None
+        recorder = _Recorder(ring, model.schema) if ring is not None else None
         self._batcher = Batcher(
             model, signature, issuer, self._telemetry, most_rows=self._batch_rows, recorder=recorder
         )
@@ -82,14 +86,29 @@ class DataPlane:
 
 
 class _Recorder:
-    """Writes each answered call into the ring that monitoring reads."""
+    """Writes each answered call into the ring that monitoring reads.
 
-    def __init__(self, ring: RingWriter) -> None:
+    Calls with many rows become several records; what would take more than half of the ring is lost, and counted.
+    """
+
+    def __init__(self, ring: RingWriter, schema: Schema) -> None:
         self._append = ring.append
+        self._drop = ring.drop
+        self._record_rows = max(1, ring.record_values // most_row_bytes(schema))
+        self._most_rows = self._record_rows * _RECORDS
 
     def __call__(self, rows: int, arrays: Sequence[Array]) -> None:
         """Write the arrays of one call in their raw form."""
-        self._append(
-            rows,
-            [cut_texts(array.ravel().tolist()) if array.dtype == object else array.tobytes() for array in arrays],
-        )
+        if rows <= self._record_rows:
+            self._append(rows, _raw(arrays))
+            return
+        for start in range(0, min(rows, self._most_rows), self._record_rows):
+            part = [array[start : start + self._record_rows] for array in arrays]
+            self._append(len(part[0]), _raw(part))
+        if rows > self._most_rows:
+            self._drop(rows - self._most_rows)
+
+
+def _raw(arrays: Sequence[Array]) -> list[bytes]:
+    """Return the raw form of arrays."""
+    return [cut_texts(array.ravel().tolist()) if array.dtype == object else array.tobytes() for array in arrays]

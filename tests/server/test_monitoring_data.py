@@ -133,3 +133,21 @@ def test_without_room_for_a_ring_serving_goes_on(built: Callable[[str], Built], 
         server.wait_until_ready()
         assert server.infer({"inputs": model.inputs(model.rows.iloc[:1])}).status == 200
         assert any(line["event"] == "no ring for monitoring" for line in server.log)
+
+
+def test_large_calls_become_several_records_and_what_is_too_much_is_counted(
+    built: Callable[[str], Built], tmp_path: Path
+) -> None:
+    model = built("logistic")
+    with Server(settings(model.folder, tmp_path, ring_dir=str(tmp_path))) as server:
+        server.wait_until_ready()
+        reader = RingReader.open(tmp_path / "ring-0")
+        for rows, found in ((2000, 2000), (6000, 3848)):  # half of the ring: eight records of 64 KiB, 136 bytes a row
+            body = {"inputs": model.inputs(model.rows.sample(rows, replace=True, random_state=0))}
+            answer = server.infer(body)
+            records = read(reader, found)
+            assert sum(record.rows for record in records) == found
+            labels = np.concatenate([record.outputs["label"] for record in records])
+            assert labels.tolist() == outputs(answer)["label"][:found]
+        reader.poll()
+        assert (reader.lost_rows, reader.damaged) == (6000 - 3848, 0)

@@ -7,7 +7,7 @@ the standard library; nothing here knows onnxruntime.
 
 from modelwright_server.ring.layout import RingError
 from modelwright_server.ring.reader import RingReader
-from modelwright_server.ring.record import Origin, Record
+from modelwright_server.ring.record import Origin, Record, most_row_bytes
 from modelwright_server.ring.writer import RingWriter, cut_texts
 
-__all__ = ["Origin", "Record", "RingError", "RingReader", "RingWriter", "cut_texts"]
+__all__ = ["Origin", "Record", "RingError", "RingReader", "RingWriter", "cut_texts", "most_row_bytes"]

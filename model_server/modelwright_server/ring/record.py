@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from modelwright_server.ring import layout
 from modelwright_server.ring.layout import RingError
 from modelwright_server.schema import Datatype, Schema, TensorSpec
 
@@ -53,6 +54,12 @@ class Origin:
 def least_bytes(spec: TensorSpec) -> int:
     """Return the fewest bytes a row of a tensor takes; exact but for texts."""
     return spec.width * (_LENGTH if spec.datatype is Datatype.BYTES else np.dtype(_DTYPES[spec.datatype]).itemsize)
+
+
+def most_row_bytes(schema: Schema) -> int:
+    """Return the most bytes that a row of all tensors takes."""
+    texts = sum(spec.width for spec in (*schema.inputs, *schema.outputs) if spec.datatype is Datatype.BYTES)
+    return sum(map(least_bytes, (*schema.inputs, *schema.outputs))) + texts * layout.MAX_TEXT
 
 
 @dataclass(frozen=True, slots=True)

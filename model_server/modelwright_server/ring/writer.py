@@ -30,7 +30,8 @@ class RingWriter:
 
     Attributes:
         written_rows: rows in the records written.
-        dropped_rows: rows in records that were not written, because they do not fit a segment.
+        dropped_rows: rows that were not written, because they are too many or too large.
+        record_values: bytes of values that a record should have at most, so that little of a segment stays empty.
     """
 
     __slots__ = (
@@ -47,6 +48,7 @@ class RingWriter:
         "_sequence",
         "_words",
         "dropped_rows",
+        "record_values",
         "written_rows",
     )
 
@@ -55,6 +57,7 @@ class RingWriter:
         self._words = memoryview(memory)[layout.WORDS_AT : layout.WORDS_AT + layout.WORDS.size].cast("Q")
         self._records_at = self._base = records_at  # base + position is the offset in the file, in this lap
         self._segment = self._limit = capacity // layout.SEGMENTS
+        self.record_values = self._segment // 4
         self._now = now
         self._packers: dict[int, _Packer] = {}
         self._fence = None if _ORDERED else _Fence()
@@ -107,7 +110,7 @@ class RingWriter:
             end = start + size
             if end > self._limit:
                 if size > self._segment:
-                    self._drop(rows)
+                    self.drop(rows)
                     return
                 start = self._next_segment()
                 end = start + size
@@ -119,7 +122,14 @@ class RingWriter:
             self._sequence = sequence
             self.written_rows += rows
         except Exception:  # noqa: BLE001 - whatever is wrong with a record, its request has been answered
-            self._drop(rows)
+            self.drop(rows)
+
+    def drop(self, rows: int) -> None:
+        """Count rows as lost that are not written."""
+        self._dropped += 1
+        self.dropped_rows += rows
+        self._words[1] = self._dropped
+        self._words[2] = self.dropped_rows
 
     def _packer(self, length: int) -> _Packer:
         """Return what writes a record with that many bytes of values, and the record's size."""
@@ -145,12 +155,6 @@ class RingWriter:
         if self._fence is not None:
             self._fence()
         return start
-
-    def _drop(self, rows: int) -> None:
-        self._dropped += 1
-        self.dropped_rows += rows
-        self._words[1] = self._dropped
-        self._words[2] = self.dropped_rows
 
 
 class _Fence:

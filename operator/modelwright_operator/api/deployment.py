@@ -44,7 +44,7 @@ class Batching(Model):
     """How requests that arrive together share one call of the model."""
 
     max_rows: Annotated[int, Field(ge=1, le=4096)] = Field(
-        default=64,
+        default=512,
         description="Most rows of several requests in one call of the model; 1 gives each request a call of its own. "
         "No request waits for others to come.",
     )
