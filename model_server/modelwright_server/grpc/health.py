@@ -12,6 +12,8 @@ import grpc
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
+from modelwright_server.grpc.refusal import refuse
+
 SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 _Context = grpc.aio.ServicerContext[Any, Any]
@@ -56,7 +58,7 @@ class HealthService:
     async def _check(self, request: HealthCheckRequest, context: _Context) -> HealthCheckResponse:
         status = self._status(request.service)
         if status is _UNKNOWN:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"unknown service {request.service!r:.80}")
+            await refuse(context, grpc.StatusCode.NOT_FOUND, f"unknown service {request.service!r:.80}")
         return status
 
     async def _watch(self, request: HealthCheckRequest, _: _Context) -> AsyncIterator[HealthCheckResponse]:

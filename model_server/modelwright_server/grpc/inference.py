@@ -27,6 +27,7 @@ from modelwright_server.errors import (
 from modelwright_server.grpc import messages
 from modelwright_server.grpc import open_inference_pb2 as pb
 from modelwright_server.grpc.messages import Codec, NotServedError, parsed
+from modelwright_server.grpc.refusal import refuse
 from modelwright_server.journal import Journal
 from modelwright_server.record import Record
 from modelwright_server.telemetry import Telemetry
@@ -46,6 +47,7 @@ _CODES: Mapping[type[Exception], StatusCode] = {
     OverloadedError: StatusCode.RESOURCE_EXHAUSTED,
     ModelFailedError: StatusCode.INTERNAL,
 }
+_PASSING = frozenset({StatusCode.UNAVAILABLE, StatusCode.RESOURCE_EXHAUSTED})
 _LOG = logging.getLogger("modelwright.grpc")
 
 _Context = grpc.aio.ServicerContext[Any, Any]
@@ -204,6 +206,9 @@ async def _refuse(context: _Context, error: Exception) -> bytes:
     code = _CODES.get(type(error))
     if code is None:
         _LOG.error("answering a call failed", exc_info=error)
-        await context.abort(StatusCode.INTERNAL, "the server failed: its log says why")
-    retry = _RETRY if code in {StatusCode.UNAVAILABLE, StatusCode.RESOURCE_EXHAUSTED} else ()
-    await context.abort(code, str(error)[:_MAX_DETAILS], retry)
+        code, details = StatusCode.INTERNAL, "the server failed: its log says why"
+    else:
+        details = str(error)[:_MAX_DETAILS]
+    error.__traceback__ = None  # the way it came leads to the call, which may be who keeps it
+    await refuse(context, code, details, _RETRY if code in _PASSING else ())
+    return b""

@@ -149,6 +149,8 @@ class Connection(asyncio.Protocol):
         self._held.clear()
         self._drop_body()
         self.listener.leave(self)
+        # They know this connection: with them it would wait for the garbage collector.
+        del self._parser, self._exchange, self._none
 
     def pause_writing(self) -> None:
         """Stop reading from a client that does not read its answers."""
