@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,9 @@ _CACHE = Path.home() / ".cache" / "modelwright" / "peers"
 _INSTALL_SECONDS = 1800
 OWN = "modelwright"
 """The environment of our server: what uv.lock says, as in its image."""
+_EMBEDDED = {"pytriton"}
+"""Their programs load libpython as a library, which may lack what Debian builds into its interpreter."""
+_BASE: str = getattr(sys, "_base_executable", sys.executable)
 _SYSTEM_PYTHONS = ("/usr/bin/python3", "/usr/local/bin/python3")
 _CONTEST = """
 import sys, time
@@ -49,16 +53,15 @@ print(sys.version.split()[0], min(spans))
 @cache
 def interpreter() -> tuple[Path, str]:
     """Return the fastest Python here, and its version; `MODELWRIGHT_BENCH_PYTHON` names another."""
-    base = getattr(sys, "_base_executable", sys.executable)
     named = os.environ.get("MODELWRIGHT_BENCH_PYTHON")
     found: dict[Path, tuple[float, str]] = {}
-    for path in [named] if named else [base, *filter(os.path.exists, _SYSTEM_PYTHONS)]:
+    for path in [named] if named else [_BASE, *filter(os.path.exists, _SYSTEM_PYTHONS)]:
         done = subprocess.run([path, "-c", _CONTEST], capture_output=True, text=True, check=False)
         if done.returncode == 0:
             version, seconds = done.stdout.split()
             found[Path(path).resolve()] = float(seconds), version
     if not found:
-        message = f"{named or base} is no Python from 3.11 on"
+        message = f"{named or _BASE} is no Python from 3.11 on"
         raise BenchmarkError(message)
     fastest = min(found, key=lambda path: found[path])
     return fastest, found[fastest][1]
@@ -71,7 +74,7 @@ def environment(name: str) -> Path:
         BenchmarkError: it cannot be installed.
     """
     requirements = _locked() if name == OWN else _REQUIREMENTS.joinpath(f"{name}.txt").read_text(encoding="utf-8")
-    python, version = interpreter()
+    python, version = interpreter() if name not in _EMBEDDED else (Path(_BASE), platform.python_version())
     identity = f"{python} {version} {requirements}"
     folder = _CACHE / f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
     if not folder.exists():
