@@ -73,7 +73,9 @@ def test_one_claim_for_data_and_models_is_one_volume() -> None:
         pytest.param({}, "5249ba0978", id="nothing said"),
         pytest.param({"batching": {}}, "5249ba0978", id="an empty part"),
         pytest.param(
-            {"batching": {"maxRows": 512}, "processes": 1, "accessLog": False, "threads": 1}, "5249ba0978", id="defaults"
+            {"batching": {"maxRows": 512}, "processes": 1, "accessLog": False, "threads": 1},
+            "5249ba0978",
+            id="defaults",
         ),
         pytest.param(
             {"threads": 2, "resources": {"requests": {"cpu": 1}, "limits": {"memory": "1Gi"}}},
