@@ -36,11 +36,13 @@ ROW = {"name": "input", "datatype": "FP32", "shape": [1, 30], "data": [0.5] * 30
 
 @pytest.fixture
 def no_collector() -> Iterator[None]:
-    """Let nothing be collected during a test."""
+    """Let nothing be collected during a test, and count nothing that other tests hold."""
     gc.collect()
+    gc.freeze()
     gc.disable()
     yield
     gc.enable()
+    gc.unfreeze()
 
 
 async def freed(kinds: set[str]) -> None:
@@ -52,6 +54,7 @@ async def freed(kinds: set[str]) -> None:
 
 
 def left(kinds: set[str]) -> set[str]:
+    """Return which of these classes have objects made in this test."""
     return {type(found).__name__ for found in gc.get_objects()} & kinds
 
 
