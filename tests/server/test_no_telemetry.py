@@ -21,13 +21,15 @@ from tests.server.process import settings
 APART = ["unshare", "--user", "--map-root-user", "--net"]
 DEADLINE = 90.0
 SWITCH = "ORT_DISABLE_TELEMETRY"
+# Nothing else of the environment: with CI=true, and perhaps more, onnxruntime is silent by itself.
+INHERITED = ("PATH", "HOME")
 
 
 @contextmanager
 def server(model: Built, folder: Path, **env: str) -> Iterator[int]:
     """A ready server in a network of its own; gives its process id."""
     folder.mkdir()
-    own = {name: value for name, value in os.environ.items() if name != SWITCH}
+    own = {name: os.environ[name] for name in INHERITED if name in os.environ}
     told = settings(model.folder, folder, host="0.0.0.0").to_env()
     with subprocess.Popen(
         [*APART, sys.executable, "-m", "modelwright_server"], env={**own, **told, **env}, stderr=subprocess.PIPE
