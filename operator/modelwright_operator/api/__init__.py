@@ -34,13 +34,12 @@ from modelwright_operator.api.model_version import (
     Tensor,
     VersionMetric,
 )
-from modelwright_operator.api.training_job import (
+from modelwright_operator.api.training_job import TrainingJob, TrainingJobSpec
+from modelwright_operator.api.training_status import (
     DataDigest,
     PublishedArtifact,
     Resolved,
     StageStatus,
-    TrainingJob,
-    TrainingJobSpec,
     TrainingJobStatus,
 )
 

@@ -18,7 +18,7 @@ from modelwright_operator.api.meta import (
     Text,
     immutable,
 )
-from modelwright_operator.api.training_job import Source
+from modelwright_operator.api.training_parts import Source
 
 
 class Artifact(Model):

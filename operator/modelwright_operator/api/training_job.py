@@ -2,111 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import Field
 
-from modelwright_operator.api.meta import (
-    DNS_LABEL,
-    PVC_URI,
-    Digest,
-    Model,
-    ModelName,
-    Observed,
-    Pod,
-    Resource,
-    Resources,
-    Short,
-    Status,
-    StorageUri,
-    Text,
-    exactly_one,
-    immutable,
-    rules,
-)
-
-Column = Annotated[str, StringConstraints(min_length=1, max_length=128)]
-DataName = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=DNS_LABEL)]
-
-
-class Source(Model):
-    """The code a run belongs to; recorded in the ModelVersion."""
-
-    repository: Annotated[str, StringConstraints(max_length=512, pattern="^(https|ssh|git)://.+$")] = Field(
-        description="URL of the repository."
-    )
-    commit: Annotated[str, StringConstraints(max_length=64, pattern="^[0-9a-f]{7,64}$")] = Field(
-        description="Commit, in hex."
-    )
-
-
-class Data(Model):
-    """A table to learn from, read in the job's pod."""
-
-    name: DataName = Field(description="Name of the data set in this job.")
-    uri: Annotated[str, StringConstraints(max_length=1024, pattern=f"^(sklearn://[a-z_]+|{PVC_URI})$")] = Field(
-        description="sklearn://NAME (a data set bundled with scikit-learn) or pvc://CLAIM/PATH "
-        "(CSV or Parquet; * and ? match files)."
-    )
-    digest: Digest | None = Field(
-        default=None, description="sha256 the data must have; the digest found is recorded in any case."
-    )
-
-
-class Columns(Model):
-    """Which columns are what."""
-
-    drop: list[Column] | None = Field(default=None, max_length=500, description="Columns to leave out.")
-    categorical: list[Column] | None = Field(
-        default=None, max_length=500, description="Numeric columns to treat as categories; text always is."
-    )
-
-
-class Sklearn(Model):
-    """A scikit-learn estimator, trained by Modelwright's own image."""
-
-    estimator: Annotated[
-        str, StringConstraints(max_length=200, pattern=r"^sklearn\.([a-z][a-z0-9_]*\.)+[A-Z][A-Za-z0-9]*$")
-    ] = Field(
-        description="Import path of a classifier or regressor, for example sklearn.linear_model.LogisticRegression."
-    )
-    parameters: dict[str, Any] = Field(
-        default_factory=dict,
-        max_length=50,
-        description='Keyword arguments of the estimator; write Python\'s None as the text "None".',
-    )
-    preprocessing: Literal["Auto", "None"] = Field(
-        default="Auto",
-        description="Auto: impute, scale and encode columns as the estimator needs; None: numeric columns as they are.",
-    )
-
-
-class Trainer(Model):
-    """How to train: exactly one of its fields."""
-
-    sklearn: Sklearn = Field(description="A scikit-learn estimator.")
-
-
-class Evaluation(Model):
-    """Which rows judge the model: exactly one of the two."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            (exactly_one("holdout", "holdoutPercent"), "give exactly one of holdout and holdoutPercent")
-        )
-    )
-
-    holdout: DataName | None = Field(default=None, description="The data set, of spec.data, kept for evaluation.")
-    holdout_percent: Annotated[int, Field(ge=1, le=90)] | None = Field(
-        default=None, description="Percent of the rows kept for evaluation: stratified for classes, seeded."
-    )
-
-
-class Storage(Model):
-    """Where models are published."""
-
-    uri: StorageUri = Field(description="pvc://CLAIM/PATH; the claim must exist in this namespace.")
+from modelwright_operator.api.meta import Model, ModelName, Pod, Resource, Resources, immutable, rules
+from modelwright_operator.api.training_parts import Column, Columns, Data, Evaluation, Source, Storage, Trainer
+from modelwright_operator.api.training_status import TrainingJobStatus
 
 
 class TrainingJobSpec(Model):
@@ -168,73 +70,6 @@ TrainingJobSpec.model_config["json_schema_extra"] = {
         )["x-kubernetes-validations"],
     ]
 }
-
-
-class StageStatus(Observed):
-    """One stage of the current attempt."""
-
-    name: Short = Field(description="fetch, train, evaluate or publish.")
-    state: Literal["Waiting", "Running", "Succeeded", "Failed"] = Field(description="How far the stage is.")
-    exit_code: int | None = Field(default=None, description="Exit code of the stage's container, once it ended.")
-    message: Annotated[str, StringConstraints(max_length=2048)] | None = Field(
-        default=None, description="What a failed stage reported, or the end of its log."
-    )
-    started_at: datetime | None = Field(default=None, description="When the stage started.")
-    finished_at: datetime | None = Field(default=None, description="When the stage ended.")
-
-
-class Metric(Observed):
-    """A figure measured on the holdout."""
-
-    name: Short = Field(description="Name of the metric, for example accuracy or roc_auc.")
-    value: float = Field(description="Its value.")
-    dataset: Short = Field(default="holdout", description="Rows it was measured on.")
-
-
-class DataDigest(Observed):
-    """What a data set turned out to be."""
-
-    name: Short = Field(description="Name of the data set in the job.")
-    uri: Text = Field(description="Where it was read from.")
-    digest: Digest = Field(description="sha256 of what was read.")
-    rows: int | None = Field(default=None, description="Number of rows read.")
-
-
-class Resolved(Observed):
-    """What this run was made of, for reproduction."""
-
-    data: list[DataDigest] = Field(default_factory=list[DataDigest], max_length=20, description="Digests of the data.")
-    image: Text | None = Field(default=None, description="Image of the training stages.")
-    parameters_digest: Digest | None = Field(
-        default=None, description="Digest of trainer, columns, evaluation, task, target and seed."
-    )
-
-
-class PublishedArtifact(Observed):
-    """The published model."""
-
-    uri: Text = Field(description="Directory of the artifact.")
-    digest: Digest = Field(description="sha256 of the artifact's manifest.")
-    size_bytes: int = Field(description="Size of the artifact in bytes.")
-
-
-class TrainingJobStatus(Status):
-    """How the run is going."""
-
-    attempt: int = Field(default=0, description="Number of the current attempt, from 1; 0: none was started.")
-    job: Short | None = Field(default=None, description="Name of the batch Job of the current attempt.")
-    stage: Short | None = Field(default=None, description="The stage that is running or failed.")
-    stages: list[StageStatus] = Field(
-        default_factory=list[StageStatus], max_length=16, description="The stages of the attempt."
-    )
-    task: Short | None = Field(default=None, description="Classification or Regression, once known.")
-    metrics: list[Metric] = Field(default_factory=list[Metric], max_length=64, description="Figures on the holdout.")
-    resolved: Resolved | None = Field(default=None, description="What this run was made of.")
-    artifact: PublishedArtifact | None = Field(default=None, description="The published model.")
-    model_version: Short | None = Field(default=None, description="The ModelVersion made, or reproduced.")
-    reproduced: bool = Field(default=False, description="True: the model equals a version that existed before.")
-    started_at: datetime | None = Field(default=None, description="When the first attempt started.")
-    finished_at: datetime | None = Field(default=None, description="When the run ended.")
 
 
 class TrainingJob(Resource):

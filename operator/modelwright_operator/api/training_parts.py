@@ -1,0 +1,99 @@
+"""The parts of a TrainingJob's spec: data, columns, trainer, evaluation and storage."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from modelwright_operator.api.meta import (
+    DNS_LABEL,
+    PVC_URI,
+    Digest,
+    Model,
+    StorageUri,
+    exactly_one,
+    rules,
+)
+
+Column = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+DataName = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=DNS_LABEL)]
+
+
+class Source(Model):
+    """The code a run belongs to; recorded in the ModelVersion."""
+
+    repository: Annotated[str, StringConstraints(max_length=512, pattern="^(https|ssh|git)://.+$")] = Field(
+        description="URL of the repository."
+    )
+    commit: Annotated[str, StringConstraints(max_length=64, pattern="^[0-9a-f]{7,64}$")] = Field(
+        description="Commit, in hex."
+    )
+
+
+class Data(Model):
+    """A table to learn from, read in the job's pod."""
+
+    name: DataName = Field(description="Name of the data set in this job.")
+    uri: Annotated[str, StringConstraints(max_length=1024, pattern=f"^(sklearn://[a-z_]+|{PVC_URI})$")] = Field(
+        description="sklearn://NAME (a data set bundled with scikit-learn) or pvc://CLAIM/PATH "
+        "(CSV or Parquet; * and ? match files)."
+    )
+    digest: Digest | None = Field(
+        default=None, description="sha256 the data must have; the digest found is recorded in any case."
+    )
+
+
+class Columns(Model):
+    """Which columns are what."""
+
+    drop: list[Column] | None = Field(default=None, max_length=500, description="Columns to leave out.")
+    categorical: list[Column] | None = Field(
+        default=None, max_length=500, description="Numeric columns to treat as categories; text always is."
+    )
+
+
+class Sklearn(Model):
+    """A scikit-learn estimator, trained by Modelwright's own image."""
+
+    estimator: Annotated[
+        str, StringConstraints(max_length=200, pattern=r"^sklearn\.([a-z][a-z0-9_]*\.)+[A-Z][A-Za-z0-9]*$")
+    ] = Field(
+        description="Import path of a classifier or regressor, for example sklearn.linear_model.LogisticRegression."
+    )
+    parameters: dict[str, Any] = Field(
+        default_factory=dict,
+        max_length=50,
+        description='Keyword arguments of the estimator; write Python\'s None as the text "None".',
+    )
+    preprocessing: Literal["Auto", "None"] = Field(
+        default="Auto",
+        description="Auto: impute, scale and encode columns as the estimator needs; None: numeric columns as they are.",
+    )
+
+
+class Trainer(Model):
+    """How to train: exactly one of its fields."""
+
+    sklearn: Sklearn = Field(description="A scikit-learn estimator.")
+
+
+class Evaluation(Model):
+    """Which rows judge the model: exactly one of the two."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (exactly_one("holdout", "holdoutPercent"), "give exactly one of holdout and holdoutPercent")
+        )
+    )
+
+    holdout: DataName | None = Field(default=None, description="The data set, of spec.data, kept for evaluation.")
+    holdout_percent: Annotated[int, Field(ge=1, le=90)] | None = Field(
+        default=None, description="Percent of the rows kept for evaluation: stratified for classes, seeded."
+    )
+
+
+class Storage(Model):
+    """Where models are published."""
+
+    uri: StorageUri = Field(description="pvc://CLAIM/PATH; the claim must exist in this namespace.")

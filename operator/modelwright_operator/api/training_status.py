@@ -1,0 +1,77 @@
+"""How a TrainingJob is going: the parts of its status."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from modelwright_operator.api.meta import Digest, Observed, Short, Status, Text
+
+
+class StageStatus(Observed):
+    """One stage of the current attempt."""
+
+    name: Short = Field(description="fetch, train, evaluate or publish.")
+    state: Literal["Waiting", "Running", "Succeeded", "Failed"] = Field(description="How far the stage is.")
+    exit_code: int | None = Field(default=None, description="Exit code of the stage's container, once it ended.")
+    message: Annotated[str, StringConstraints(max_length=2048)] | None = Field(
+        default=None, description="What a failed stage reported, or the end of its log."
+    )
+    started_at: datetime | None = Field(default=None, description="When the stage started.")
+    finished_at: datetime | None = Field(default=None, description="When the stage ended.")
+
+
+class Metric(Observed):
+    """A figure measured on the holdout."""
+
+    name: Short = Field(description="Name of the metric, for example accuracy or roc_auc.")
+    value: float = Field(description="Its value.")
+    dataset: Short = Field(default="holdout", description="Rows it was measured on.")
+
+
+class DataDigest(Observed):
+    """What a data set turned out to be."""
+
+    name: Short = Field(description="Name of the data set in the job.")
+    uri: Text = Field(description="Where it was read from.")
+    digest: Digest = Field(description="sha256 of what was read.")
+    rows: int | None = Field(default=None, description="Number of rows read.")
+
+
+class Resolved(Observed):
+    """What this run was made of, for reproduction."""
+
+    data: list[DataDigest] = Field(default_factory=list[DataDigest], max_length=20, description="Digests of the data.")
+    image: Text | None = Field(default=None, description="Image of the training stages.")
+    parameters_digest: Digest | None = Field(
+        default=None, description="Digest of trainer, columns, evaluation, task, target and seed."
+    )
+
+
+class PublishedArtifact(Observed):
+    """The published model."""
+
+    uri: Text = Field(description="Directory of the artifact.")
+    digest: Digest = Field(description="sha256 of the artifact's manifest.")
+    size_bytes: int = Field(description="Size of the artifact in bytes.")
+
+
+class TrainingJobStatus(Status):
+    """How the run is going."""
+
+    attempt: int = Field(default=0, description="Number of the current attempt, from 1; 0: none was started.")
+    job: Short | None = Field(default=None, description="Name of the batch Job of the current attempt.")
+    stage: Short | None = Field(default=None, description="The stage that is running or failed.")
+    stages: list[StageStatus] = Field(
+        default_factory=list[StageStatus], max_length=16, description="The stages of the attempt."
+    )
+    task: Short | None = Field(default=None, description="Classification or Regression, once known.")
+    metrics: list[Metric] = Field(default_factory=list[Metric], max_length=64, description="Figures on the holdout.")
+    resolved: Resolved | None = Field(default=None, description="What this run was made of.")
+    artifact: PublishedArtifact | None = Field(default=None, description="The published model.")
+    model_version: Short | None = Field(default=None, description="The ModelVersion made, or reproduced.")
+    reproduced: bool = Field(default=False, description="True: the model equals a version that existed before.")
+    started_at: datetime | None = Field(default=None, description="When the first attempt started.")
+    finished_at: datetime | None = Field(default=None, description="When the run ended.")

@@ -1,0 +1,125 @@
+"""The job as its pod is told of it, in one environment variable."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from modelwright_training.contract.checks import check_digest
+from modelwright_training.contract.names import Preprocessing, Task
+from modelwright_training.strict_json import JsonValue, decode, dumps, loads
+
+_SEED_LIMIT = 2**32  # NumPy's seeds
+
+
+@dataclass(frozen=True, slots=True)
+class DataSource:
+    """One named data set: `sklearn://NAME` or `pvc://claim/path`; `digest` is checked if given."""
+
+    name: str
+    uri: str
+    digest: str | None
+
+    def __post_init__(self) -> None:
+        """Refuse a digest that is none."""
+        check_digest(self.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which columns are left out, and which are categories although they look like numbers."""
+
+    drop: tuple[str, ...]
+    categorical: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SklearnTrainer:
+    """The estimator's import path under `sklearn.` and its keyword arguments; the text "None" stands for None."""
+
+    estimator: str
+    parameters: Mapping[str, JsonValue]
+    preprocessing: Preprocessing
+
+
+@dataclass(frozen=True, slots=True)
+class Trainer:
+    """Exactly one way to train."""
+
+    sklearn: SklearnTrainer
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The holdout: a data set's name, or else a share of the training data in percent (1 to 90)."""
+
+    holdout: str | None
+    holdout_percent: int
+
+    def __post_init__(self) -> None:
+        """Refuse a share that leaves nothing to train or to test on."""
+        if not 1 <= self.holdout_percent <= 90:  # noqa: PLR2004 - the docstring says it
+            message = "holdoutPercent must be between 1 and 90"
+            raise ValueError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Where the artifact goes: `pvc://claim/path/`."""
+
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Which code this run belongs to; only recorded."""
+
+    repository: str | None
+    commit: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobConfig:
+    """Everything the training pod knows about its TrainingJob."""
+
+    namespace: str
+    training_job: str
+    uid: str
+    model: str
+    data: tuple[DataSource, ...]
+    target: str
+    task: Task
+    columns: Columns
+    trainer: Trainer
+    evaluation: Evaluation
+    seed: int
+    storage: Storage
+    source: Source
+
+    def __post_init__(self) -> None:
+        """Refuse what no single field shows."""
+        names = [source.name for source in self.data]
+        if not names or len(set(names)) != len(names):
+            message = "data must have at least one entry, with distinct names"
+            raise ValueError(message)
+        if self.evaluation.holdout is not None and self.evaluation.holdout not in names:
+            message = f"evaluation.holdout names no data set; there are {', '.join(names)}"
+            raise ValueError(message)
+        if names == [self.evaluation.holdout]:
+            message = "evaluation.holdout names the only data set; nothing is left to train on"
+            raise ValueError(message)
+        if not 0 <= self.seed < _SEED_LIMIT:
+            message = f"seed must be between 0 and {_SEED_LIMIT - 1}"
+            raise ValueError(message)
+
+    def to_json(self) -> str:
+        """Canonical JSON, for the environment variable."""
+        return dumps(self)
+
+    @classmethod
+    def from_json(cls, text: str) -> "JobConfig":
+        """Parse the environment variable.
+
+        Raises:
+            StrictJsonError: naming the key that is unknown, missing or of a wrong type.
+
+        """
+        return decode(cls, loads(text))

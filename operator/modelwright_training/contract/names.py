@@ -1,0 +1,67 @@
+"""Names and limits that the operator and the training pod share."""
+
+from enum import IntEnum, StrEnum
+from typing import Final
+
+ENV_JOB: Final = "MODELWRIGHT_TRAINING_JOB"  # JSON of a JobConfig
+ENV_WORKSPACE: Final = "MODELWRIGHT_WORKSPACE"
+ENV_ARTIFACT_DIR: Final = "MODELWRIGHT_ARTIFACT_DIR"
+ENV_STORES_DIR: Final = "MODELWRIGHT_STORES_DIR"
+ENV_TERMINATION_LOG: Final = "MODELWRIGHT_TERMINATION_LOG"
+
+DEFAULT_WORKSPACE: Final = "/workspace"
+DEFAULT_ARTIFACT_DIR: Final = "/artifact"
+DEFAULT_STORES_DIR: Final = "/stores"
+DEFAULT_TERMINATION_LOG: Final = "/dev/termination-log"
+
+MESSAGE_LIMIT: Final = 1536  # bytes of a termination message: the kubelet shares 12 KiB among a pod's containers
+FAILURE_TEXT_LIMIT: Final = 600  # bytes of a failure's text for people
+PROGRESS_PREFIX: Final = "progress: "  # a log line `progress: {"percent": 40, "message": "…"}`
+
+
+class Stage(StrEnum):
+    """A container of the training pod; all but the last are init containers, in this order."""
+
+    FETCH = "fetch"
+    TRAIN = "train"
+    EVALUATE = "evaluate"
+    PUBLISH = "publish"
+
+
+class ExitCode(IntEnum):
+    """How a stage ends."""
+
+    DONE = 0
+    RETRYABLE = 1  # anything unexpected: memory, node, storage
+    PERMANENT = 2  # a retry cannot mend it
+
+
+class Reason(StrEnum):
+    """Why a stage failed; the operator's reasons contain all of these."""
+
+    DATA_NOT_FOUND = "DataNotFound"
+    DATA_INVALID = "DataInvalid"
+    DATA_DIGEST_MISMATCH = "DataDigestMismatch"
+    TARGET_INVALID = "TargetInvalid"
+    ESTIMATOR_INVALID = "EstimatorInvalid"
+    TRAINING_FAILED = "TrainingFailed"
+    CONVERSION_FAILED = "ConversionFailed"
+    PARITY_FAILED = "ParityFailed"
+    STORAGE_UNAVAILABLE = "StorageUnavailable"
+    ARTIFACT_INVALID = "ArtifactInvalid"
+    RESULT_TOO_LARGE = "ResultTooLarge"
+
+
+class Task(StrEnum):
+    """What the model predicts; `Auto` is resolved from the target by the train stage."""
+
+    AUTO = "Auto"
+    CLASSIFICATION = "Classification"
+    REGRESSION = "Regression"
+
+
+class Preprocessing(StrEnum):
+    """What is put before the estimator; `None` (the text) hands it the numbers as they are."""
+
+    AUTO = "Auto"
+    NONE = "None"

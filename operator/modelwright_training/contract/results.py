@@ -1,0 +1,161 @@
+"""What a stage leaves in its termination message."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from modelwright_training.contract.checks import check_counts, check_digest
+from modelwright_training.contract.names import MESSAGE_LIMIT, Reason, Stage, Task
+from modelwright_training.strict_json import StrictJsonError, decode, loads
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedData:
+    """One data set as it was read: digest of its source bytes, number of rows."""
+
+    name: str
+    digest: str
+    rows: int
+
+    def __post_init__(self) -> None:
+        """Refuse a digest that is none."""
+        check_digest(self.digest)
+        check_counts(self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class FetchResult:
+    """Every data set was read."""
+
+    data: tuple[FetchedData, ...]
+    stage: Stage = Stage.FETCH
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """How many rows were trained and tested on."""
+
+    train: int
+    holdout: int
+
+    def __post_init__(self) -> None:
+        """Refuse negative counts."""
+        check_counts(self.train, self.holdout)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """An estimator was fitted; `task` is never Auto."""
+
+    task: Task
+    rows: Rows
+    stage: Stage = Stage.TRAIN
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One number measured on the holdout with the ONNX model's predictions."""
+
+    name: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How far ONNX is from scikit-learn: rows compared and the largest difference (see `parity`)."""
+
+    rows: int
+    max_difference: float
+
+    def __post_init__(self) -> None:
+        """Refuse negative counts."""
+        check_counts(self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateResult:
+    """The estimator was converted, agrees with scikit-learn and was measured."""
+
+    task: Task
+    rows: Rows
+    metrics: tuple[Metric, ...]
+    parity: Parity
+    stage: Stage = Stage.EVALUATE
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """An input or output of the model.
+
+    `columns` name the second axis; `nullable` inputs may have missing values, which the graph gets as NaN.
+    """
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    columns: tuple[str, ...] | None = field(default=None, metadata={"omit": True})
+    nullable: bool | None = field(default=None, metadata={"omit": True})  # never False: what is not, says nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The model's inputs and outputs, as in the artifact's schema.json."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    task: Task
+
+
+@dataclass(frozen=True, slots=True)
+class PublishResult:
+    """The artifact is at `uri`; `reused` if it already was. `schema` is left out when it would not fit."""
+
+    uri: str
+    digest: str
+    size_bytes: int
+    reused: bool
+    schema: Schema | None = field(default=None, metadata={"omit": True})
+    stage: Stage = Stage.PUBLISH
+
+    def __post_init__(self) -> None:
+        """Refuse a digest that is none."""
+        check_digest(self.digest)
+        check_counts(self.size_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A stage gave up, and says why and what to do next."""
+
+    stage: Stage
+    reason: Reason
+    message: str
+
+
+Result = FetchResult | TrainResult | EvaluateResult | PublishResult
+
+_RESULTS: Final[Mapping[Stage, type[Result]]] = {
+    Stage.FETCH: FetchResult,
+    Stage.TRAIN: TrainResult,
+    Stage.EVALUATE: EvaluateResult,
+    Stage.PUBLISH: PublishResult,
+}
+
+
+def parse_message(text: str, stage: Stage) -> Result | Failure | None:
+    """Read a termination message that a pod, which is not to be trusted, left behind.
+
+    None is returned for everything that is not exactly a message of this stage, such as the log's tail after a crash.
+    """
+    if len(text.encode(errors="replace")) > MESSAGE_LIMIT:
+        return None
+    try:
+        parsed = loads(text)
+        message = decode(Failure, parsed) if _has_reason(parsed) else decode(_RESULTS[stage], parsed)
+    except StrictJsonError:
+        return None
+    return message if message.stage is stage else None
+
+
+def _has_reason(parsed: object) -> bool:
+    return isinstance(parsed, dict) and "reason" in parsed
