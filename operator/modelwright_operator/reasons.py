@@ -36,6 +36,8 @@ class Reason(StrEnum):
     DATA_DIGEST_MISMATCH = "DataDigestMismatch"
     TARGET_INVALID = "TargetInvalid"
     ESTIMATOR_INVALID = "EstimatorInvalid"
+    GATE_INVALID = "GateInvalid"
+    GATES_NOT_PASSED = "GatesNotPassed"
     TRAINING_FAILED = "TrainingFailed"
     CONVERSION_FAILED = "ConversionFailed"
     PARITY_FAILED = "ParityFailed"

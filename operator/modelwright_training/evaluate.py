@@ -19,7 +19,7 @@ import numpy as np
 import onnx
 
 from modelwright_server import artifact
-from modelwright_training import convert, edges, measure, parity, pipeline, train
+from modelwright_training import convert, edges, gates, measure, parity, pipeline, train
 from modelwright_training.contract import EvaluateResult, JobConfig, Metric, Schema, Stage, Task
 from modelwright_training.convert import Converted
 from modelwright_training.dataset import Dataset
@@ -57,6 +57,7 @@ def run(settings: Settings) -> EvaluateResult:
     metrics = measured(fitted, runtime, data)
     for metric in metrics:
         logger.info("%s: %s", metric.name, metric.value)
+    judged = gates.judge(job.gates, {metric.name: metric.value for metric in metrics})
     fetched = workspace.read_notes(Stage.FETCH)
     signature = schema(converted, report)
     _write(settings.artifact, converted.model, signature, _metrics(data, metrics), _card(job, data, fetched["data"]))
@@ -66,11 +67,12 @@ def run(settings: Settings) -> EvaluateResult:
         "evaluate": time.monotonic() - started,
     }
     said = {"parity": asdict(report), "warnings": workspace.read_notes(Stage.TRAIN)["warnings"], "seconds": seconds}
+    said["gates"] = gates.report(job.gates, judged)
     _write_json(settings.artifact / artifact.REPORT, {**said, **_circumstances(job)})
     manifest = artifact.write(settings.artifact)
     logger.info("artifact: %s, %s bytes", manifest.digest, manifest.size)
     progress(100, "evaluated")
-    return EvaluateResult(data.task, data.rows, metrics, summary)
+    return EvaluateResult(data.task, data.rows, metrics, summary, judged)
 
 
 def measured(fitted: Any, runtime: Runtime, data: Dataset) -> tuple[Metric, ...]:  # noqa: ANN401 - any pipeline

@@ -31,12 +31,12 @@ def camel(name: str) -> str:
 
 
 def encode(value: object) -> JsonValue:
-    """JSON value of a dataclass, recursively; a None field whose metadata says `omit` is left out."""
+    """JSON value of a dataclass, recursively; a field that is None or () is left out where its metadata says `omit`."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
             camel(field.name): encode(getattr(value, field.name))
             for field in dataclasses.fields(value)
-            if not (field.metadata.get("omit") and getattr(value, field.name) is None)
+            if not (field.metadata.get("omit") and getattr(value, field.name) in (None, ()))
         }
     if isinstance(value, Mapping):
         return {str(key): encode(item) for key, item in typing.cast("Mapping[object, object]", value).items()}

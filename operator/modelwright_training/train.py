@@ -9,7 +9,7 @@ from typing import Any
 import joblib
 import numpy as np
 
-from modelwright_training import dataset, estimator, pipeline
+from modelwright_training import dataset, estimator, gates, pipeline
 from modelwright_training.contract import JobConfig, Reason, Stage, Task, TrainResult
 from modelwright_training.dataset import Dataset
 from modelwright_training.errors import StageError
@@ -22,11 +22,12 @@ def run(settings: Settings) -> TrainResult:
     """Fit, and leave the pipeline in the workspace for evaluate.
 
     Raises:
-        StageError: DataInvalid, TargetInvalid, EstimatorInvalid or TrainingFailed.
+        StageError: GateInvalid, DataInvalid, TargetInvalid, EstimatorInvalid or TrainingFailed.
 
     """
     started = time.monotonic()
     job, workspace = settings.job, Workspace(settings.workspace)
+    check_gates(job)
     progress(0, "preparing the data")
     data = load(job, workspace)
     logger.info("rows: %s to train on, %s held out; features: %s", *_counts(data))
@@ -47,6 +48,17 @@ def load(job: JobConfig, workspace: Workspace) -> Dataset:
 def task_of(job: JobConfig) -> Task:
     """Return the job's task, never Auto: the estimator decides it."""
     return estimator.resolve_task(job, estimator.build(job.trainer.sklearn, job.seed))
+
+
+def check_gates(job: JobConfig) -> None:
+    """Refuse gates that cannot be judged, before anything is read.
+
+    Raises:
+        StageError: GateInvalid, or EstimatorInvalid.
+
+    """
+    model = estimator.build(job.trainer.sklearn, job.seed)
+    gates.check(job.gates, estimator.resolve_task(job, model), probabilities=hasattr(model, "predict_proba"))
 
 
 def fit(job: JobConfig, data: Dataset) -> tuple[Any, list[str]]:

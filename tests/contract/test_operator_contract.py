@@ -120,6 +120,7 @@ def test_a_full_config_carries_every_choice() -> None:
     assert config.storage.uri == "pvc://registry/models"
     assert config.task is training_contract.Task.CLASSIFICATION
     assert config.source.commit == "0123abc"
+    assert config.gates == (training_contract.Gate("accuracy", min=0.9), training_contract.Gate("log_loss", max=0.5))
     assert config.data[0].digest == make.digest("e")
 
 

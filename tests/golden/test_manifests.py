@@ -45,6 +45,7 @@ FULL_JOB = make.training_job("full", model="churn").spec(
         }
     },
     evaluation={"holdout": "test"},
+    gates=[{"metric": "accuracy", "min": 0.9}, {"metric": "log_loss", "max": 0.5}],
     seed=7,
     resources={"requests": {"cpu": "1500m", "memory": "1024Mi"}, "limits": {"memory": "1.5Gi"}},
     pod=POD,

@@ -35,6 +35,13 @@ ACCEPTED = {
     "a holdout of its own": JOB().spec(
         data=[*data(), {"name": "test", "uri": "pvc://lake/a.csv"}], evaluation={"holdout": "test"}
     ),
+    "gates": JOB().spec(
+        gates=[{"metric": "accuracy", "min": 1}, {"metric": "f1", "max": 0}, {"metric": "log_loss", "max": 3}]
+    ),
+    "gates of a regressor": JOB().spec(
+        trainer={"sklearn": {"estimator": "sklearn.ensemble.RandomForestRegressor"}},
+        gates=[{"metric": "rmse", "max": 250}, {"metric": "r2", "min": -0.5}],
+    ),
     "globs": JOB().spec(data=data(uri="pvc://lake/2026-*/part-?.parquet")),
     "a nested estimator": JOB().spec(
         trainer={"sklearn": {"estimator": "sklearn.ensemble.HistGradientBoostingClassifier"}}
@@ -53,7 +60,7 @@ ACCEPTED = {
 }
 
 REFUSED: dict[str, tuple[make.Maker, str]] = {
-    "an unknown field": (JOB().spec(gates=[]), "field not declared in schema"),
+    "an unknown field": (JOB().spec(champion={}), "field not declared in schema"),
     "an unknown nested field": (JOB().spec(trainer={"container": {}}), "field not declared in schema"),
     "no trainer": (JOB().spec(trainer=None), "trainer: is required"),
     "no data": (JOB().spec(data=[]), ".spec.data: has 0 items"),
@@ -77,6 +84,26 @@ REFUSED: dict[str, tuple[make.Maker, str]] = {
     "a holdout that is no data set": (JOB().spec(evaluation={"holdout": "other"}), "must be the name of a data set"),
     "a holdout that is all data": (JOB().spec(evaluation={"holdout": "train"}), "leaves no data to train on"),
     "a holdout of everything": (JOB().spec(evaluation={"holdoutPercent": 100}), "holdoutPercent"),
+    "a gate without a limit": (JOB().spec(gates=[{"metric": "accuracy"}]), "exactly one of min and max"),
+    "a gate with two limits": (
+        JOB().spec(gates=[{"metric": "accuracy", "min": 0.5, "max": 0.9}]),
+        "exactly one of min and max",
+    ),
+    "a gate on an unknown metric": (JOB().spec(gates=[{"metric": "auc", "min": 0.9}]), "metric"),
+    "a gate in percent": (JOB().spec(gates=[{"metric": "accuracy", "min": 90}]), "write its min or max as a fraction"),
+    "a gate below zero": (JOB().spec(gates=[{"metric": "f1", "max": -0.1}]), "write its min or max as a fraction"),
+    "a gate of a later stage": (JOB().spec(gates=[{"metric": "f1", "maxRegression": 0.1}]), "field not declared"),
+    "a regressor's gate on a classifier": (
+        JOB().spec(
+            trainer={"sklearn": {"estimator": "sklearn.ensemble.RandomForestClassifier"}},
+            gates=[{"metric": "rmse", "max": 3}],
+        ),
+        "a metric that classification does not",
+    ),
+    "a classifier's gate where the task says regression": (
+        JOB().spec(task="Regression", gates=[{"metric": "accuracy", "min": 0.9}]),
+        "a metric that regression does not",
+    ),
     "a seed below zero": (JOB().spec(seed=-1), "seed"),
     "a seed that is a text": (JOB().spec(seed="7"), "seed"),
     "too many retries": (JOB().spec(retryLimit=11), "retryLimit"),

@@ -35,8 +35,10 @@ from modelwright_operator.api.model_version import (
     VersionMetric,
 )
 from modelwright_operator.api.training_job import TrainingJob, TrainingJobSpec
+from modelwright_operator.api.training_parts import Gate
 from modelwright_operator.api.training_status import (
     DataDigest,
+    GateStatus,
     PublishedArtifact,
     Resolved,
     StageStatus,
@@ -51,6 +53,8 @@ __all__ = [
     "Deployment",
     "DeploymentSpec",
     "DeploymentStatus",
+    "Gate",
+    "GateStatus",
     "JobReference",
     "Metadata",
     "ModelReference",

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from modelwright_operator.api.meta import Model, ModelName, Pod, Resource, Resources, immutable, rules
-from modelwright_operator.api.training_parts import Column, Columns, Data, Evaluation, Source, Storage, Trainer
+from modelwright_operator.api.training_parts import Column, Columns, Data, Evaluation, Gate, Source, Storage, Trainer
 from modelwright_operator.api.training_status import TrainingJobStatus
+from modelwright_training.contract import LABEL_METRICS, PROBABILITY_METRICS, REGRESSION_METRICS
 
 
 class TrainingJobSpec(Model):
@@ -33,6 +34,11 @@ class TrainingJobSpec(Model):
         description="Which rows judge the model; 25 percent by default.",
         json_schema_extra={"default": {"holdoutPercent": 25}},
     )
+    gates: list[Gate] | None = Field(
+        default=None,
+        max_length=16,
+        description="What the model must reach on the holdout to become a version; absent: nothing.",
+    )
     seed: Annotated[int, Field(ge=0, le=2147483647)] = Field(
         default=0, description="Seed of every random choice: same data and seed, same model digest."
     )
@@ -51,6 +57,18 @@ class TrainingJobSpec(Model):
     )
 
 
+_KINDS = (
+    ("Regression", "Regressor", REGRESSION_METRICS),
+    ("Classification", "Classifier", (*LABEL_METRICS, *PROBABILITY_METRICS)),
+)
+_SAME = "self.task == '{}' || self.trainer.sklearn.estimator.endsWith('{}')"
+_GATES = [
+    (
+        f"!has(self.gates) || self.gates.all(g, g.metric in {list(metrics)}) || !({_SAME.format(task, suffix)})",
+        f"spec.gates has a metric that {task.lower()} does not: it has {', '.join(metrics)}",
+    )
+    for task, suffix, metrics in _KINDS
+]
 TrainingJobSpec.model_config["json_schema_extra"] = {
     "x-kubernetes-validations": [
         *immutable(
@@ -67,6 +85,7 @@ TrainingJobSpec.model_config["json_schema_extra"] = {
                 "!has(self.evaluation.holdout) || self.data.size() > 1",
                 "spec.evaluation.holdout leaves no data to train on: add a data set to spec.data",
             ),
+            *_GATES,
         )["x-kubernetes-validations"],
     ]
 }

@@ -15,8 +15,10 @@ from modelwright_operator.api.meta import (
     exactly_one,
     rules,
 )
+from modelwright_training.contract import UNBOUNDED_METRICS, MetricName
 
 Column = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+Limit = Annotated[float, Field(ge=-1e15, le=1e15)]
 DataName = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=DNS_LABEL)]
 
 
@@ -91,6 +93,29 @@ class Evaluation(Model):
     holdout_percent: Annotated[int, Field(ge=1, le=90)] | None = Field(
         default=None, description="Percent of the rows kept for evaluation: stratified for classes, seeded."
     )
+
+
+_FRACTIONS = "[has(self.min) ? self.min : 0.0, has(self.max) ? self.max : 0.0].all(x, x >= 0.0 && x <= 1.0)"
+
+
+class Gate(Model):
+    """A limit that one metric of the holdout must keep to: exactly one of min and max."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (exactly_one("min", "max"), "a gate has exactly one of min and max"),
+            (
+                f"self.metric in {sorted(UNBOUNDED_METRICS)} || {_FRACTIONS}",
+                "this metric lies between 0 and 1: write its min or max as a fraction",
+            ),
+        )
+    )
+
+    metric: MetricName = Field(
+        description="The metric, measured on the holdout with the ONNX model; its task must be the job's."
+    )
+    min: Limit | None = Field(default=None, description="Least value that passes, in the metric's own unit.")
+    max: Limit | None = Field(default=None, description="Greatest value that passes, in the metric's own unit.")
 
 
 class Storage(Model):

@@ -31,6 +31,16 @@ class Metric(Observed):
     dataset: Short = Field(default="holdout", description="Rows it was measured on.")
 
 
+class GateStatus(Observed):
+    """What became of a gate."""
+
+    metric: Short = Field(description="The metric.")
+    min: float | None = Field(default=None, description="Least value that passes.")
+    max: float | None = Field(default=None, description="Greatest value that passes.")
+    observed: float | None = Field(default=None, description="The value judged; absent: there was none.")
+    verdict: Short = Field(description="Passed, Failed, or NotMeasured (which does not pass).")
+
+
 class DataDigest(Observed):
     """What a data set turned out to be."""
 
@@ -69,6 +79,9 @@ class TrainingJobStatus(Status):
     )
     task: Short | None = Field(default=None, description="Classification or Regression, once known.")
     metrics: list[Metric] = Field(default_factory=list[Metric], max_length=64, description="Figures on the holdout.")
+    gates: list[GateStatus] = Field(
+        default_factory=list[GateStatus], max_length=16, description="Verdict of each gate."
+    )
     resolved: Resolved | None = Field(default=None, description="What this run was made of.")
     artifact: PublishedArtifact | None = Field(default=None, description="The published model.")
     model_version: Short | None = Field(default=None, description="The ModelVersion made, or reproduced.")

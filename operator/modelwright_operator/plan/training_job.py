@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 from pydantic import ValidationError
 
 from modelwright_operator import api, naming
-from modelwright_operator.decide import conditions, training
+from modelwright_operator.decide import conditions, gates, training
 from modelwright_operator.decide.pods import cut
 from modelwright_operator.plan.outcome import Apply, Confirm, Plan, finish, refused, wanted
 from modelwright_operator.reasons import Reason
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from modelwright_operator.decide.conditions import Mark
     from modelwright_operator.decide.observed import Job
     from modelwright_operator.decide.snapshot import TrainingJobSnapshot
+    from modelwright_operator.render.common import Manifest
 
 _PROGRESS_SECONDS = 15.0
 _REFUSED_SECONDS = 60.0
@@ -232,12 +233,9 @@ def _broken(snapshot: TrainingJobSnapshot, attempt: int, broken: training.Broken
     job = snapshot.job
     if broken.final or attempt > job.spec.retry_limit:
         advice = "" if broken.final else f" (all {attempt} attempts failed)"
-        message = f"{broken.message}{advice}"
-        marks = (
-            *conditions.stalled(broken.reason, message),
-            conditions.true(conditions.FAILED, broken.reason, message),
+        return _failed(
+            {**values, "finishedAt": conditions.rfc3339(snapshot.now)}, broken.reason, broken.message + advice
         )
-        return _Move(marks, {**values, "finishedAt": conditions.rfc3339(snapshot.now)}, Plan())
     if job.spec.suspend:
         return _suspend(snapshot, attempt, None)
     due = training.retry_delay_seconds(attempt)
@@ -260,35 +258,47 @@ def _image(snapshot: TrainingJobSnapshot, attempt: int) -> str | None:
 def _complete(snapshot: TrainingJobSnapshot, trained: training.Trained, values: Mapping[str, Any]) -> _Move:
     job = snapshot.job
     image = _image(snapshot, int(values["attempt"]))
+    ended = {**values, "finishedAt": conditions.rfc3339(snapshot.now)}
+    judged = gates.judged(job.spec.gates or (), trained.evaluate.gates)
+    if judged is None:
+        return _failed(ended, Reason.RESULT_MISSING, "the pod's result has not one verdict for each of spec.gates")
     try:
         manifest = model_version_of(job, trained, image)
     except ValidationError as error:
-        broken = training.Broken(
-            trained.stages,
-            Reason.RESULT_MISSING,
-            f"the pod's result cannot be a ModelVersion: {error}",
-            final=True,
-            failed_at=None,
-        )
-        return _broken(snapshot, int(values["attempt"]), broken, values)
-    name = str(manifest["metadata"]["name"])
-    version = next((item for item in snapshot.versions if item.metadata.name == name), None)
+        return _failed(ended, Reason.RESULT_MISSING, f"the pod's result cannot be a ModelVersion: {error}")
     results = {
-        **values,
+        **ended,
         "task": trained.evaluate.task.value,
         "metrics": [
             {"name": metric.name, "value": metric.value, "dataset": "holdout"} for metric in trained.evaluate.metrics
         ],
+        "gates": [_gate(item) for item in judged],
         "resolved": resolved(job, trained.fetch, image).model_dump(mode="json", by_alias=True, exclude_none=True),
         "artifact": api.PublishedArtifact(
             uri=trained.publish.uri, digest=trained.publish.digest, size_bytes=trained.publish.size_bytes
         ).model_dump(mode="json", by_alias=True),
-        "finishedAt": conditions.rfc3339(snapshot.now),
     }
+    if (refusal := gates.refusal(judged)) is not None:
+        kept = f"{refusal}. No ModelVersion was made; the model is kept for inspection at {trained.publish.uri}"
+        return _failed(results, Reason.GATES_NOT_PASSED, kept)
+    return _registered(snapshot, trained.publish.digest, manifest, values, results)
+
+
+def _registered(
+    snapshot: TrainingJobSnapshot,
+    digest: str,
+    manifest: Manifest,
+    values: Mapping[str, Any],
+    results: Mapping[str, Any],
+) -> _Move:
+    """Make the version or link the one that exists; where its name is taken, the run has not ended."""
+    job = snapshot.job
+    name = str(manifest["metadata"]["name"])
+    version = next((item for item in snapshot.versions if item.metadata.name == name), None)
     if version is None:
         made = _succeeded(results, name, Reason.SUCCEEDED, f"made ModelVersion {name}")
         return replace(made, plan=Plan(apply=(Apply(manifest),)))
-    if version.spec.artifact.digest != trained.publish.digest or version.spec.model != job.spec.model:
+    if version.spec.artifact.digest != digest or version.spec.model != job.spec.model:
         message = (
             f"ModelVersion {name} exists with another digest: delete or rename it; then this job goes on by itself"
         )
@@ -298,6 +308,16 @@ def _complete(snapshot: TrainingJobSnapshot, trained: training.Trained, values: 
         return _succeeded(results, name, Reason.SUCCEEDED, f"made ModelVersion {name}")
     message = f"the model equals ModelVersion {name}, which existed before: same data, parameters and seed"
     return _succeeded({**results, "reproduced": True}, name, Reason.REPRODUCED, message)
+
+
+def _gate(judged: gates.Judged) -> dict[str, Any]:
+    limits = judged.gate.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return {**limits, "observed": judged.observed, "verdict": judged.verdict.value}
+
+
+def _failed(values: Mapping[str, Any], reason: Reason, message: str) -> _Move:
+    marks = (*conditions.stalled(reason, message), conditions.true(conditions.FAILED, reason, message))
+    return _Move(marks, values, Plan())
 
 
 def _succeeded(values: Mapping[str, Any], name: str, reason: Reason, message: str) -> _Move:

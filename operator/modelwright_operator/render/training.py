@@ -70,6 +70,7 @@ def job_config(job: api.TrainingJob, settings: Settings) -> contract.JobConfig:
             repository=spec.source.repository if spec.source else None,
             commit=spec.source.commit if spec.source else None,
         ),
+        gates=tuple(contract.Gate(gate.metric, gate.min, gate.max) for gate in spec.gates or ()),
     )
 
 

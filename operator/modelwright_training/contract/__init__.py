@@ -3,6 +3,7 @@
 Only the standard library is imported here, since the operator imports this package.
 """
 
+from modelwright_training.contract.gates import Gate, GateResult, Verdict
 from modelwright_training.contract.job import (
     Columns,
     DataSource,
@@ -12,6 +13,16 @@ from modelwright_training.contract.job import (
     Source,
     Storage,
     Trainer,
+)
+from modelwright_training.contract.metrics import (
+    LABEL_METRICS,
+    LOWER_IS_BETTER,
+    METRICS,
+    PROBABILITY_METRICS,
+    REGRESSION_METRICS,
+    UNBOUNDED_METRICS,
+    MetricName,
+    metrics_of,
 )
 from modelwright_training.contract.names import (
     DEFAULT_ARTIFACT_DIR,
@@ -59,8 +70,14 @@ __all__ = [
     "ENV_TERMINATION_LOG",
     "ENV_WORKSPACE",
     "FAILURE_TEXT_LIMIT",
+    "LABEL_METRICS",
+    "LOWER_IS_BETTER",
     "MESSAGE_LIMIT",
+    "METRICS",
+    "PROBABILITY_METRICS",
     "PROGRESS_PREFIX",
+    "REGRESSION_METRICS",
+    "UNBOUNDED_METRICS",
     "Columns",
     "DataSource",
     "EvaluateResult",
@@ -69,8 +86,11 @@ __all__ = [
     "Failure",
     "FetchResult",
     "FetchedData",
+    "Gate",
+    "GateResult",
     "JobConfig",
     "Metric",
+    "MetricName",
     "Parity",
     "Preprocessing",
     "PublishResult",
@@ -86,5 +106,7 @@ __all__ = [
     "Tensor",
     "TrainResult",
     "Trainer",
+    "Verdict",
+    "metrics_of",
     "parse_message",
 ]

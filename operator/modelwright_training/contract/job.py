@@ -1,9 +1,10 @@
 """The job as its pod is told of it, in one environment variable."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from modelwright_training.contract.checks import check_digest
+from modelwright_training.contract.gates import Gate
 from modelwright_training.contract.names import Preprocessing, Task
 from modelwright_training.strict_json import JsonValue, decode, dumps, loads
 
@@ -93,6 +94,7 @@ class JobConfig:
     seed: int
     storage: Storage
     source: Source
+    gates: tuple[Gate, ...] = field(default=(), metadata={"omit": True})
 
     def __post_init__(self) -> None:
         """Refuse what no single field shows."""

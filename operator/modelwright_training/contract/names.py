@@ -44,6 +44,7 @@ class Reason(StrEnum):
     DATA_DIGEST_MISMATCH = "DataDigestMismatch"
     TARGET_INVALID = "TargetInvalid"
     ESTIMATOR_INVALID = "EstimatorInvalid"
+    GATE_INVALID = "GateInvalid"
     TRAINING_FAILED = "TrainingFailed"
     CONVERSION_FAILED = "ConversionFailed"
     PARITY_FAILED = "ParityFailed"

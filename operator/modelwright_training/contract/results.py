@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from modelwright_training.contract.checks import check_counts, check_digest
+from modelwright_training.contract.gates import GateResult
 from modelwright_training.contract.names import MESSAGE_LIMIT, Reason, Stage, Task
 from modelwright_training.strict_json import StrictJsonError, decode, loads
 
@@ -74,12 +75,13 @@ class Parity:
 
 @dataclass(frozen=True, slots=True)
 class EvaluateResult:
-    """The estimator was converted, agrees with scikit-learn and was measured."""
+    """The estimator was converted, agrees with scikit-learn, was measured and judged by the gates."""
 
     task: Task
     rows: Rows
     metrics: tuple[Metric, ...]
     parity: Parity
+    gates: tuple[GateResult, ...] = field(default=(), metadata={"omit": True})
     stage: Stage = Stage.EVALUATE
 
 

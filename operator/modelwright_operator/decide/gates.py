@@ -1,0 +1,53 @@
+"""Whether a trained model may become a version: the spec's gates, and the verdicts that the stages reported on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from modelwright_training.contract import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from modelwright_operator import api
+    from modelwright_training.contract import GateResult
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A gate of the spec and its verdict."""
+
+    gate: api.Gate
+    verdict: Verdict
+    observed: float | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the gate lets the model through."""
+        return self.verdict is Verdict.PASSED
+
+    @property
+    def words(self) -> str:
+        """The gate, what was observed and the limit, for people."""
+        kind, limit = ("min", self.gate.min) if self.gate.min is not None else ("max", self.gate.max)
+        if self.observed is None:
+            return f"{self.gate.metric} ({kind} {limit:g}) could not be measured on the holdout"
+        side = "below min" if kind == "min" else "above max"
+        return f"{self.gate.metric} is {self.observed:g}, {side} {limit:g}"
+
+
+def judged(gates: Sequence[api.Gate], results: Sequence[GateResult]) -> tuple[Judged, ...] | None:
+    """Pair gates with their verdicts; None where a gate has none, or there are others: nothing passes by silence."""
+    found = {result.gate: result for result in results}
+    if len(results) != len(gates) or found.keys() != set(range(len(gates))):
+        return None
+    return tuple(Judged(gate, found[index].verdict, found[index].observed) for index, gate in enumerate(gates))
+
+
+def refusal(judged: Sequence[Judged]) -> str | None:
+    """Return why the model may not become a version; None where every gate passed."""
+    failed = [item for item in judged if not item.passed]
+    if not failed:
+        return None
+    return f"{len(failed)} of {len(judged)} gates not passed: {'; '.join(item.words for item in failed)}"

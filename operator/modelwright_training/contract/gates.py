@@ -1,0 +1,53 @@
+"""Gates: what a model must reach to become a version, and what became of each."""
+
+import math
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from modelwright_training.contract.checks import check_counts
+from modelwright_training.contract.metrics import METRICS
+
+_OMIT = {"omit": True}
+
+
+class Verdict(StrEnum):
+    """What became of a gate; it lets the model through only where it is `Passed`."""
+
+    PASSED = "Passed"
+    FAILED = "Failed"
+    NOT_MEASURED = "NotMeasured"  # the holdout gave no value to judge
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A limit of one metric: exactly one of `min` and `max`; a value equal to it passes."""
+
+    metric: str
+    min: float | None = field(default=None, metadata=_OMIT)
+    max: float | None = field(default=None, metadata=_OMIT)
+
+    def __post_init__(self) -> None:
+        """Refuse a gate that cannot be judged."""
+        if self.metric not in METRICS:
+            message = f"metric must be one of {', '.join(METRICS)}"
+            raise ValueError(message)
+        limits = [limit for limit in (self.min, self.max) if limit is not None]
+        if len(limits) != 1 or not math.isfinite(limits[0]):
+            message = "a gate has exactly one of min and max, a finite number"
+            raise ValueError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """What became of one gate: its place in the job's list, and the value judged, if there was one."""
+
+    gate: int
+    verdict: Verdict
+    observed: float | None = field(default=None, metadata=_OMIT)
+
+    def __post_init__(self) -> None:
+        """Refuse a place that is none, and a verdict on nothing."""
+        check_counts(self.gate)
+        if (self.observed is None) != (self.verdict is Verdict.NOT_MEASURED):
+            message = "a gate has an observed value unless it was NotMeasured"
+            raise ValueError(message)

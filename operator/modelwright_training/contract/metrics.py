@@ -1,0 +1,24 @@
+"""The metrics a model is judged by, under scikit-learn's names; each is measured on the holdout."""
+
+from typing import Final, Literal, get_args
+
+from modelwright_training.contract.names import Task
+
+LabelMetric = Literal["accuracy", "balanced_accuracy", "f1"]
+ProbabilityMetric = Literal["roc_auc", "log_loss"]
+RegressionMetric = Literal["rmse", "mae", "r2"]
+MetricName = Literal[LabelMetric, ProbabilityMetric, RegressionMetric]
+
+LABEL_METRICS: Final[tuple[str, ...]] = get_args(LabelMetric)
+PROBABILITY_METRICS: Final[tuple[str, ...]] = get_args(ProbabilityMetric)  # of estimators with probabilities only
+REGRESSION_METRICS: Final[tuple[str, ...]] = get_args(RegressionMetric)
+METRICS: Final[tuple[str, ...]] = get_args(MetricName)
+UNBOUNDED_METRICS: Final = frozenset({"log_loss", *REGRESSION_METRICS})  # every other lies between 0 and 1
+LOWER_IS_BETTER: Final = frozenset({"log_loss", "rmse", "mae"})
+
+
+def metrics_of(task: Task, *, probabilities: bool) -> tuple[str, ...]:
+    """Return the metrics of a task that is not Auto, in the order in which they are shown."""
+    if task is Task.REGRESSION:
+        return REGRESSION_METRICS
+    return (*LABEL_METRICS, *PROBABILITY_METRICS) if probabilities else LABEL_METRICS
