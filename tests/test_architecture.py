@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("operator/modelwright_operator", "operator/modelwright_training", "model_server/modelwright_server")
+PACKAGES = (
+    "operator/modelwright_operator",
+    "operator/modelwright_training",
+    "model_server/modelwright_server",
+    "model_server/modelwright_drift",
+)
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 PURE = ("plan", "decide", "render", "api")
 

@@ -12,7 +12,12 @@ from typing import Any
 
 from tests.cluster.settings import REPOSITORY
 
-SOURCES = ("operator/modelwright_operator", "operator/modelwright_training", "model_server/modelwright_server")
+SOURCES = (
+    "operator/modelwright_operator",
+    "operator/modelwright_training",
+    "model_server/modelwright_server",
+    "model_server/modelwright_drift",
+)
 WHEEL_TABLES = ("build-system", "project")
 
 
