@@ -20,6 +20,7 @@ from modelwright_operator.cluster import health, kube
 from modelwright_operator.cluster.execute import Executor
 from modelwright_operator.cluster.inbox import Inbox
 from modelwright_operator.cluster.leader import Leader
+from modelwright_operator.cluster.progress import ProgressReader
 from modelwright_operator.cluster.reconcile import Reconciler
 from modelwright_operator.cluster.store import Owner, Store
 from modelwright_operator.cluster.telemetry import Telemetry
@@ -75,6 +76,7 @@ class Operator:
         self._store = Store()
         self._queue: WorkQueue[Owner] = WorkQueue()
         self._inbox = Inbox(settings, port, self._store, self._queue)
+        self._progress = ProgressReader(settings, port, self._store, self._queue)
         self._leader = Leader(settings, port)
         executor = Executor(port, self._store, settings.identity)
         self._reconciler = Reconciler(settings, self._store, self._queue, executor, self._telemetry)
@@ -137,6 +139,7 @@ class Operator:
             watching,
             told,
             asyncio.create_task(self._resync(), name="resync"),
+            asyncio.create_task(self._progress.run(), name="progress"),
             asyncio.create_task(self._leader.keep(), name="leadership"),
             *(asyncio.create_task(self._reconciler.work(), name=f"worker-{i}") for i in range(self._settings.workers)),
         }

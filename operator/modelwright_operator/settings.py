@@ -31,6 +31,8 @@ class Settings:
     """Where serving pods send OpenTelemetry spans (OTLP over HTTP); empty: nowhere."""
     resync_seconds: int = 300
     """Every so often everything is listed anew, which repairs what a watch missed."""
+    progress_seconds: int = 15
+    """Every so often the progress of running training Jobs is read from their logs."""
     workers: int = 8
     """Objects reconciled at the same time."""
     request_timeout_seconds: int = 30
@@ -56,6 +58,7 @@ _CHOICES: Final = {
 _PATTERNS: Final = {"tracing_endpoint": (re.compile(r"https?://[^\s/@]+(/\S*)?"), "an http:// or https:// address")}
 _MINIMUM: Final = {
     "resync_seconds": 10,
+    "progress_seconds": 1,
     "workers": 1,
     "request_timeout_seconds": 1,
     "health_port": 0,

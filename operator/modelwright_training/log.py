@@ -1,10 +1,9 @@
 """Plain lines on stderr, for `kubectl logs`; the operator reads the last progress line."""
 
-import json
 import logging
 import sys
 
-from modelwright_training.contract import PROGRESS_PREFIX
+from modelwright_training.contract import Progress
 
 logger = logging.getLogger("modelwright.training")
 
@@ -18,4 +17,4 @@ def start() -> None:
 
 def progress(percent: int, message: str) -> None:
     """Say how far this stage is, 0 to 100."""
-    logger.info("%s%s", PROGRESS_PREFIX, json.dumps({"percent": percent, "message": message}, ensure_ascii=False))
+    logger.info("%s", Progress(percent, message).to_line())

@@ -19,6 +19,7 @@ OPERATOR = {
     ("", "services"): CHILD,
     ("policy", "poddisruptionbudgets"): CHILD,
     ("", "pods"): {"get", "list", "watch"},
+    ("", "pods/log"): {"get"},
     ("", "events"): {"create", "patch"},
     ("events.k8s.io", "events"): {"create", "patch"},
 }

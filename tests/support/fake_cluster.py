@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Raw = dict[str, Any]
 _APPLIED_BY_US: Raw = {"manager": naming.FIELD_MANAGER, "operation": "Apply", "fieldsV1": {"f:spec": {}}}
-_READS = {"get", "list", "get_lease"}
+_READS = {"get", "list", "get_lease", "log"}
 
 
 class Key(NamedTuple):
@@ -79,6 +79,7 @@ class FakeCluster:
         self.faults: list[Fault] = []
         self.crash_before: int | None = None
         self.crash_after: int | None = None
+        self.logs: dict[tuple[str, str], str] = {}
         self.leases: dict[tuple[str, str], Raw] = {}
         self.requests = 0
         self._owned: dict[Key, dict[str, Raw]] = {}
@@ -156,6 +157,11 @@ class FakeCluster:
                 message = f"{name}: precondition failed: uid"
                 raise Conflict(message)
             self.remove(resource, name, namespace)
+
+    async def log_tail(self, namespace: str, pod: str, container: str) -> str:
+        with self._request("log", naming.PODS, pod):
+            self._found(Key(naming.PODS, namespace, pod))
+            return self.logs.get((pod, container), "")
 
     async def create_event(self, namespace: str, event: Raw) -> None:
         with self._request("create_event", "events", event["regarding"]["name"]):

@@ -105,13 +105,14 @@ def pod_of(job: Raw, status: Raw, name: str = "") -> Raw:
     }
 
 
-def _put_pod(cluster: FakeCluster, job: Raw, status: Raw) -> None:
+def put_pod(cluster: FakeCluster, job: Raw, status: Raw) -> Raw:
+    """Let a Job have its pod, with that status."""
     pod = pod_of(job, status)
     name = pod["metadata"]["name"]
     if name not in cluster.names(naming.PODS):
         metadata = {key: value for key, value in pod["metadata"].items() if key not in {"uid", "resourceVersion"}}
         cluster.create({**pod, "metadata": metadata})
-    cluster.set_status(naming.PODS, name, status)
+    return cluster.set_status(naming.PODS, name, status)
 
 
 def _finish(cluster: FakeCluster, job: Raw, kind: str, reason: str = "") -> None:
@@ -124,19 +125,19 @@ def run_stage(cluster: FakeCluster, job: Raw, stage: str, said: dict[str, Raw] |
     """Let a training pod be in a stage; those before it ended well."""
     good = said or results()
     before = {name: good[name] for name in STAGES[: STAGES.index(stage)]}
-    _put_pod(cluster, job, pod_status(stage_statuses(before, running(stage, cluster.clock.text()))))
+    put_pod(cluster, job, pod_status(stage_statuses(before, running(stage, cluster.clock.text()))))
 
 
 def succeed(cluster: FakeCluster, job: Raw, said: dict[str, Raw] | None = None) -> None:
     """Let a training Job end well."""
-    _put_pod(cluster, job, pod_status(stage_statuses(said or results()), "Succeeded"))
+    put_pod(cluster, job, pod_status(stage_statuses(said or results()), "Succeeded"))
     _finish(cluster, job, "Complete")
 
 
 def fail(cluster: FakeCluster, job: Raw, stage: str, code: int = 1, message: object = "boom") -> None:
     """Let a training Job fail in a stage."""
     before = {name: results()[name] for name in STAGES[: STAGES.index(stage)]}
-    _put_pod(cluster, job, pod_status(stage_statuses(before, terminated(stage, code, message)), "Failed"))
+    put_pod(cluster, job, pod_status(stage_statuses(before, terminated(stage, code, message)), "Failed"))
     _finish(cluster, job, "Failed", "BackoffLimitExceeded")
 
 
@@ -144,7 +145,7 @@ def verify(cluster: FakeCluster, job: Raw, code: int = 0, message: object = "") 
     """Let a verification Job end."""
     status = {"phase": "Succeeded" if code == 0 else "Failed"}
     ended = terminated(naming.VERIFY_CONTAINER, code, message)
-    _put_pod(cluster, job, {**status, "containerStatuses": [ended]})
+    put_pod(cluster, job, {**status, "containerStatuses": [ended]})
     _finish(cluster, job, "Complete" if code == 0 else "Failed")
 
 

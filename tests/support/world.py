@@ -14,6 +14,7 @@ from modelwright_operator import naming
 from modelwright_operator.cluster import execute, gather, reconcile
 from modelwright_operator.cluster.execute import Executor
 from modelwright_operator.cluster.inbox import Inbox
+from modelwright_operator.cluster.progress import ProgressReader
 from modelwright_operator.cluster.reconcile import Reconciler
 from modelwright_operator.cluster.store import Owner, Store
 from modelwright_operator.cluster.telemetry import Telemetry
@@ -93,6 +94,7 @@ class World:
         self.inbox = Inbox(self.settings, port, self.store, queue)
         executor = Executor(port, self.store, "operator-0")
         self.reconciler = Reconciler(self.settings, self.store, queue, executor, Telemetry())
+        self.progress = ProgressReader(self.settings, port, self.store, queue)
         self._synced = False
 
     async def restart(self) -> None:

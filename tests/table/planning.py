@@ -18,6 +18,7 @@ from tests.support.kubelet import workload_status
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from modelwright_operator.decide.observed import LogLine
     from modelwright_operator.decide.snapshot import AnySnapshot, Refusal
     from modelwright_operator.plan.outcome import Plan
 
@@ -25,13 +26,19 @@ Raw = dict[str, Any]
 
 
 def snapshot_of(
-    subject: Maker, *others: Maker | Raw, now: datetime = START, refusals: tuple[Refusal, ...] = ()
+    subject: Maker,
+    *others: Maker | Raw,
+    now: datetime = START,
+    refusals: tuple[Refusal, ...] = (),
+    lines: tuple[tuple[Raw, LogLine], ...] = (),
 ) -> AnySnapshot:
-    """Return the snapshot of an object among others."""
+    """Return the snapshot of an object among others; `lines` are the last progress lines of pods' logs."""
     store = Store()
     for item in (subject, *others):
         raw = item.stored() if isinstance(item, Maker) else item
         store.put(resource_of(raw), raw)
+    for pod, line in lines:
+        assert store.put_line(pod, line)
     gathered = gather(store, SETTINGS, Owner(subject.raw["kind"], NAMESPACE, subject.raw["metadata"]["name"]))
     assert gathered is not None
     return replace(gathered, now=now, refusals=refusals)
@@ -79,9 +86,15 @@ class Planned:
         return found
 
 
-def planned(subject: Maker, *others: Maker | Raw, now: datetime = START, refusals: tuple[Refusal, ...] = ()) -> Planned:
+def planned(
+    subject: Maker,
+    *others: Maker | Raw,
+    now: datetime = START,
+    refusals: tuple[Refusal, ...] = (),
+    lines: tuple[tuple[Raw, LogLine], ...] = (),
+) -> Planned:
     """Plan one pass over an object."""
-    snapshot = snapshot_of(subject, *others, now=now, refusals=refusals)
+    snapshot = snapshot_of(subject, *others, now=now, refusals=refusals, lines=lines)
     return Planned(kinds.plan(snapshot), subject.stored().get("status", {}))
 
 

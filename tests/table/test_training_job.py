@@ -76,11 +76,15 @@ def test_a_suspended_job_is_a_template() -> None:
     assert plan.plan.requeue_after is None
 
 
-def test_suspending_holds_the_running_attempt_back() -> None:
-    subject = running().spec(suspend=True)
+@pytest.mark.parametrize("stage", kubelet.STAGES)
+def test_suspending_holds_the_running_attempt_back(stage: str) -> None:
+    shown = {"stage": stage, "stages": [{"name": stage, "state": "Running"}], "progress": {"percent": 45}}
+    subject = running().spec(suspend=True).status(**shown)
     plan = planned(subject, attempt_job(running()))
     assert plan.manifest("Job")["spec"]["suspend"] is True
     assert plan.conditions == {"Suspended": "True/Suspended"}
+    assert not {"stage", "progress"} & plan.status.keys()
+    assert (plan.status["attempt"], plan.status["stages"]) == (1, [])
 
 
 def test_resuming_lets_the_same_attempt_go_on() -> None:

@@ -198,3 +198,19 @@ async def test_no_server_is_unavailable(server: Server) -> None:
         await kube.get(naming.JOBS, "team", "a")
     await kube.close()
     assert server.asked == []
+
+
+async def test_a_log_is_read_from_its_end_and_never_whole(server: Server, kube: Kube) -> None:
+    server.answers = [web.Response(body=b"\xff line\n" + b"x" * 100_000)]
+    log = await kube.log_tail("team", "churn-x1", "train")
+    assert log.startswith("\ufffd line\n")
+    assert len(log.encode()) < 33_000
+    [(method, path, query, _, _)] = server.asked
+    assert (method, path) == ("GET", "/api/v1/namespaces/team/pods/churn-x1/log")
+    assert query == {"container": "train", "tailLines": "50", "limitBytes": "32768"}
+
+
+async def test_a_log_that_is_gone_is_not_found(server: Server, kube: Kube) -> None:
+    server.answers = [status(404, "pods churn-x1 not found")]
+    with pytest.raises(NotFound):
+        await kube.log_tail("team", "churn-x1", "train")

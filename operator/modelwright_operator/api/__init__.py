@@ -39,6 +39,7 @@ from modelwright_operator.api.training_parts import Gate
 from modelwright_operator.api.training_status import (
     DataDigest,
     GateStatus,
+    Progress,
     PublishedArtifact,
     Resolved,
     StageStatus,
@@ -62,6 +63,7 @@ __all__ = [
     "ModelVersionSpec",
     "ModelVersionStatus",
     "Pod",
+    "Progress",
     "Provenance",
     "PublishedArtifact",
     "Resolved",

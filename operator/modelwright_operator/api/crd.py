@@ -167,10 +167,12 @@ def definitions() -> dict[str, Json]:
         columns=[
             _column("Model", ".spec.model"),
             _column("Stage", ".status.stage"),
+            _column("Percent", ".status.progress.percent", "integer", description="How far the attempt is."),
             _column("Complete", _condition("Complete", "status")),
             _column("Version", ".status.modelVersion"),
             _column("Reason", _condition("Ready", "reason")),
             _AGE,
+            _column("Left", ".status.progress.etaSeconds", "integer", 1, "Seconds it may still take."),
             _column("Message", _condition("Ready", "message"), priority=1),
         ],
     )

@@ -23,6 +23,21 @@ class StageStatus(Observed):
     finished_at: datetime | None = Field(default=None, description="When the stage ended.")
 
 
+class Progress(Observed):
+    """How far the current attempt is."""
+
+    percent: Annotated[int, Field(ge=0, le=100)] = Field(
+        description="Percent of the attempt that is done, over all stages; 100 only when the model was published."
+    )
+    eta_seconds: Annotated[int, Field(ge=0)] | None = Field(
+        default=None,
+        description="Seconds the attempt may still take at its pace so far, rounded up; absent: not known, or ended.",
+    )
+    message: Annotated[str, StringConstraints(max_length=256)] | None = Field(
+        default=None, description="What the running stage says it does."
+    )
+
+
 class Metric(Observed):
     """A figure measured on the holdout."""
 
@@ -77,6 +92,7 @@ class TrainingJobStatus(Status):
     stages: list[StageStatus] = Field(
         default_factory=list[StageStatus], max_length=16, description="The stages of the attempt."
     )
+    progress: Progress | None = Field(default=None, description="How far the attempt is; absent: no stage has begun.")
     task: Short | None = Field(default=None, description="Classification or Regression, once known.")
     metrics: list[Metric] = Field(default_factory=list[Metric], max_length=64, description="Figures on the holdout.")
     gates: list[GateStatus] = Field(

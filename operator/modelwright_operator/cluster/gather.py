@@ -80,7 +80,8 @@ def gather(store: Store, settings: Settings, owner: Owner) -> AnySnapshot | None
     if owner.kind == naming.TRAINING_JOB:
         job = api.TrainingJob.model_validate(raw)
         versions = _versions(store.versions_of(owner.namespace, job.spec.model))
-        return TrainingJobSnapshot(time, settings, (), job, jobs, pods, versions)
+        lines = {pod.uid: line for pod in pods if (line := store.line(pod.raw)) is not None}
+        return TrainingJobSnapshot(time, settings, (), job, jobs, pods, versions, lines)
     if owner.kind == naming.MODEL_VERSION:
         version = api.ModelVersion.model_validate(raw)
         maker = version.spec.provenance.training_job if version.spec.provenance else None

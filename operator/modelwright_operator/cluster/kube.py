@@ -31,6 +31,9 @@ Raw = dict[str, Any]
 _APPLY: Final = "application/apply-patch+yaml"
 _JSON_PATCH: Final = "application/json-patch+json"
 _PAGE: Final = 500
+_LOG_LINES: Final = "50"
+_LOG_BYTES: Final = "32768"
+_LOG_SECONDS: Final = 5.0  # a kubelet that hangs must not hold the others' progress up
 _PERMANENT: Final = {400, 403, 405, 413, 415, 422}
 _TERMINATING: Final = "because it is being terminated"
 _TYPED_PATCH: Final = "failed to create typed patch object"
@@ -97,15 +100,7 @@ class Kube:
         subject: tuple[str, str] = ("", ""),
     ) -> Raw:
         headers = {"Accept": "application/json", "Content-Type": content_type}
-        target = f"{url}?{urlencode(query)}" if query else url
-        self.requests += 1
-        try:
-            status, retry_after, data = await self._send(method, target, headers, body)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            message = f"{method} {url}: {type(error).__name__}: {error}"
-            raise ClusterUnavailable(message) from error
-        if status >= HTTPStatus.BAD_REQUEST:
-            raise _error(status, _message(data), retry_after, *subject)
+        data = await self._answer(method, url, query=query, headers=headers, body=body, subject=subject)
         try:
             parsed: Raw = json.loads(data)
         except ValueError as error:
@@ -113,13 +108,42 @@ class Kube:
             raise ClusterUnavailable(message) from error
         return parsed
 
-    async def _send(self, method: str, target: str, headers: dict[str, str], body: Any) -> tuple[int, str, bytes]:  # noqa: ANN401  # any JSON
+    async def _answer(  # noqa: PLR0913  # the parts of a request
+        self,
+        method: str,
+        url: str,
+        *,
+        query: Mapping[str, str] | None,
+        headers: dict[str, str],
+        body: Any = None,  # noqa: ANN401  # any JSON
+        subject: tuple[str, str] = ("", ""),
+        seconds: float | None = None,
+    ) -> bytes:
+        target = f"{url}?{urlencode(query)}" if query else url
+        self.requests += 1
+        try:
+            status, retry_after, data = await self._send(method, target, headers, body, seconds or self._timeout)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            message = f"{method} {url}: {type(error).__name__}: {error}"
+            raise ClusterUnavailable(message) from error
+        if status >= HTTPStatus.BAD_REQUEST:
+            raise _error(status, _message(data), retry_after, *subject)
+        return data
+
+    async def _send(
+        self,
+        method: str,
+        target: str,
+        headers: dict[str, str],
+        body: Any,  # noqa: ANN401  # any JSON
+        seconds: float,
+    ) -> tuple[int, str, bytes]:
         """Return status, Retry-After and body of an answer; the client types its models, not its transport."""
         api: Any = self._api
         request = await api.param_serialize(
             method, target, header_params=headers, body=body, auth_settings=["BearerToken"]
         )
-        response: Any = await api.call_api(*request, _request_timeout=self._timeout)
+        response: Any = await api.call_api(*request, _request_timeout=seconds)
         return int(response.status), str(response.headers.get("Retry-After", "")), await response.read()
 
     async def get(self, resource: str, namespace: str, name: str) -> Raw:
@@ -195,6 +219,14 @@ class Kube:
         await self._call(
             "DELETE", path(resource, namespace, name), body=body, subject=(naming.RESOURCES[resource][1], name)
         )
+
+    async def log_tail(self, namespace: str, pod: str, container: str) -> str:
+        """Return the end of a container's log: at most 50 lines and 32 KiB, whatever the container wrote."""
+        query = {"container": container, "tailLines": _LOG_LINES, "limitBytes": _LOG_BYTES}
+        headers = {"Accept": "application/json, */*"}
+        url = path(naming.PODS, namespace, pod, "log")
+        data = await self._answer("GET", url, query=query, headers=headers, subject=("Pod", pod), seconds=_LOG_SECONDS)
+        return data[: int(_LOG_BYTES)].decode(errors="replace")
 
     async def create_event(self, namespace: str, event: Raw) -> None:
         """Send an event for people."""

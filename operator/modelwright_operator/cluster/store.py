@@ -15,6 +15,8 @@ from modelwright_operator.raw import Raw, part
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from modelwright_operator.decide.observed import LogLine
+
 _POD_STATUS: Final = ("phase", "reason", "message", "conditions", "initContainerStatuses", "containerStatuses")
 _LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -93,6 +95,7 @@ class Store:
         self._objects: dict[str, dict[Name, Raw]] = {resource: {} for resource in naming.RESOURCES}
         self._owned: dict[str, dict[Owner, set[Name]]] = {resource: defaultdict(set) for resource in naming.RESOURCES}
         self._models: dict[tuple[str, str], set[Name]] = defaultdict(set)
+        self._lines: dict[Name, tuple[str, LogLine]] = {}  # with the uid of the pod
 
     def put(self, resource: str, raw: Raw) -> bool:
         """Take an object in; tell whether it was news."""
@@ -119,6 +122,8 @@ class Store:
             return
         self._unindex(resource, key, known)
         del self._objects[resource][key]
+        if resource == naming.PODS:
+            self._lines.pop(key, None)
 
     def _unindex(self, resource: str, key: Name, known: Raw) -> None:
         if (owner := owner_of(known)) is not None:
@@ -135,6 +140,20 @@ class Store:
     def get(self, resource: str, namespace: str, name: str) -> Raw | None:
         """Return an object."""
         return self._objects[resource].get(Name(namespace, name))
+
+    def put_line(self, pod: Raw, line: LogLine) -> bool:
+        """Keep the last progress line of a pod's log, as long as there is the pod; tell whether it was news."""
+        key, uid = Name(pod["metadata"]["namespace"], pod["metadata"]["name"]), str(pod["metadata"].get("uid"))
+        known = self.get(naming.PODS, *key)
+        if known is None or known["metadata"].get("uid") != uid or self._lines.get(key) == (uid, line):
+            return False
+        self._lines[key] = (uid, line)
+        return True
+
+    def line(self, pod: Raw) -> LogLine | None:
+        """Return the last progress line of a pod's log, if one was read."""
+        uid, line = self._lines.get(Name(pod["metadata"]["namespace"], pod["metadata"]["name"]), ("", None))
+        return line if uid == pod["metadata"].get("uid") else None
 
     def names(self, resource: str) -> Iterator[Name]:
         """Yield the names of all objects of a resource."""

@@ -107,6 +107,14 @@ class Child:
 
 
 @dataclass(frozen=True)
+class LogLine:
+    """The last progress line of a pod's log, as its container wrote it: not to be trusted."""
+
+    container: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Container:
     """A container's state in a pod's status."""
 

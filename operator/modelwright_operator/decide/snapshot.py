@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from modelwright_operator import api
-    from modelwright_operator.decide.observed import Child, Job, Pod, Workload
+    from modelwright_operator.decide.observed import Child, Job, LogLine, Pod, Workload
     from modelwright_operator.reasons import Reason
     from modelwright_operator.settings import Settings
 
@@ -39,12 +40,14 @@ class TrainingJobSnapshot(Snapshot):
 
     Attributes:
         versions: versions whose provenance names this job by namespace and name, and the one of `status.modelVersion`.
+        lines: by uid of a pod, the last progress line of its log.
     """
 
     job: api.TrainingJob
     jobs: tuple[Job, ...]
     pods: tuple[Pod, ...]
     versions: tuple[api.ModelVersion, ...]
+    lines: Mapping[str, LogLine]
 
 
 @dataclass(frozen=True)

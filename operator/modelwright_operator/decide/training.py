@@ -114,7 +114,14 @@ def _results(pod: Pod) -> dict[contract.Stage, contract.Result] | None:
     return results
 
 
-def _newest(pods: Sequence[Pod]) -> Pod | None:
+def running_stage(pod: Pod) -> str | None:
+    """Return the name of the stage that runs in a pod now."""
+    running = (container.name for container in pod.containers if container.running)
+    return next((name for name in running if name in STAGES), None)
+
+
+def newest(pods: Sequence[Pod]) -> Pod | None:
+    """Return the pod to believe of an attempt's: the newest one that stays."""
     return max(
         pods, key=lambda pod: (not pod.deleting, str(pod.metadata.get("creationTimestamp")), pod.name), default=None
     )
@@ -142,7 +149,7 @@ def _trained(stages: tuple[Stage, ...], pod: Pod | None, finished_at: datetime |
 def outcome(job: Job, pods: Sequence[Pod]) -> Outcome:
     """Return what has become of the attempt that `job` runs."""
     own = [pod for pod in pods if pod.controller_uid == job.uid]
-    pod = _newest(own)
+    pod = newest(own)
     stages = tuple(_stage(name, pod) for name in STAGES)
     if complete := (job.condition("Complete") if job.has("Complete") else None):
         return _trained(stages, pod, parse_time(complete.get("lastTransitionTime")))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 from pydantic import ValidationError
 
 from modelwright_operator import api, naming
-from modelwright_operator.decide import conditions, gates, training
+from modelwright_operator.decide import conditions, gates, progress, training
 from modelwright_operator.decide.pods import cut
 from modelwright_operator.plan.outcome import Apply, Confirm, Plan, finish, refused, wanted
 from modelwright_operator.reasons import Reason
@@ -108,7 +108,7 @@ def _next(snapshot: TrainingJobSnapshot) -> _Move:
     if current is not None and current.finished:
         return _judge(snapshot, attempt, current)
     if job.spec.suspend:
-        return _suspend(snapshot, attempt, current)
+        return _suspend(snapshot, attempt, current, _values(job.status))
     if current is not None:
         return _run(snapshot, attempt, current)
     if attempt:
@@ -129,6 +129,7 @@ def _start(snapshot: TrainingJobSnapshot, attempt: int, values: Mapping[str, Any
         "startedAt": started,
         "stage": None,
         "stages": [],
+        "progress": None,
     }
     confirm = [Confirm(naming.JOBS, name, None)]
     if attempt > 1 and _job(snapshot, attempt - 1) is None:  # two attempts never run at once
@@ -144,14 +145,18 @@ def _start(snapshot: TrainingJobSnapshot, attempt: int, values: Mapping[str, Any
     )
 
 
-def _suspend(snapshot: TrainingJobSnapshot, attempt: int, current: Job | None) -> _Move:
-    """Hold the pods back; `Ready` and `Reconciling` are absent, so that nobody waits for a template."""
+def _suspend(snapshot: TrainingJobSnapshot, attempt: int, current: Job | None, values: Mapping[str, Any]) -> _Move:
+    """Hold the pods back; `Ready` and `Reconciling` are absent, so that nobody waits for a template.
+
+    Kubernetes deletes the pods of a suspended Job. Resumed, the same attempt begins anew with its first stage.
+    """
     message = "spec.suspend is true: set it to false to run this job"
     marks = (conditions.true(conditions.SUSPENDED, Reason.SUSPENDED, message),)
     if current is None:
-        return _Move(marks, _values(snapshot.job.status), Plan())
+        return _Move(marks, values, Plan())
     manifests = [render.batch_job(snapshot.job, attempt, snapshot.settings, current)]
-    return _Move(marks, _values(snapshot.job.status), Plan(apply=wanted(manifests, snapshot.jobs)))
+    held: dict[str, Any] = {**_recorded(snapshot, attempt, current), "stage": None, "stages": [], "progress": None}
+    return _Move(marks, held, Plan(apply=wanted(manifests, snapshot.jobs)))
 
 
 def _stages(stages: Sequence[training.Stage]) -> dict[str, Any]:
@@ -179,10 +184,25 @@ def _recorded(snapshot: TrainingJobSnapshot, attempt: int, current: Job) -> dict
     return {**values, "attempt": attempt, "job": current.name, "startedAt": started}
 
 
+def _progress(
+    snapshot: TrainingJobSnapshot, current: Job, stages: Sequence[training.Stage]
+) -> Mapping[str, Any] | None:
+    pod = training.newest([pod for pod in snapshot.pods if pod.controller_uid == current.uid])
+    line = snapshot.lines.get(pod.uid) if pod is not None else None
+    return progress.progress(stages, line, snapshot.job.status.progress, snapshot.now)
+
+
+def _stopped(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the values of a run that does not go on by itself: how far it came, without what it would still need."""
+    known: Mapping[str, Any] = values.get("progress") or {}
+    return {**values, "progress": {"percent": known["percent"]} if known else None}
+
+
 def _run(snapshot: TrainingJobSnapshot, attempt: int, current: Job) -> _Move:
     job = snapshot.job
     seen = training.outcome(current, snapshot.pods)
     values = {**_recorded(snapshot, attempt, current), **_stages(seen.stages)}
+    values["progress"] = _progress(snapshot, current, seen.stages)
     manifests = [render.batch_job(job, attempt, snapshot.settings, current)]
     keep = Plan(apply=wanted(manifests, snapshot.jobs), requeue_after=_PROGRESS_SECONDS)
     trouble = seen.problem if isinstance(seen, training.InProgress) else None
@@ -234,17 +254,18 @@ def _broken(snapshot: TrainingJobSnapshot, attempt: int, broken: training.Broken
     if broken.final or attempt > job.spec.retry_limit:
         advice = "" if broken.final else f" (all {attempt} attempts failed)"
         return _failed(
-            {**values, "finishedAt": conditions.rfc3339(snapshot.now)}, broken.reason, broken.message + advice
+            {**_stopped(values), "finishedAt": conditions.rfc3339(snapshot.now)}, broken.reason, broken.message + advice
         )
     if job.spec.suspend:
-        return _suspend(snapshot, attempt, None)
+        return _suspend(snapshot, attempt, None, _stopped(values))
     due = training.retry_delay_seconds(attempt)
     waited = (snapshot.now - broken.failed_at).total_seconds() if broken.failed_at else float(due)
     if waited >= due:
         return _start(snapshot, attempt + 1, values)
     of = f"attempt {attempt} of {job.spec.retry_limit + 1}"
     message = f"{of} failed and is tried again: {broken.reason}: {cut(broken.message)}"
-    return _Move(conditions.reconciling(Reason.RETRYING, message), values, Plan(requeue_after=max(due - waited, 1.0)))
+    marks = conditions.reconciling(Reason.RETRYING, message)
+    return _Move(marks, _stopped(values), Plan(requeue_after=max(due - waited, 1.0)))
 
 
 def _image(snapshot: TrainingJobSnapshot, attempt: int) -> str | None:
@@ -322,4 +343,4 @@ def _failed(values: Mapping[str, Any], reason: Reason, message: str) -> _Move:
 
 def _succeeded(values: Mapping[str, Any], name: str, reason: Reason, message: str) -> _Move:
     marks = (*conditions.ready(reason, message), conditions.true(conditions.COMPLETE, reason, message))
-    return _Move(marks, {**values, "modelVersion": name}, Plan())
+    return _Move(marks, {**values, "progress": {"percent": 100}, "modelVersion": name}, Plan())

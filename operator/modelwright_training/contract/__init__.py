@@ -36,13 +36,13 @@ from modelwright_training.contract.names import (
     ENV_WORKSPACE,
     FAILURE_TEXT_LIMIT,
     MESSAGE_LIMIT,
-    PROGRESS_PREFIX,
     ExitCode,
     Preprocessing,
     Reason,
     Stage,
     Task,
 )
+from modelwright_training.contract.progress import PROGRESS_PREFIX, Progress, last_progress, parse_progress
 from modelwright_training.contract.results import (
     EvaluateResult,
     Failure,
@@ -93,6 +93,7 @@ __all__ = [
     "MetricName",
     "Parity",
     "Preprocessing",
+    "Progress",
     "PublishResult",
     "Reason",
     "Result",
@@ -107,6 +108,8 @@ __all__ = [
     "TrainResult",
     "Trainer",
     "Verdict",
+    "last_progress",
     "metrics_of",
     "parse_message",
+    "parse_progress",
 ]

@@ -16,7 +16,6 @@ DEFAULT_TERMINATION_LOG: Final = "/dev/termination-log"
 
 MESSAGE_LIMIT: Final = 1536  # bytes of a termination message: the kubelet shares 12 KiB among a pod's containers
 FAILURE_TEXT_LIMIT: Final = 600  # bytes of a failure's text for people
-PROGRESS_PREFIX: Final = "progress: "  # a log line `progress: {"percent": 40, "message": "…"}`
 
 
 class Stage(StrEnum):
