@@ -11,33 +11,53 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from modelwright_training import features, sources, split, target
-from modelwright_training.contract import JobConfig, Reason, Rows, Task
-from modelwright_training.errors import StageError
+from modelwright_training import features, roles, sources, split, target
+from modelwright_training import tables as tabular
+from modelwright_training.contract import JobConfig, Rows, Task
 from modelwright_training.features import Features, Values
+from modelwright_training.roles import Roles
+from modelwright_training.split import Split
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Rows of features and what they should be predicted as."""
+    """Rows of features and what they should be predicted as, with the time, group and weight they have."""
 
     values: Values
     target: target.Target
+    roles: Roles
 
     def __len__(self) -> int:
         return len(self.target)
 
+    def newest(self, percent: int, at_least: int) -> "Part":
+        """Return the newest `percent` % of the rows, but `at_least` so many if there are, oldest first.
+
+        All rows, as they stand, where the job names no time column.
+        """
+        if self.roles.time is None:
+            return self
+        count = min(max(len(self) * percent // 100, at_least), len(self))
+        rows = np.argsort(self.roles.time, kind="stable")[len(self) - count :]
+        return Part(self.values.take(rows), self.target[rows], self.roles.take(rows))
+
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Everything a model is trained and tested on."""
+    """Everything a model is trained and tested on.
+
+    `classes` are those of the training rows, sorted, None for a regression; `positive` is one of two, else None.
+    `purged` rows are in neither part: those training rows whose groups are among the newest rows held out.
+    """
 
     task: Task
     features: Features
     train: Part
     holdout: Part
+    classes: target.Target | None = None
+    positive: int | str | None = None
+    purged: int = 0
 
     @property
     def rows(self) -> Rows:
@@ -74,39 +94,25 @@ def prepare(job: JobConfig, task: Task, tables: Mapping[str, Any]) -> Dataset:
     testing = job.evaluation.holdout
     training = [name for name in names if name != testing]
     order = [*training, *([testing] if testing else [])]
-    table = _joined(order, tables)
+    table = tabular.joined({f"data set {name!r}": tables[name] for name in order})
     labels = target.extract(table, job.target, task)
     found = features.infer(table, job.columns, job.target)
-    values = features.extract(table, found)
+    known = roles.read(table, job.columns)
     count = sum(tables[name].num_rows for name in training)
-    target.check_trainable(labels[:count], job.target, task)
-    if testing:
-        held = np.arange(count, len(labels))
-    else:
-        held = split.holdout_rows(labels, task, job.evaluation.holdout_percent, job.seed)
-    kept = np.setdiff1d(np.arange(len(labels)), held)
-    dataset = Dataset(task, found, _part(values, labels, kept), _part(values, labels, held))
-    features.check_trainable(dataset.train.values)
-    if testing and task is Task.CLASSIFICATION:
-        target.check_holdout(dataset.train.target, dataset.holdout.target, job.target)
-    return dataset
-
-
-def _part(values: Values, labels: target.Target, rows: Any) -> Part:  # noqa: ANN401 - an array
-    return Part(values.take(rows), labels[rows])
-
-
-def _joined(names: list[str], tables: Mapping[str, Any]) -> Any:  # noqa: ANN401 - Arrow has no types
-    """Put the data sets under each other; they must have the same columns."""
-    first = tables[names[0]]
-    for name in names:
-        if odd := sorted(set(first.column_names) ^ set(tables[name].column_names)):
-            message = f"data sets {names[0]!r} and {name!r} differ: only one has the column {odd[0]!r}"
-            raise StageError(Reason.DATA_INVALID, message)
-    try:
-        return pa.concat_tables(
-            [tables[name].select(first.column_names) for name in names], promote_options="permissive"
-        )
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        message = f"data sets {', '.join(names)} have columns that differ in type: {error}"
-        raise StageError(Reason.DATA_INVALID, message) from error
+    drawn = not testing and not {"time", "group"} & job.columns.roles.keys()
+    target.check_trainable(labels[:count], job.target, task, drawn=drawn)
+    named = Split(np.arange(count), np.arange(count, len(labels)))
+    parts = named if testing else split.split(labels, task, known, job)
+    train, holdout = (
+        Part(features.extract(table, found, rows), labels[rows], known.take(rows))
+        for rows in (parts.train, parts.holdout)
+    )
+    features.check_trainable(train.values)
+    roles.check_trainable(train.roles.weight, job.columns)
+    target.check_trainable(train.target, job.target, task, drawn=False)
+    classes = None
+    if task is Task.CLASSIFICATION:
+        target.check_holdout(train.target, holdout.target, job.target)
+        classes = np.unique(train.target)
+    positive = target.positive(np.array([]) if classes is None else classes, job.positive_label, job.target, task)
+    return Dataset(task, found, train, holdout, classes, positive, parts.purged)

@@ -120,6 +120,7 @@ def _card(job: JobConfig, data: Dataset, fetched: list[dict[str, Any]]) -> dict[
         "model": job.model,
         "task": data.task,
         "target": job.target,
+        **({} if job.positive_label is None else {"positiveLabel": str(data.positive)}),
         "columns": encode(job.columns),
         "trainer": encode(job.trainer),
         "evaluation": encode(job.evaluation),

@@ -134,9 +134,12 @@ def infer(table: Any, columns: Columns, target: str) -> Features:  # noqa: ANN40
             _refuse(f"columns.{field} names {unknown[0]!r}; there are {_some(table.column_names)}")
     if target in columns.categorical:
         _refuse(f"columns.categorical names the target {target!r}; only features belong there")
-    names = [name for name in map(str, table.column_names) if name not in {*columns.drop, target}]
+    roles = {column: role for role, column in columns.roles.items()}
+    if odd := [name for name in columns.categorical if name in roles]:
+        _refuse(f"columns.categorical names {odd[0]!r}, which is columns.{roles[odd[0]]}; only features belong there")
+    names = [name for name in map(str, table.column_names) if name not in {*columns.drop, *roles, target}]
     if not names:
-        _refuse("no feature is left: every column is dropped or the target")
+        _refuse("no feature is left: every column is dropped, the target, or one of time, group and weight")
     for name in names:
         _check_name(name)
     kinds = {name: _kind(name, table.column(name), categorical=name in columns.categorical) for name in names}
@@ -155,20 +158,19 @@ def infer(table: Any, columns: Columns, target: str) -> Features:  # noqa: ANN40
     return found
 
 
-def extract(table: Any, features: Features) -> Values:  # noqa: ANN401 - Arrow has no types
-    """Read the features' values.
+def extract(table: Any, features: Features, rows: npt.NDArray[np.int64]) -> Values:  # noqa: ANN401 - Arrow has no types
+    """Read the features' values in some of the rows, column by column, so that no second copy is ever whole.
 
     Raises:
         StageError: DataInvalid, for infinite numbers, and for numbers and categories the model could not take.
 
     """
-    rows = table.num_rows
-    numbers = np.empty((rows, len(features.numeric)), dtype=np.float64)
+    numbers = np.empty((len(rows), len(features.numeric)), dtype=np.float64)
     for index, feature in enumerate(features.numeric):
-        numbers[:, index] = _numbers(feature.column, table.column(feature.column))
-    texts = np.empty((rows, len(features.categorical)), dtype=object)
+        numbers[:, index] = _numbers(feature.column, table.column(feature.column))[rows]
+    texts = np.empty((len(rows), len(features.categorical)), dtype=object)
     for index, feature in enumerate(features.categorical):
-        texts[:, index] = _texts(table.column(feature.column))
+        texts[:, index] = _texts(table.column(feature.column).take(rows))
     return Values(features, numbers, texts)
 
 

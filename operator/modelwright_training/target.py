@@ -45,8 +45,8 @@ def extract(table: Any, name: str, task: Task) -> Target:  # noqa: ANN401 - Arro
     return _labels(name, column) if task is Task.CLASSIFICATION else _numbers(name, column)
 
 
-def check_trainable(target: Target, name: str, task: Task) -> None:
-    """Refuse a target that cannot be learned and tested.
+def check_trainable(target: Target, name: str, task: Task, *, drawn: bool) -> None:
+    """Refuse a target that cannot be learned and, where the holdout is `drawn` of each class, tested.
 
     Raises:
         StageError: TargetInvalid, naming the class or value.
@@ -54,7 +54,9 @@ def check_trainable(target: Target, name: str, task: Task) -> None:
     """
     values, counts = np.unique(target, return_counts=True)
     if len(values) == 1:
-        _refuse(f"target {name!r} has the one value {values[0]!r} in every row; there is nothing to learn")
+        _refuse(
+            f"target {name!r} has the one value {str(values[0])!r} in every training row; there is nothing to learn"
+        )
     if task is Task.REGRESSION:
         return
     if len(values) > MAX_CLASSES:
@@ -64,7 +66,7 @@ def check_trainable(target: Target, name: str, task: Task) -> None:
             f"target {name!r} has the class {long[0][:MAX_LABEL]!r}, which has control characters or over {MAX_LABEL}"
             " letters; rename it"
         )
-    if single := [str(value) for value, count in zip(values, counts, strict=True) if count == 1]:
+    if drawn and (single := [str(value) for value, count in zip(values, counts, strict=True) if count == 1]):
         some = ", ".join(single[:5]) + (", …" if len(single) > 5 else "")  # noqa: PLR2004 - enough to find them
         _refuse(
             f"target {name!r} has classes with a single row ({some}), which cannot be both trained on and tested;"
@@ -73,14 +75,52 @@ def check_trainable(target: Target, name: str, task: Task) -> None:
 
 
 def check_holdout(train: Target, holdout: Target, name: str) -> None:
-    """Refuse labels in a separate holdout that the training data lack.
+    """Refuse labels in the holdout that the training data lack.
 
     Raises:
         StageError: TargetInvalid, naming the label.
 
     """
     if unseen := sorted(set(holdout) - set(train)):
-        _refuse(f"target {name!r} has the class {unseen[0]!r} in the holdout but not in the training data")
+        _refuse(
+            f"target {name!r} has the class {unseen[0]!r} in the holdout but not in the training data; add rows of it,"
+            " or leave it out"
+        )
+
+
+def positive(classes: Target, given: str | None, name: str, task: Task) -> int | str | None:
+    """Return which of two classes (sorted, as in the training data) is the positive one; None unless there are two.
+
+    The text given may be a truth value's (for the classes 0 and 1) or a whole number's; without one it is the second.
+
+    Raises:
+        StageError: TargetInvalid, when a label is given that is no class, or no class could be.
+
+    """
+    if given is None:
+        return _plain(classes[1]) if task is Task.CLASSIFICATION and len(classes) == 2 else None  # noqa: PLR2004 - binary
+    if task is Task.REGRESSION:
+        _refuse(f"positiveLabel is {given!r}, but a regressor has no classes; remove positiveLabel")
+    known = ", ".join(map(str, classes[:10])) + (", …" if len(classes) > 10 else "")  # noqa: PLR2004 - enough of them
+    if len(classes) != 2:  # noqa: PLR2004 - binary
+        _refuse(f"positiveLabel needs two classes, but target {name!r} has {len(classes)} ({known}); remove it")
+    said = {given} if classes.dtype.kind == "O" else _as_number(given)
+    if not (found := [label for label in classes if label in said]):
+        _refuse(f"positiveLabel is {given!r}, but the classes of target {name!r} are {known}; name one of them")
+    return _plain(found[0])
+
+
+def _plain(label: Any) -> int | str:  # noqa: ANN401 - a NumPy scalar or a text
+    return label if isinstance(label, str) else int(label)
+
+
+def _as_number(text: str) -> set[float]:
+    """Return the whole number a text stands for; that of true is 1, as `extract` has it."""
+    words = {"true": 1.0, "false": 0.0}
+    try:
+        return {words[text.lower()] if text.lower() in words else float(text)}
+    except ValueError:
+        return set()
 
 
 def _labels(name: str, column: Any) -> Target:  # noqa: ANN401 - Arrow has no types

@@ -8,6 +8,7 @@ from typing import Any
 
 import joblib
 import numpy as np
+from sklearn.utils.validation import has_fit_parameter
 
 from modelwright_training import dataset, estimator, gates, pipeline
 from modelwright_training.contract import JobConfig, Reason, Stage, Task, TrainResult
@@ -72,11 +73,12 @@ def fit(job: JobConfig, data: Dataset) -> tuple[Any, list[str]]:
     if data.task is Task.CLASSIFICATION:
         estimator.settle_class_weight(model, {str(label): label for label in np.unique(data.train.target)})
     logger.info("%s", estimator.describe(data.train.target, data.task, model))
+    weights = _weights(job, model, data)
     built = pipeline.build(model, data.features, job.trainer.sklearn.preprocessing)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            built.fit(data.train.values.native(), data.train.target)
+            built.fit(data.train.values.native(), data.train.target, **weights)
         except MemoryError:
             raise  # more memory may mend it
         except Exception as error:
@@ -87,6 +89,24 @@ def fit(job: JobConfig, data: Dataset) -> tuple[Any, list[str]]:
     for line in said:
         logger.warning("%s", line)
     return built, said
+
+
+def _weights(job: JobConfig, model: object, data: Dataset) -> dict[str, Any]:
+    """Return what hands the rows' weights to the estimator; what stands before it counts each row once.
+
+    Raises:
+        StageError: EstimatorInvalid, when the estimator takes no weights.
+
+    """
+    if data.train.roles.weight is None:
+        return {}
+    if not has_fit_parameter(model, "sample_weight"):
+        message = (
+            f"trainer.sklearn.estimator: {job.trainer.sklearn.estimator} takes no sample weights, but columns.weight is"
+            f" {job.columns.weight!r}; move it to columns.drop, or choose another estimator"
+        )
+        raise StageError(Reason.ESTIMATOR_INVALID, message)
+    return {f"{pipeline.ESTIMATOR_STEP}__sample_weight": data.train.roles.weight}
 
 
 def _explained(error: Exception, job: JobConfig) -> StageError:

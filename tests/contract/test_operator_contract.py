@@ -114,7 +114,8 @@ def test_every_stage_reads_the_config_its_job_sets(maker: make.Maker) -> None:
 def test_a_full_config_carries_every_choice() -> None:
     config = training.job_config(api.TrainingJob.model_validate(FULL_JOB.stored()), make.SETTINGS)
     assert config.evaluation.holdout == "test"
-    assert config.columns == training_contract.Columns(drop=("id",), categorical=("plan",))
+    assert config.columns == training_contract.Columns(("id",), ("plan",), time="day", group="customer", weight="w")
+    assert config.positive_label == "yes"
     assert config.trainer.sklearn.parameters == {"max_iter": 200, "learning_rate": 0.1}
     assert config.trainer.sklearn.preprocessing is training_contract.Preprocessing.NONE
     assert config.storage.uri == "pvc://registry/models"

@@ -67,6 +67,19 @@ REFUSED: Mapping[str, tuple[Object, tuple[str, ...]]] = {
         training_job("bad", evaluation={"holdoutPercent": 100}),
         ("spec.evaluation.holdoutPercent", "90"),
     ),
+    "a column with two roles": (
+        training_job("bad", columns={"time": "day", "group": "day"}),
+        ("columns.time, columns.group and columns.weight must be different",),
+    ),
+    "a category that is no feature": (
+        training_job("bad", columns={"weight": "w", "categorical": ["w"]}),
+        ("columns.categorical", "remove it there"),
+    ),
+    "the target as a role": (training_job("bad", columns={"time": "target"}), ("spec.columns", "target")),
+    "a positive label of a regression": (
+        training_job("bad", task="Regression", positiveLabel="yes"),
+        ("spec.positiveLabel", "spec.task"),
+    ),
     "negative retries": (training_job("bad", retryLimit=-1), ("spec.retryLimit", "0")),
     "name of a TrainingJob": (training_job("bad.name"), ("name of a TrainingJob", "lower-case")),
     "long name of a TrainingJob": (training_job("a" * 58), ("name of a TrainingJob", "57")),

@@ -36,7 +36,8 @@ FULL_JOB = make.training_job("full", model="churn").spec(
     ],
     target="churned",
     task="Classification",
-    columns={"drop": ["id"], "categorical": ["plan"]},
+    positiveLabel="yes",
+    columns={"drop": ["id"], "categorical": ["plan"], "time": "day", "group": "customer", "weight": "w"},
     trainer={
         "sklearn": {
             "estimator": "sklearn.ensemble.HistGradientBoostingClassifier",

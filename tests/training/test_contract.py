@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from modelwright_training import contract
 from modelwright_training.contract import (
+    Columns,
     EvaluateResult,
     Failure,
     FetchedData,
@@ -45,6 +46,15 @@ RESULTS: list[Result] = [
 def test_job_survives_its_json() -> None:
     config = job(parameters={"max_depth": "None", "max_iter": 5, "l2_regularization": 0.5, "x": [1, {"y": None}]})
     assert JobConfig.from_json(config.to_json()) == config
+
+
+def test_what_is_not_given_is_not_said() -> None:
+    """So that neither pods nor digests of jobs change that do not use it."""
+    plain = json.loads(JOB.to_json())
+    assert "positiveLabel" not in plain
+    assert set(plain["columns"]) == {"drop", "categorical"}
+    full = job(columns=Columns((), (), "day", "customer", "w"), positive_label="yes")
+    assert JobConfig.from_json(full.to_json()) == full
 
 
 def test_job_has_the_agreed_keys() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from modelwright_training import dataset, split
+from modelwright_training import dataset
 from modelwright_training.contract import Columns, DataSource, Evaluation, JobConfig, Preprocessing, Reason, Task
 from modelwright_training.errors import StageError
 from modelwright_training.features import Kind
@@ -169,31 +169,13 @@ def test_named_holdout_is_held_out_whole() -> None:
     ("holdout", "named"),
     [
         (table(target=["c", "a"] * 30), "class 'c' in the holdout"),
-        (table(target=["b", "a"] * 30, y=range(ROWS)), "only one has the column 'y'"),
-        (table(target=["b", "a"] * 30, x=["b", "a"] * 30), "differ in type"),
+        (table(target=["b", "a"] * 30, y=range(ROWS)), "data set 'test' has the column 'y', data set 'train' has not"),
+        (table(target=["b", "a"] * 30, x=["b", "a"] * 30), "'x' is a number .double. in data set 'train' but a text"),
     ],
 )
 def test_named_holdout_must_match(holdout: Any, named: str) -> None:
     with pytest.raises(StageError, match=named):
         dataset.prepare(two_sets(), Task.CLASSIFICATION, {"train": table(target=["a", "b"] * 30), "test": holdout})
-
-
-@pytest.mark.parametrize("percent", [1, 25, 50, 90])
-def test_split_is_stratified_and_leaves_both_parts_each_class(percent: int) -> None:
-    target = np.array(["a"] * 100 + ["b"] * 40 + ["c"] * 2, dtype=object)
-    held = split.holdout_rows(target, Task.CLASSIFICATION, percent, 3)
-    assert np.array_equal(held, np.unique(held))
-    for label, count in (("a", 100), ("b", 40), ("c", 2)):
-        share = int(np.sum(target[held] == label))
-        assert share == min(max(round(count * percent / 100 + 1e-9), 1), count - 1)
-
-
-def test_split_depends_on_the_seed_alone() -> None:
-    target = np.arange(1000.0)
-    first = split.holdout_rows(target, Task.REGRESSION, 25, 7)
-    assert len(first) == 250
-    assert np.array_equal(first, split.holdout_rows(-target, Task.REGRESSION, 25, 7))
-    assert not np.array_equal(first, split.holdout_rows(target, Task.REGRESSION, 25, 8))
 
 
 def test_holdout_can_be_rebuilt() -> None:

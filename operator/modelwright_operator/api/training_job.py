@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from modelwright_operator.api.meta import Model, ModelName, Pod, Resource, Resources, immutable, rules
 from modelwright_operator.api.training_parts import Column, Columns, Data, Evaluation, Gate, Source, Storage, Trainer
@@ -26,6 +26,11 @@ class TrainingJobSpec(Model):
     target: Column = Field(description="Column to predict (sklearn:// data sets call it target).")
     task: Literal["Auto", "Classification", "Regression"] = Field(
         default="Auto", description="Auto: what the estimator is, a classifier or a regressor."
+    )
+    positive_label: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = Field(
+        default=None,
+        description='Of two classes the one that metrics are about, as text: "yes", "1", "true". Absent: the second in '
+        "sorted order. The probabilities come in sorted order in any case.",
     )
     columns: Columns | None = Field(default=None, description="Which columns are what; absent: found from the data.")
     trainer: Trainer = Field(description="How to train.")
@@ -86,6 +91,18 @@ TrainingJobSpec.model_config["json_schema_extra"] = {
                 "spec.evaluation.holdout leaves no data to train on: add a data set to spec.data",
             ),
             *_GATES,
+            (
+                (
+                    "!has(self.columns) || ((!has(self.columns.time) || self.columns.time != self.target) && "
+                    "(!has(self.columns.group) || self.columns.group != self.target) && "
+                    "(!has(self.columns.weight) || self.columns.weight != self.target))"
+                ),
+                "spec.columns names the target as time, group or weight: these must be other columns",
+            ),
+            (
+                "!has(self.positiveLabel) || self.task != 'Regression'",
+                "spec.positiveLabel is for classification: remove it, or change spec.task",
+            ),
         )["x-kubernetes-validations"],
     ]
 }

@@ -49,9 +49,44 @@ class Data(Model):
 class Columns(Model):
     """Which columns are what."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                (
+                    "(!has(self.time) || !has(self.group) || self.time != self.group) && "
+                    "(!has(self.time) || !has(self.weight) || self.time != self.weight) && "
+                    "(!has(self.group) || !has(self.weight) || self.group != self.weight)"
+                ),
+                "columns.time, columns.group and columns.weight must be different columns",
+            ),
+            (
+                (
+                    "!has(self.categorical) || !self.categorical.exists(c, (has(self.time) && c == self.time) || "
+                    "(has(self.group) && c == self.group) || (has(self.weight) && c == self.weight))"
+                ),
+                "columns.categorical names the column of time, group or weight, which is no feature: remove it there",
+            ),
+        )
+    )
+
     drop: list[Column] | None = Field(default=None, max_length=500, description="Columns to leave out.")
     categorical: list[Column] | None = Field(
         default=None, max_length=500, description="Numeric columns to treat as categories; text always is."
+    )
+    time: Column | None = Field(
+        default=None,
+        description="Column of timestamps, dates or numbers that orders the rows; never a feature. With "
+        "holdoutPercent the newest rows are held out.",
+    )
+    group: Column | None = Field(
+        default=None,
+        description="Column that says which rows belong together, such as a customer; never a feature. With "
+        "holdoutPercent no group has rows on both sides.",
+    )
+    weight: Column | None = Field(
+        default=None,
+        description="Column of numbers, 0 or more: how much a row counts in the fit; never a feature. Metrics count "
+        "each row once.",
     )
 
 
@@ -91,7 +126,9 @@ class Evaluation(Model):
 
     holdout: DataName | None = Field(default=None, description="The data set, of spec.data, kept for evaluation.")
     holdout_percent: Annotated[int, Field(ge=1, le=90)] | None = Field(
-        default=None, description="Percent of the rows kept for evaluation: stratified for classes, seeded."
+        default=None,
+        description="Percent of the rows kept for evaluation: the newest by columns.time, else whole groups by "
+        "columns.group, else drawn by the seed, of each class alike.",
     )
 
 

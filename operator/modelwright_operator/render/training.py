@@ -32,9 +32,9 @@ def storage_uri(job: api.TrainingJob, settings: Settings) -> str:
 def parameters_digest(job: api.TrainingJob) -> str:
     """Return the digest of everything, but the data, that decides what the model becomes."""
     spec = job.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return naming.full_hash(
-        {key: spec.get(key) for key in ("target", "task", "columns", "trainer", "evaluation", "seed")}
-    )
+    always = {key: spec.get(key) for key in ("target", "task", "columns", "trainer", "evaluation", "seed")}
+    # What came later counts only where it is given: the digests of what was before stay.
+    return naming.full_hash(always | {key: spec[key] for key in ("positiveLabel",) if key in spec})
 
 
 def job_config(job: api.TrainingJob, settings: Settings) -> contract.JobConfig:
@@ -53,6 +53,9 @@ def job_config(job: api.TrainingJob, settings: Settings) -> contract.JobConfig:
         columns=contract.Columns(
             drop=tuple((columns.drop if columns else None) or ()),
             categorical=tuple((columns.categorical if columns else None) or ()),
+            time=columns.time if columns else None,
+            group=columns.group if columns else None,
+            weight=columns.weight if columns else None,
         ),
         trainer=contract.Trainer(
             sklearn=contract.SklearnTrainer(
@@ -71,6 +74,7 @@ def job_config(job: api.TrainingJob, settings: Settings) -> contract.JobConfig:
             commit=spec.source.commit if spec.source else None,
         ),
         gates=tuple(contract.Gate(gate.metric, gate.min, gate.max) for gate in spec.gates or ()),
+        positive_label=spec.positive_label,
     )
 
 

@@ -26,10 +26,23 @@ class DataSource:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Which columns are left out, and which are categories although they look like numbers."""
+    """Which columns are left out, which are categories although they look like numbers, and which have a role.
+
+    `time` orders the rows, `group` says which belong together, `weight` how much a row counts in the fit; none of the
+    three is a feature.
+    """
 
     drop: tuple[str, ...]
     categorical: tuple[str, ...]
+    time: str | None = field(default=None, metadata={"omit": True})
+    group: str | None = field(default=None, metadata={"omit": True})
+    weight: str | None = field(default=None, metadata={"omit": True})
+
+    @property
+    def roles(self) -> Mapping[str, str]:
+        """The columns that have a role, by the role's name."""
+        named = {"time": self.time, "group": self.group, "weight": self.weight}
+        return {role: column for role, column in named.items() if column is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +108,7 @@ class JobConfig:
     storage: Storage
     source: Source
     gates: tuple[Gate, ...] = field(default=(), metadata={"omit": True})
+    positive_label: str | None = field(default=None, metadata={"omit": True})  # of two classes; absent: the second
 
     def __post_init__(self) -> None:
         """Refuse what no single field shows."""
@@ -107,6 +121,10 @@ class JobConfig:
             raise ValueError(message)
         if names == [self.evaluation.holdout]:
             message = "evaluation.holdout names the only data set; nothing is left to train on"
+            raise ValueError(message)
+        taken = [*self.columns.roles.values(), self.target]
+        if len(set(taken)) != len(taken):
+            message = "target, columns.time, columns.group and columns.weight must be different columns"
             raise ValueError(message)
         if not 0 <= self.seed < _SEED_LIMIT:
             message = f"seed must be between 0 and {_SEED_LIMIT - 1}"
