@@ -59,6 +59,7 @@ arch: setup ## Check that imports go the way the architecture says
 
 .PHONY: test-fast
 test-fast: setup ## Run the tests that need no cluster
+	@$(PYTHON) -m tests.support.object_store
 	@$(PYTHON) -m pytest -m 'not cluster' $(PYTEST_ARGS)
 
 .PHONY: test-cluster
@@ -77,6 +78,7 @@ if $(PYTHON) -m tests.cluster status > /dev/null 2>&1; then KEEP=1; fi; \
 down() { [[ -n "$${KEEP:-}" ]] || said=$$($(PYTHON) -m tests.cluster down 2>&1) || echo "$$said" >&2; }; \
 trap down EXIT; \
 $(PYTHON) -m tests.images build; \
+$(PYTHON) -m tests.support.object_store; \
 $(PYTHON) -m tests.cluster up;
 endef
 

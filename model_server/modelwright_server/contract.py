@@ -6,6 +6,7 @@ values with `to_env` for the one who renders and `from_env` for the one who is s
 ``from_env(to_env(s)) == s`` for every valid ``s``.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from enum import IntEnum, StrEnum
@@ -43,6 +44,9 @@ ENV_ACCESS_LOG = "MODELWRIGHT_ACCESS_LOG"
 ENV_TRACING_ENDPOINT = "MODELWRIGHT_TRACING_ENDPOINT"
 ENV_ARTIFACT_URI = "MODELWRIGHT_ARTIFACT_URI"
 ENV_ARTIFACT_DIGEST = "MODELWRIGHT_ARTIFACT_DIGEST"
+ENV_ARTIFACT_ENDPOINT = "MODELWRIGHT_ARTIFACT_ENDPOINT"
+ENV_ARTIFACT_REGION = "MODELWRIGHT_ARTIFACT_REGION"
+ENV_ARTIFACT_SECRET = "MODELWRIGHT_ARTIFACT_SECRET"  # noqa: S105 - a name
 ENV_STORES_DIR = "MODELWRIGHT_STORES_DIR"
 ENV_MAX_ARTIFACT_BYTES = "MODELWRIGHT_MAX_ARTIFACT_BYTES"
 ENV_VERIFY_MEMORY_BYTES = "MODELWRIGHT_VERIFY_MEMORY_BYTES"
@@ -75,6 +79,15 @@ METRIC_MODEL_INFO = "modelwright_server_model_info"
 _MIB = 1 << 20
 
 
+def secret_prefix(name: str) -> str:
+    """Return the prefix under which a container finds the keys of the Secret ``name`` in its environment.
+
+    >>> secret_prefix("lake")
+    'MODELWRIGHT_SECRET_6F021F02_'
+    """
+    return f"MODELWRIGHT_SECRET_{hashlib.sha256(name.encode()).hexdigest()[:8].upper()}_"
+
+
 class ExitCode(IntEnum):
     """How a container ends: the operator retries 1 and never 2."""
 
@@ -91,6 +104,7 @@ class Reason(StrEnum):
     DIGEST_MISMATCH = "DigestMismatch"
     MODEL_REJECTED = "ModelRejected"
     STORAGE_UNAVAILABLE = "StorageUnavailable"
+    STORAGE_FORBIDDEN = "StorageForbidden"
 
 
 class Cause(StrEnum):
@@ -253,8 +267,11 @@ class FetchSettings(_Settings):
     """Settings of the fetch container and the verification Job: ``python -m modelwright_server.fetch``.
 
     Attributes:
-        artifact_uri: the artifact's folder, ``pvc://claim/path``.
+        artifact_uri: the artifact's folder, ``pvc://claim/path`` or an object store's.
         artifact_digest: ``sha256:<64 hex>`` of its ``manifest.json``.
+        artifact_endpoint: base URL of the object store, empty for the cloud's own.
+        artifact_region: region of the bucket, empty for none.
+        artifact_secret: name of the Secret whose keys are in the environment, empty for the pod's own identity.
         stores_dir: folder under which each claim is mounted by its name.
         model_dir: folder the artifact is copied to.
         max_artifact_bytes: largest artifact that is copied.
@@ -266,6 +283,9 @@ class FetchSettings(_Settings):
 
     artifact_uri: str = _env(ENV_ARTIFACT_URI, _text)
     artifact_digest: str = _env(ENV_ARTIFACT_DIGEST, _text)
+    artifact_endpoint: str = _env(ENV_ARTIFACT_ENDPOINT, _optional_address, "")
+    artifact_region: str = _env(ENV_ARTIFACT_REGION, _optional_text, "")
+    artifact_secret: str = _env(ENV_ARTIFACT_SECRET, _optional_text, "")
     stores_dir: str = _env(ENV_STORES_DIR, _text, DEFAULT_STORES_DIR)
     model_dir: str = _env(ENV_MODEL_DIR, _text, DEFAULT_MODEL_DIR)
     max_artifact_bytes: int = _env(ENV_MAX_ARTIFACT_BYTES, _whole(1, 1 << 40), 2048 * _MIB)

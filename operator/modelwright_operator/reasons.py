@@ -18,6 +18,7 @@ class Reason(StrEnum):
     PENDING = "Pending"
     UNSCHEDULABLE = "Unschedulable"
     VOLUME_CLAIM_NOT_FOUND = "VolumeClaimNotFound"
+    SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105  # a reason
     STORAGE_NOT_SHARED = "StorageNotShared"
     IMAGE_PULL_FAILED = "ImagePullFailed"
     CONTAINER_CONFIG_INVALID = "ContainerConfigInvalid"
@@ -42,6 +43,7 @@ class Reason(StrEnum):
     CONVERSION_FAILED = "ConversionFailed"
     PARITY_FAILED = "ParityFailed"
     STORAGE_UNAVAILABLE = "StorageUnavailable"
+    STORAGE_FORBIDDEN = "StorageForbidden"
     RESULT_TOO_LARGE = "ResultTooLarge"
     RESULT_MISSING = "ResultMissing"
     STAGE_FAILED = "StageFailed"

@@ -22,7 +22,7 @@ def run(settings: Settings) -> FetchResult:
     found: list[FetchedData] = []
     for index, source in enumerate(job.data):
         progress(100 * index // len(job.data), f"reading {source.name}")
-        fetched = sources.read(source, settings.stores)
+        fetched = sources.read(source, settings.stores, settings.workspace)
         workspace.write_table(index, fetched.table)
         found.append(FetchedData(source.name, fetched.digest, fetched.table.num_rows))
         logger.info("%s: %s rows, %s", source.name, fetched.table.num_rows, fetched.digest)

@@ -87,7 +87,7 @@ def _own_digest(folder: Path) -> str:
         raise StageError(Reason.ARTIFACT_INVALID, message) from error
 
 
-def _place(job: JobConfig, digest: str, store_root: Path) -> tuple[stores.PvcAddress, Path]:
+def _place(job: JobConfig, digest: str, store_root: Path) -> tuple[stores.Address, Path]:
     try:
         address = stores.parse(job.storage.uri).child(job.model, digest.removeprefix("sha256:"))
         return address, stores.resolve(address, store_root)

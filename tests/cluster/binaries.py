@@ -45,6 +45,7 @@ class Module:
         return "-s -w " + self.version_flags.format(version=version, major=major, minor=minor)
 
 
+STORE = "versitygw"  # an S3 server; no part of the cluster itself
 _BASE = "k8s.io/component-base/version"
 MODULES = (
     Module("images", {"pause": "./pause", "probe": "./probe"}),
@@ -74,9 +75,10 @@ MODULES = (
         version_of="helm.sh/helm/v4",
         version_flags="-X helm.sh/helm/v4/internal/version.version={version}",
     ),
+    Module(STORE, {STORE: "github.com/versity/versitygw/cmd/versitygw"}),
 )
 CLIENTS = ("kubectl", "helm")
-PROGRAMS = tuple(name for module in MODULES for name in module.programs)
+PROGRAMS = tuple(name for module in MODULES for name in module.programs if name != STORE)
 
 
 def ensure_binaries(names: tuple[str, ...], report: Report) -> dict[str, Path]:

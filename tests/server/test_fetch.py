@@ -69,7 +69,7 @@ def test_failures_have_their_code_and_reason(built: Builder, run: Fetch, tmp_pat
         (f"pvc://{CLAIM}/bent", model.digest, store.parent, {}, 2, Reason.DIGEST_MISMATCH, "model.onnx"),
         (f"pvc://{CLAIM}/none", model.digest, model.stores, {}, 2, Reason.ARTIFACT_NOT_FOUND, "does not exist"),
         ("pvc://other/none", model.digest, model.stores, {}, 1, Reason.STORAGE_UNAVAILABLE, "not mounted"),
-        ("s3://other/none", model.digest, model.stores, {}, 2, Reason.ARTIFACT_INVALID, "must start with pvc://"),
+        ("ftp://other/none", model.digest, model.stores, {}, 2, Reason.ARTIFACT_INVALID, "must start with pvc://"),
         (model.uri, "latest", model.stores, {}, 2, Reason.ARTIFACT_INVALID, "is not a digest"),
         (model.uri, model.digest, model.stores, {"max_artifact_bytes": 10}, 2, Reason.ARTIFACT_INVALID, "limit is 10"),
     ):

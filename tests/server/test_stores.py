@@ -31,7 +31,7 @@ def test_addresses(uri: str, claim: str, path: str) -> None:
 @pytest.mark.parametrize(
     "uri",
     [
-        "", "models/churn", "s3://models/churn", "PVC://models/churn", "pvc:/models/churn", "pvc://", "pvc:///churn",
+        "", "models/churn", "ftp://models/churn", "PVC://models/churn", "pvc:/models/churn", "pvc://", "pvc:///churn",
         "pvc://Models/churn", "pvc://mo_dels/churn", "pvc://-a/churn", "pvc://a-/churn", "pvc://../churn",
         "pvc://./churn", "pvc://a..b/churn", f"pvc://{'a' * 254}/churn", "pvc://user@models/churn",
         "pvc://models:80/churn", "pvc://models/../other", "pvc://models/a/../../other", "pvc://models/a/./b",

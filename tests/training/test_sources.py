@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.datasets import load_breast_cancer
 
-from modelwright_training import sources
+from modelwright_training import bundled, sources
 from modelwright_training.contract import DataSource, Reason
 from modelwright_training.errors import StageError
 
@@ -31,7 +31,7 @@ def refusal(lake: Path, uri: str, digest: str | None = None) -> StageError:
     return error.value
 
 
-@pytest.mark.parametrize("name", sources.BUNDLED)
+@pytest.mark.parametrize("name", bundled.NAMES)
 def test_bundled_data_sets(lake: Path, name: str) -> None:
     first, second = read(lake, f"sklearn://{name}"), read(lake, f"sklearn://{name}")
     assert first.digest == second.digest
@@ -97,7 +97,7 @@ def test_given_digest_is_checked(lake: Path) -> None:
 @pytest.mark.parametrize(
     ("uri", "reason", "named"),
     [
-        ("s3://lake/a.csv", Reason.DATA_INVALID, "use sklearn://NAME or pvc://claim/path"),
+        ("ftp://lake/a.csv", Reason.DATA_INVALID, "use pvc://, s3://, gs://, az://, https:// or sklearn://NAME"),
         ("sklearn://linnerud", Reason.DATA_INVALID, "three targets"),
         ("pvc://nowhere/a.csv", Reason.STORAGE_UNAVAILABLE, "PersistentVolumeClaim 'nowhere'"),
         ("pvc://lake/missing.csv", Reason.DATA_NOT_FOUND, "holds bad.parquet, binary.csv, churn"),

@@ -47,6 +47,11 @@ MAYBE = kubelet.terminated("server", 1, {"stage": "serve", "reason": "StorageUna
             pod(kubelet.waiting("server", "CreateContainerConfigError")), ("ContainerConfigInvalid", True), id="config"
         ),
         pytest.param(
+            pod(kubelet.waiting("fetch", "CreateContainerConfigError", 'secret "lake" not found')),
+            ("SecretNotFound", True),
+            id="no Secret",
+        ),
+        pytest.param(
             pod(restarted(OOM, kubelet.waiting("server", "CrashLoopBackOff"))), ("OutOfMemory", True), id="killed again"
         ),
         pytest.param(

@@ -12,6 +12,7 @@ from modelwright_operator.decide.observed import Job, Workload
 from modelwright_operator.render import common, serving, training
 from modelwright_operator.render.common import variables
 from modelwright_operator.render.quantities import canonical
+from modelwright_server import contract
 from tests.support import builders as make
 from tests.support.builders import stored
 
@@ -139,3 +140,18 @@ def test_every_name_of_a_deployments_children_is_a_label(name: str) -> None:
     ):
         assert len(manifest["metadata"]["name"]) <= 47
         assert all(len(value) <= 63 for value in manifest["metadata"]["labels"].values())
+
+
+def test_credentials_reach_the_stages_that_need_them_alone() -> None:
+    subject = job(
+        data=[
+            {"name": "a", "uri": "s3://lake/a.csv", "secretName": "lake", "region": "eu-test-1"},
+            {"name": "b", "uri": "s3://lake/b.csv", "secretName": "lake"},
+            {"name": "c", "uri": "https://example.test/c.csv", "secretName": "web"},
+        ]
+    )
+    pod = training.batch_job(subject, 1, make.SETTINGS)["spec"]["template"]["spec"]
+    seen = {each["name"]: each["envFrom"] for each in (*pod["initContainers"], *pod["containers"]) if "envFrom" in each}
+    assert seen == {
+        "fetch": [{"prefix": contract.secret_prefix(name), "secretRef": {"name": name}} for name in ("lake", "web")]
+    }

@@ -43,6 +43,18 @@ ACCEPTED = {
         gates=[{"metric": "rmse", "max": 250}, {"metric": "r2", "min": -0.5}],
     ),
     "globs": JOB().spec(data=data(uri="pvc://lake/2026-*/part-?.parquet")),
+    "an object store": JOB().spec(
+        data=data(
+            uri="s3://lake/dt=2026-*/part-?.parquet",
+            endpoint="http://10.89.0.254:7070",
+            region="eu-test-1",
+            secretName="lake.credentials",
+        )
+    ),
+    "stores of other clouds": JOB().spec(
+        data=[*data(uri="gs://lake/a.csv"), {"name": "b", "uri": "az://lake/b.arrow", "secretName": "azure"}]
+    ),
+    "a web address": JOB().spec(data=data(uri="https://example.test:8443/a/b.csv?signature=x%2Fy&z=1", secretName="s")),
     "a nested estimator": JOB().spec(
         trainer={"sklearn": {"estimator": "sklearn.ensemble.HistGradientBoostingClassifier"}}
     ),
@@ -72,7 +84,21 @@ REFUSED: dict[str, tuple[make.Maker, str]] = {
     ),
     "an estimator with a dunder": (JOB().spec(trainer={"sklearn": {"estimator": "sklearn.__init__.Os"}}), "estimator"),
     "a path that is none": (JOB().spec(data=data(uri="/etc/passwd")), "uri"),
-    "a store of a later stage": (JOB().spec(data=data(uri="s3://lake/x")), "uri"),
+    "a bucket without a key": (JOB().spec(data=data(uri="s3://lake/")), "uri"),
+    "a store of another kind": (JOB().spec(data=data(uri="ftp://lake/x")), "uri"),
+    "a web address without TLS": (JOB().spec(data=data(uri="http://example.test/a.csv")), "uri"),
+    "a web address with a password": (JOB().spec(data=data(uri="https://u:p@example.test/a.csv")), "uri"),
+    "a key that climbs": (JOB().spec(data=data(uri="s3://lake/../x.csv")), "uri"),
+    "an endpoint of a claim": (
+        JOB().spec(data=data(uri="pvc://lake/x.csv", endpoint="https://minio")),
+        "endpoint is for s3://",
+    ),
+    "an endpoint that is none": (JOB().spec(data=data(uri="s3://lake/x.csv", endpoint="minio:9000")), "endpoint"),
+    "a region of a web server": (
+        JOB().spec(data=data(uri="https://example.test/a.csv", region="eu-west-1")),
+        "region is for s3://",
+    ),
+    "a Secret of a claim": (JOB().spec(data=data(uri="pvc://lake/x.csv", secretName="s")), "secretName is for s3://"),
     "a digest that is none": (JOB().spec(data=data(digest="sha256:abc")), "digest"),
     "two kinds of holdout": (
         JOB().spec(

@@ -34,6 +34,7 @@ from modelwright_operator.api.model_version import (
     Tensor,
     VersionMetric,
 )
+from modelwright_operator.api.stores import Store
 from modelwright_operator.api.training_job import TrainingJob, TrainingJobSpec
 from modelwright_operator.api.training_parts import Gate
 from modelwright_operator.api.training_status import (
@@ -74,6 +75,7 @@ __all__ = [
     "Schema",
     "StageStatus",
     "Status",
+    "Store",
     "Tensor",
     "Toleration",
     "TrainingJob",

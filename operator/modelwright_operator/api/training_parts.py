@@ -8,13 +8,13 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from modelwright_operator.api.meta import (
     DNS_LABEL,
-    PVC_URI,
     Digest,
     Model,
     StorageUri,
     exactly_one,
     rules,
 )
+from modelwright_operator.api.stores import DATA_URI, STORE_RULES, Store
 from modelwright_training.contract import UNBOUNDED_METRICS, MetricName
 
 Column = Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -33,13 +33,15 @@ class Source(Model):
     )
 
 
-class Data(Model):
+class Data(Store):
     """A table to learn from, read in the job's pod."""
 
+    model_config = ConfigDict(json_schema_extra=STORE_RULES)
+
     name: DataName = Field(description="Name of the data set in this job.")
-    uri: Annotated[str, StringConstraints(max_length=1024, pattern=f"^(sklearn://[a-z_]+|{PVC_URI})$")] = Field(
-        description="sklearn://NAME (a data set bundled with scikit-learn) or pvc://CLAIM/PATH "
-        "(CSV or Parquet; * and ? match files)."
+    uri: Annotated[str, StringConstraints(max_length=1024, pattern=f"^({DATA_URI})$")] = Field(
+        description="pvc://CLAIM/PATH, s3://, gs:// or az://BUCKET/KEY (* and ? match files), https://HOST/PATH, or "
+        "sklearn://NAME (bundled with scikit-learn); files are .csv, .parquet or .arrow."
     )
     digest: Digest | None = Field(
         default=None, description="sha256 the data must have; the digest found is recorded in any case."

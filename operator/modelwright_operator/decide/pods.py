@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _PULL: Final = {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "RegistryUnavailable"}
 _CONFIG: Final = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 _CLAIM: Final = re.compile(r'persistentvolumeclaim "(?P<name>[^"]+)" (is being deleted|not found)')
+_SECRET: Final = re.compile(r'^secret "(?P<name>[^"]+)" not found')
 _LIMIT: Final = 700
 
 
@@ -92,6 +93,14 @@ def _container(container: Container) -> Problem | None:  # noqa: PLR0911  # one 
             Reason.IMAGE_PULL_FAILED,
             f"image {image} of container {container.name} cannot be pulled ({waiting}); check the image's name and "
             f"spec.pod.imagePullSecrets. {cut(container.waiting_message, 300)}",
+            lasting=True,
+        )
+    if secret := _SECRET.match(container.waiting_message):
+        name = secret["name"]
+        return Problem(
+            Reason.SECRET_NOT_FOUND,
+            f"Secret {name}, which container {container.name} needs, does not exist in this namespace: create it, and "
+            "the pod goes on by itself",
             lasting=True,
         )
     if waiting in _CONFIG:

@@ -14,7 +14,7 @@ from modelwright_operator.render.quantities import canonical
 from modelwright_server import contract as serving
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pydantic import BaseModel
 
@@ -103,6 +103,18 @@ def resources(given: api.Resources | None, default: api.Resources) -> k8s.V1Reso
 def variables(values: Mapping[str, str]) -> list[k8s.V1EnvVar]:
     """Return environment variables in a fixed order; empty ones are left out, as the API server would drop them."""
     return [k8s.V1EnvVar(name=name, value=values[name]) for name in sorted(values) if values[name]]
+
+
+def secrets(names: Iterable[str | None]) -> list[k8s.V1EnvFromSource] | None:
+    """Return the keys of these Secrets as variables, each Secret's under a prefix of its own; None: no Secret.
+
+    The prefix keeps a Secret's keys from setting variables that mean something to a program.
+    """
+    sources = [
+        k8s.V1EnvFromSource(prefix=serving.secret_prefix(name), secret_ref=k8s.V1SecretEnvSource(name=name))
+        for name in sorted({name for name in names if name})
+    ]
+    return sources or None
 
 
 def empty_dir(name: str, size_limit: str, *, in_memory: bool = False) -> k8s.V1Volume:

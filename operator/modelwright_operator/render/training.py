@@ -37,6 +37,12 @@ def parameters_digest(job: api.TrainingJob) -> str:
     return naming.full_hash(always | {key: spec[key] for key in ("positiveLabel",) if key in spec})
 
 
+def access(store: api.Store) -> contract.StoreAccess | None:
+    """Return how a store is reached, None where the spec says nothing of it."""
+    given = contract.StoreAccess(store.endpoint, store.region, store.secret_name)
+    return given if given != contract.StoreAccess() else None
+
+
 def job_config(job: api.TrainingJob, settings: Settings) -> contract.JobConfig:
     """Return what the pod is told of the TrainingJob."""
     spec = job.spec
@@ -47,7 +53,7 @@ def job_config(job: api.TrainingJob, settings: Settings) -> contract.JobConfig:
         training_job=job.metadata.name,
         uid=job.metadata.uid,
         model=spec.model,
-        data=tuple(contract.DataSource(data.name, data.uri, data.digest) for data in spec.data),
+        data=tuple(contract.DataSource(data.name, data.uri, data.digest, access(data)) for data in spec.data),
         target=spec.target,
         task=contract.Task(spec.task),
         columns=contract.Columns(
@@ -100,6 +106,7 @@ def _pod_spec(job: api.TrainingJob, settings: Settings) -> k8s.V1PodSpec:
             *common.claim_mounts(all_claims, store_claims, read_only=False),
         ],
     }
+    secrets = {contract.Stage.FETCH: [data.secret_name for data in job.spec.data]}
     environment = common.variables({contract.ENV_JOB: config.to_json(), "HOME": _TMP})
     containers = [
         k8s.V1Container(
@@ -108,6 +115,7 @@ def _pod_spec(job: api.TrainingJob, settings: Settings) -> k8s.V1PodSpec:
             image_pull_policy=settings.image_pull_policy,
             command=["python", "-m", "modelwright_training", stage.value],
             env=environment,
+            env_from=common.secrets(secrets.get(stage, ())),
             resources=common.resources(job.spec.resources, DEFAULT_RESOURCES),
             security_context=common.container_security(),
             termination_message_policy="FallbackToLogsOnError",

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 def resolved(job: api.TrainingJob, fetch: contract.FetchResult, image: str | None) -> api.Resolved:
     """Return what the run was made of."""
-    uris = {data.name: data.uri for data in job.spec.data}
+    # The query of a web address may be a signature, which is nobody else's business.
+    uris = {
+        data.name: data.uri.partition("?")[0] if data.uri.startswith("https://") else data.uri for data in job.spec.data
+    }
     return api.Resolved(
         data=[
             api.DataDigest(name=data.name, uri=uris.get(data.name, ""), digest=data.digest, rows=data.rows)

@@ -12,6 +12,7 @@ from modelwright_training.contract.job import (
     SklearnTrainer,
     Source,
     Storage,
+    StoreAccess,
     Trainer,
 )
 from modelwright_training.contract.metrics import (
@@ -103,6 +104,7 @@ __all__ = [
     "Source",
     "Stage",
     "Storage",
+    "StoreAccess",
     "Task",
     "Tensor",
     "TrainResult",

@@ -12,12 +12,22 @@ _SEED_LIMIT = 2**32  # NumPy's seeds
 
 
 @dataclass(frozen=True, slots=True)
+class StoreAccess:
+    """How an object store or web server is reached; `secret` is a Secret's name, whose keys the container has."""
+
+    endpoint: str | None = field(default=None, metadata={"omit": True})
+    region: str | None = field(default=None, metadata={"omit": True})
+    secret: str | None = field(default=None, metadata={"omit": True})
+
+
+@dataclass(frozen=True, slots=True)
 class DataSource:
-    """One named data set: `sklearn://NAME` or `pvc://claim/path`; `digest` is checked if given."""
+    """One named data set at an address (see `modelwright_training.sources`); `digest` is checked if given."""
 
     name: str
     uri: str
     digest: str | None
+    access: StoreAccess | None = field(default=None, metadata={"omit": True})
 
     def __post_init__(self) -> None:
         """Refuse a digest that is none."""
@@ -77,9 +87,10 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Where the artifact goes: `pvc://claim/path/`."""
+    """Where the artifact goes: a place on a claim, or in an object store."""
 
     uri: str
+    access: StoreAccess | None = field(default=None, metadata={"omit": True})
 
 
 @dataclass(frozen=True, slots=True)

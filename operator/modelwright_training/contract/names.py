@@ -48,6 +48,7 @@ class Reason(StrEnum):
     CONVERSION_FAILED = "ConversionFailed"
     PARITY_FAILED = "ParityFailed"
     STORAGE_UNAVAILABLE = "StorageUnavailable"
+    STORAGE_FORBIDDEN = "StorageForbidden"
     ARTIFACT_INVALID = "ArtifactInvalid"
     RESULT_TOO_LARGE = "ResultTooLarge"
 
