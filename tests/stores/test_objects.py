@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -27,6 +27,9 @@ from modelwright_server.stores import (
 from modelwright_server.stores.objects import Bucket
 from modelwright_server.stores.sink import Sink
 from tests.support.object_store import BUCKET, Fault, ObjectStore, faulty
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LAKE = ObjectAddress("s3", BUCKET, "")
 
@@ -109,7 +112,8 @@ def test_what_goes_wrong_is_told_in_words_of_ours(
     if merged := change.get("merged"):
         change = {"credentials": {**access.credentials, **merged}}
     wrong = replace(access, **change)
-    for ask in (lambda bucket: bucket.head("nope"), lambda bucket: bucket.read("nope", 10)):
+    asks: tuple[Callable[[Bucket], object], ...] = (lambda each: each.head("nope"), lambda each: each.read("nope", 10))
+    for ask in asks:
         with pytest.raises(error, match=re.escape(words)) as raised:
             ask(Bucket(address, wrong))
         told = f"{raised.value!r} {wrong!r}"
