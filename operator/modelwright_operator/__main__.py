@@ -22,6 +22,7 @@ from modelwright_operator.cluster.inbox import Inbox
 from modelwright_operator.cluster.leader import Leader
 from modelwright_operator.cluster.progress import ProgressReader
 from modelwright_operator.cluster.reconcile import Reconciler
+from modelwright_operator.cluster.rejections import RejectionReader
 from modelwright_operator.cluster.store import Owner, Store
 from modelwright_operator.cluster.telemetry import Telemetry
 from modelwright_operator.cluster.workqueue import WorkQueue
@@ -77,6 +78,7 @@ class Operator:
         self._queue: WorkQueue[Owner] = WorkQueue()
         self._inbox = Inbox(settings, port, self._store, self._queue)
         self._progress = ProgressReader(settings, port, self._store, self._queue)
+        self._rejections = RejectionReader(settings, port, self._store, self._queue)
         self._leader = Leader(settings, port)
         executor = Executor(port, self._store, settings.identity)
         self._reconciler = Reconciler(settings, self._store, self._queue, executor, self._telemetry)
@@ -140,6 +142,7 @@ class Operator:
             told,
             asyncio.create_task(self._resync(), name="resync"),
             asyncio.create_task(self._progress.run(), name="progress"),
+            asyncio.create_task(self._rejections.run(), name="rejections"),
             asyncio.create_task(self._leader.keep(), name="leadership"),
             *(asyncio.create_task(self._reconciler.work(), name=f"worker-{i}") for i in range(self._settings.workers)),
         }

@@ -25,6 +25,7 @@ class Reason(StrEnum):
     CRASH_LOOPING = "CrashLooping"
     OUT_OF_MEMORY = "OutOfMemory"
     POD_REJECTED = "PodRejected"
+    QUOTA_EXCEEDED = "QuotaExceeded"
 
     # TrainingJob
     SUSPENDED = "Suspended"
@@ -50,6 +51,9 @@ class Reason(StrEnum):
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     JOB_DELETED = "JobDeleted"
     POD_LOST = "PodLost"
+    DISRUPTED = "Disrupted"
+    NODE_LOST = "NodeLost"
+    EVICTED = "Evicted"
 
     # ModelVersion
     VERIFYING = "Verifying"

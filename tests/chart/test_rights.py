@@ -20,7 +20,7 @@ OPERATOR = {
     ("policy", "poddisruptionbudgets"): CHILD,
     ("", "pods"): {"get", "list", "watch"},
     ("", "pods/log"): {"get"},
-    ("", "events"): {"create", "patch"},
+    ("", "events"): {"create", "patch", "list"},
     ("events.k8s.io", "events"): {"create", "patch"},
 }
 Rights = dict[tuple[str, str], set[str]]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Raw = dict[str, Any]
 _APPLIED_BY_US: Raw = {"manager": naming.FIELD_MANAGER, "operation": "Apply", "fieldsV1": {"f:spec": {}}}
-_READS = {"get", "list", "get_lease", "log"}
+_READS = {"get", "list", "get_lease", "log", "events"}
 
 
 class Key(NamedTuple):
@@ -80,6 +80,7 @@ class FakeCluster:
         self.crash_before: int | None = None
         self.crash_after: int | None = None
         self.logs: dict[tuple[str, str], str] = {}
+        self.refused_pods: dict[str, str] = {}
         self.leases: dict[tuple[str, str], Raw] = {}
         self.requests = 0
         self._owned: dict[Key, dict[str, Raw]] = {}
@@ -162,6 +163,11 @@ class FakeCluster:
         with self._request("log", naming.PODS, pod):
             self._found(Key(naming.PODS, namespace, pod))
             return self.logs.get((pod, container), "")
+
+    async def last_event(self, namespace: str, uid: str, reason: str) -> str | None:
+        with self._request("events", "events", uid):
+            assert (namespace, reason) == ("team", "FailedCreate")
+            return self.refused_pods.get(uid)
 
     async def create_event(self, namespace: str, event: Raw) -> None:
         with self._request("create_event", "events", event["regarding"]["name"]):

@@ -16,6 +16,7 @@ from modelwright_operator.cluster.execute import Executor
 from modelwright_operator.cluster.inbox import Inbox
 from modelwright_operator.cluster.progress import ProgressReader
 from modelwright_operator.cluster.reconcile import Reconciler
+from modelwright_operator.cluster.rejections import RejectionReader
 from modelwright_operator.cluster.store import Owner, Store
 from modelwright_operator.cluster.telemetry import Telemetry
 from modelwright_operator.errors import OperatorError
@@ -95,6 +96,7 @@ class World:
         executor = Executor(port, self.store, "operator-0")
         self.reconciler = Reconciler(self.settings, self.store, queue, executor, Telemetry())
         self.progress = ProgressReader(self.settings, port, self.store, queue)
+        self.rejections = RejectionReader(self.settings, port, self.store, queue)
         self._synced = False
 
     async def restart(self) -> None:

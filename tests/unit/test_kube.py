@@ -214,3 +214,17 @@ async def test_a_log_that_is_gone_is_not_found(server: Server, kube: Kube) -> No
     server.answers = [status(404, "pods churn-x1 not found")]
     with pytest.raises(NotFound):
         await kube.log_tail("team", "churn-x1", "train")
+
+
+async def test_the_last_event_of_a_reason_is_found(server: Server, kube: Kube) -> None:
+    events = [
+        {"message": "old", "lastTimestamp": "2026-03-01T12:00:00Z"},
+        {"message": "new", "series": {"lastObservedTime": "2026-03-01T12:09:00.000000Z"}},
+        {"message": "older", "eventTime": "2026-03-01T11:00:00.000000Z", "lastTimestamp": None},
+    ]
+    server.answers = [web.json_response({"metadata": {}, "items": events}), web.json_response({"items": []})]
+    assert await kube.last_event("team", "u", "FailedCreate") == "new"
+    assert await kube.last_event("team", "u", "FailedCreate") is None
+    path, query = server.asked[0][1:3]
+    assert path == "/api/v1/namespaces/team/events"
+    assert query == {"fieldSelector": "involvedObject.uid=u,reason=FailedCreate", "limit": "500"}

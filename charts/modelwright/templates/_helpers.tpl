@@ -83,4 +83,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: ["", events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+# Why a Job has no pod, a used-up quota for example, stands in its events alone.
+- apiGroups: [""]
+  resources: [events]
+  verbs: [list]
 {{- end }}

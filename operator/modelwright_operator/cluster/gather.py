@@ -77,18 +77,19 @@ def gather(store: Store, settings: Settings, owner: Owner) -> AnySnapshot | None
 
     jobs = tuple(job for job in map(Job, own(naming.JOBS)) if job.controller_uid == uid)
     pods = tuple(map(Pod, own(naming.PODS)))
+    rejections = {item.uid: text for item in jobs if (text := store.rejection(item.raw)) is not None}
     if owner.kind == naming.TRAINING_JOB:
         job = api.TrainingJob.model_validate(raw)
         versions = _versions(store.versions_of(owner.namespace, job.spec.model))
         lines = {pod.uid: line for pod in pods if (line := store.line(pod.raw)) is not None}
-        return TrainingJobSnapshot(time, settings, (), job, jobs, pods, versions, lines)
+        return TrainingJobSnapshot(time, settings, (), job, jobs, pods, versions, lines, rejections)
     if owner.kind == naming.MODEL_VERSION:
         version = api.ModelVersion.model_validate(raw)
         maker = version.spec.provenance.training_job if version.spec.provenance else None
         made_by = store.get(naming.TRAINING_JOBS, owner.namespace, maker.name) if maker else None
         training_job = api.TrainingJob.model_validate(made_by) if made_by is not None else None
         users = users_of(store, owner.namespace, owner.name)
-        return ModelVersionSnapshot(time, settings, (), version, jobs, pods, training_job, users)
+        return ModelVersionSnapshot(time, settings, (), version, jobs, pods, training_job, users, rejections)
     deployment = api.Deployment.model_validate(raw)
     return DeploymentSnapshot(
         time,

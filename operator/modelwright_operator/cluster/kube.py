@@ -19,7 +19,7 @@ from modelwright_operator.errors import (
     OperatorError,
     Refused,
 )
-from modelwright_operator.raw import is_map
+from modelwright_operator.raw import is_map, part
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -72,6 +72,12 @@ def _error(status: int, message: str, retry_after: str, kind: str, name: str) ->
     if status in _PERMANENT or (status == HTTPStatus.INTERNAL_SERVER_ERROR and _TYPED_PATCH in message):
         return Refused(kind, name, status, message)
     return ClusterUnavailable(f"{status}: {message}", retry_after=float(retry_after) if retry_after.isdigit() else None)
+
+
+def _happened(event: Raw) -> str:
+    """Return when an event happened last, as a text that sorts."""
+    times = (part(event, "series").get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"))
+    return next((str(time) for time in times if time), "")
 
 
 class Kube:
@@ -227,6 +233,12 @@ class Kube:
         url = path(naming.PODS, namespace, pod, "log")
         data = await self._answer("GET", url, query=query, headers=headers, subject=("Pod", pod), seconds=_LOG_SECONDS)
         return data[: int(_LOG_BYTES)].decode(errors="replace")
+
+    async def last_event(self, namespace: str, uid: str, reason: str) -> str | None:
+        """Return what the last event of that reason says of an object; None: there is none."""
+        query = {"fieldSelector": f"involvedObject.uid={uid},reason={reason}", "limit": str(_PAGE)}
+        page = await self._call("GET", f"/api/v1/namespaces/{namespace}/events", query=query)
+        return str(max(page["items"], key=_happened).get("message", "")) if page["items"] else None
 
     async def create_event(self, namespace: str, event: Raw) -> None:
         """Send an event for people."""

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from modelwright_operator import api, naming
 from modelwright_operator.cluster.gather import gather, now
+from modelwright_operator.decide.losses import over_quota
 from modelwright_operator.decide.snapshot import Refusal
 from modelwright_operator.errors import ClusterUnavailable, Conflict, NamespaceTerminating, NotOurs, Refused
 from modelwright_operator.plan import kinds
@@ -35,7 +36,10 @@ _FORBIDDEN = 403
 def _refusal(error: Refused) -> Refusal:
     if isinstance(error, NotOurs):
         return Refusal(error.kind, error.name, Reason.NAME_CONFLICT, str(error))
-    reason = Reason.FORBIDDEN if error.code == _FORBIDDEN else Reason.CHILD_REJECTED
+    if error.code == _FORBIDDEN:
+        reason = Reason.QUOTA_EXCEEDED if over_quota(str(error)) else Reason.FORBIDDEN
+    else:
+        reason = Reason.CHILD_REJECTED
     return Refusal(error.kind, error.name, reason, f"the API server refused {error.kind} {error.name}: {error}")
 
 

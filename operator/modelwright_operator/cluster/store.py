@@ -96,6 +96,7 @@ class Store:
         self._owned: dict[str, dict[Owner, set[Name]]] = {resource: defaultdict(set) for resource in naming.RESOURCES}
         self._models: dict[tuple[str, str], set[Name]] = defaultdict(set)
         self._lines: dict[Name, tuple[str, LogLine]] = {}  # with the uid of the pod
+        self._rejections: dict[Name, tuple[str, str]] = {}  # with the uid of the Job
 
     def put(self, resource: str, raw: Raw) -> bool:
         """Take an object in; tell whether it was news."""
@@ -124,6 +125,8 @@ class Store:
         del self._objects[resource][key]
         if resource == naming.PODS:
             self._lines.pop(key, None)
+        if resource == naming.JOBS:
+            self._rejections.pop(key, None)
 
     def _unindex(self, resource: str, key: Name, known: Raw) -> None:
         if (owner := owner_of(known)) is not None:
@@ -154,6 +157,20 @@ class Store:
         """Return the last progress line of a pod's log, if one was read."""
         uid, line = self._lines.get(Name(pod["metadata"]["namespace"], pod["metadata"]["name"]), ("", None))
         return line if uid == pod["metadata"].get("uid") else None
+
+    def put_rejection(self, job: Raw, text: str) -> bool:
+        """Keep why a Job's pods cannot be created, as long as there is the Job; tell whether it was news."""
+        key, uid = Name(job["metadata"]["namespace"], job["metadata"]["name"]), str(job["metadata"].get("uid"))
+        known = self.get(naming.JOBS, *key)
+        if known is None or known["metadata"].get("uid") != uid or self._rejections.get(key) == (uid, text):
+            return False
+        self._rejections[key] = (uid, text)
+        return True
+
+    def rejection(self, job: Raw) -> str | None:
+        """Return why a Job's pods cannot be created, if that was ever so."""
+        uid, text = self._rejections.get(Name(job["metadata"]["namespace"], job["metadata"]["name"]), ("", None))
+        return text if uid == job["metadata"].get("uid") else None
 
     def names(self, resource: str) -> Iterator[Name]:
         """Yield the names of all objects of a resource."""

@@ -41,6 +41,7 @@ class TrainingJobSnapshot(Snapshot):
     Attributes:
         versions: versions whose provenance names this job by namespace and name, and the one of `status.modelVersion`.
         lines: by uid of a pod, the last progress line of its log.
+        rejections: by uid of a Job, why the API server would not take its pods when it last had none.
     """
 
     job: api.TrainingJob
@@ -48,6 +49,7 @@ class TrainingJobSnapshot(Snapshot):
     pods: tuple[Pod, ...]
     versions: tuple[api.ModelVersion, ...]
     lines: Mapping[str, LogLine]
+    rejections: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class ModelVersionSnapshot(Snapshot):
     pods: tuple[Pod, ...]
     training_job: api.TrainingJob | None
     users: tuple[str, ...]
+    rejections: Mapping[str, str]
 
 
 @dataclass(frozen=True)

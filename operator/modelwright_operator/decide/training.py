@@ -11,15 +11,17 @@ A result is believed only from a pod that the attempt's own Job controls.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+from modelwright_operator.decide import losses
 from modelwright_operator.decide.observed import parse_time
 from modelwright_operator.decide.pods import Problem, cut, problem
+from modelwright_operator.raw import part
 from modelwright_operator.reasons import Reason, reported
 from modelwright_training import contract
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from modelwright_operator.decide.observed import Container, Job, Pod
@@ -146,28 +148,64 @@ def _trained(stages: tuple[Stage, ...], pod: Pod | None, finished_at: datetime |
             )
 
 
-def outcome(job: Job, pods: Sequence[Pod]) -> Outcome:
-    """Return what has become of the attempt that `job` runs."""
-    own = [pod for pod in pods if pod.controller_uid == job.uid]
-    pod = newest(own)
-    stages = tuple(_stage(name, pod) for name in STAGES)
-    if complete := (job.condition("Complete") if job.has("Complete") else None):
-        return _trained(stages, pod, parse_time(complete.get("lastTransitionTime")))
-    if not job.has("Failed"):
-        return InProgress(stages, problem(own))
+def _problem(own: Sequence[Pod], stages: Sequence[Stage], rejected: str | None) -> Problem | None:
+    """Return what keeps the attempt from getting on, pods that are not there among it."""
+    if not own:
+        return losses.uncreated(rejected) if rejected else None
+    if (found := problem(own)) is not None:
+        return found
+    taken = losses.disrupted(own)
+    believed = newest(own)
+    replaced = believed is not None and losses.disrupted([believed]) is None
+    return None if replaced and any(stage.state != "Waiting" for stage in stages) else taken
+
+
+def _limited(job: Job, stage: contract.Stage) -> bool:
+    """Tell whether a stage has a memory limit of its own: then the same attempt would reach it once more."""
+    spec: Mapping[str, Any] = job.spec.get("template", {}).get("spec", {})
+    containers: Sequence[Mapping[str, Any]] = (*spec.get("initContainers", ()), *spec.get("containers", ()))
+    return any(
+        container["name"] == stage.value and part(container, "resources", "limits").get("memory")
+        for container in containers
+    )
+
+
+def _broken(job: Job, pod: Pod | None, stages: tuple[Stage, ...]) -> Broken:
     failed = job.condition("Failed") or {}
     failed_at = parse_time(failed.get("lastTransitionTime"))
     if failed.get("reason") == "DeadlineExceeded":
         message = "the attempt took longer than spec.activeDeadlineSeconds; create a TrainingJob with a longer one"
         return Broken(stages, Reason.DEADLINE_EXCEEDED, message, final=True, failed_at=failed_at)
     stage = next((stage for stage in stages if stage.state == "Failed"), None)
+    killed = stage is not None and stage.reason is Reason.OUT_OF_MEMORY
+    loss = losses.lost(pod, stage.name if stage else None, stage.exit_code if stage else None)
+    if loss is not None and not killed:
+        return Broken(stages, loss.reason, loss.message, final=loss.final, failed_at=failed_at)
     if stage is None:
         text = cut(str(failed.get("message", "")), 300)
-        return Broken(
-            stages, Reason.POD_LOST, f"the pod was lost before it ended: {text}", final=False, failed_at=failed_at
-        )
+        message = f"the pod was lost before it ended: {text}"
+        return Broken(stages, Reason.POD_LOST, message, final=False, failed_at=failed_at)
     final = stage.exit_code == contract.ExitCode.PERMANENT and stage.reason is not Reason.STAGE_FAILED
+    final = final or (killed and _limited(job, stage.name))
     return Broken(stages, stage.reason or Reason.STAGE_FAILED, stage.message or "", final=final, failed_at=failed_at)
+
+
+def outcome(job: Job, pods: Sequence[Pod], rejected: str | None = None) -> Outcome:
+    """Return what has become of the attempt that `job` runs.
+
+    Args:
+        job: the attempt's Job.
+        pods: pods, of which those that the Job controls are looked at.
+        rejected: why the API server would not take the Job's pods, if its controller said so.
+    """
+    own = [pod for pod in pods if pod.controller_uid == job.uid]
+    pod = newest(own)
+    stages = tuple(_stage(name, pod) for name in STAGES)
+    if complete := (job.condition("Complete") if job.has("Complete") else None):
+        return _trained(stages, pod, parse_time(complete.get("lastTransitionTime")))
+    if not job.has("Failed"):
+        return InProgress(stages, _problem(own, stages, rejected))
+    return _broken(job, pod, stages)
 
 
 def retry_delay_seconds(attempt: int) -> int:

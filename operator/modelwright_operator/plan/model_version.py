@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from modelwright_operator import api, naming
-from modelwright_operator.decide import conditions, pods
+from modelwright_operator.decide import conditions, losses, pods
 from modelwright_operator.plan.outcome import Apply, Confirm, Plan, finish, refused, wanted
 from modelwright_operator.raw import is_map
 from modelwright_operator.reasons import Reason
@@ -142,7 +142,12 @@ def _verify(snapshot: ModelVersionSnapshot, attempt: str, values: Mapping[str, A
     )
     # A pod that has ended has its say once the Job has: then it is a verdict.
     under_way = [pod for pod in own if not pod.ended(naming.VERIFY_CONTAINER)]
-    if (trouble := pods.problem(under_way)) is not None and trouble.lasting:
+    trouble = pods.problem(under_way)
+    if not own and (refused_pod := snapshot.rejections.get(job.uid)):
+        trouble = losses.uncreated(refused_pod)
+    if trouble is not None and trouble.reason is Reason.QUOTA_EXCEEDED:
+        return _pending(trouble.reason, trouble.message), fresh, keep
+    if trouble is not None and trouble.lasting:
         marks = conditions.stalled(trouble.reason, trouble.message)
         return (*marks, conditions.unknown(conditions.VERIFIED, trouble.reason, trouble.message)), fresh, keep
     return _pending(Reason.VERIFYING, "the artifact is being checked against its digest"), fresh, keep

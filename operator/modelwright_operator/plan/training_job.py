@@ -200,7 +200,7 @@ def _stopped(values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _run(snapshot: TrainingJobSnapshot, attempt: int, current: Job) -> _Move:
     job = snapshot.job
-    seen = training.outcome(current, snapshot.pods)
+    seen = training.outcome(current, snapshot.pods, snapshot.rejections.get(current.uid))
     values = {**_recorded(snapshot, attempt, current), **_stages(seen.stages)}
     values["progress"] = _progress(snapshot, current, seen.stages)
     manifests = [render.batch_job(job, attempt, snapshot.settings, current)]
@@ -217,7 +217,8 @@ def _run(snapshot: TrainingJobSnapshot, attempt: int, current: Job) -> _Move:
 
 def _unreported(snapshot: TrainingJobSnapshot, broken: training.Broken) -> bool:
     """Tell whether the pod's end may still be on its way: pods and Jobs are watched apart."""
-    lacking = broken.reason in {Reason.RESULT_MISSING, Reason.POD_LOST}
+    ended = any(stage.state == "Failed" for stage in broken.stages)
+    lacking = not ended and broken.reason in {Reason.RESULT_MISSING, Reason.POD_LOST}
     return (
         lacking and broken.failed_at is not None and (snapshot.now - broken.failed_at).total_seconds() < _REPORT_SECONDS
     )
@@ -230,12 +231,21 @@ def _judge(snapshot: TrainingJobSnapshot, attempt: int, current: Job) -> _Move:
         case training.Trained():
             return _complete(snapshot, seen, values)
         case training.Broken() if not _unreported(snapshot, seen):
-            return _broken(snapshot, attempt, seen, values)
+            return _broken(snapshot, attempt, _with_cause(snapshot, seen), values)
         case training.Broken() | training.InProgress():
             marks = conditions.reconciling(Reason.RUNNING, "the attempt ended; waiting for what its pod reports")
             return _Move(marks, values, Plan(requeue_after=_REPORT_SECONDS))
         case _:
             assert_never(seen)
+
+
+def _with_cause(snapshot: TrainingJobSnapshot, broken: training.Broken) -> training.Broken:
+    """Return the failure with what kept the pod from running until the deadline, which only the status still knows."""
+    ready = conditions.find(snapshot.job.status.conditions, conditions.READY)
+    usual = {Reason.RUNNING, Reason.PENDING, Reason.RETRYING, Reason.SUCCEEDED}
+    if broken.reason is not Reason.DEADLINE_EXCEEDED or ready is None or ready.reason in usual:
+        return broken
+    return replace(broken, message=f"{broken.message}. What held it up: {ready.reason}: {cut(ready.message, 500)}")
 
 
 def _deleted(snapshot: TrainingJobSnapshot, attempt: int) -> _Move:
@@ -254,7 +264,7 @@ def _broken(snapshot: TrainingJobSnapshot, attempt: int, broken: training.Broken
     if broken.final or attempt > job.spec.retry_limit:
         advice = "" if broken.final else f" (all {attempt} attempts failed)"
         return _failed(
-            {**_stopped(values), "finishedAt": conditions.rfc3339(snapshot.now)}, broken.reason, broken.message + advice
+            {**values, "finishedAt": conditions.rfc3339(snapshot.now)}, broken.reason, broken.message + advice
         )
     if job.spec.suspend:
         return _suspend(snapshot, attempt, None, _stopped(values))
@@ -337,8 +347,9 @@ def _gate(judged: gates.Judged) -> dict[str, Any]:
 
 
 def _failed(values: Mapping[str, Any], reason: Reason, message: str) -> _Move:
+    """End the run; how far it came stays, without what it would still have needed."""
     marks = (*conditions.stalled(reason, message), conditions.true(conditions.FAILED, reason, message))
-    return _Move(marks, values, Plan())
+    return _Move(marks, _stopped(values), Plan())
 
 
 def _succeeded(values: Mapping[str, Any], name: str, reason: Reason, message: str) -> _Move:
