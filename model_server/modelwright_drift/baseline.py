@@ -61,12 +61,13 @@ class Inflation:
 class Numeric:
     """A column of numbers, as the server receives them.
 
-    Bin j holds the values v with edges[j-1] < v <= edges[j]; the first and the last are open-ended.
+    Bin j holds the values v with edges[j-1] < v <= edges[j]; the first and the last are open-ended.  Edges and extremes
+    are written as short as their datatype allows: compare with them in that type.
 
     Attributes:
         name: of the column or output.
         datatype: of its tensor, in the Open Inference Protocol's words.
-        edges: rising; none for a column with one value.
+        edges: rising; none for a column with one value, or none.
         counts: rows in each bin, one more than there are edges.
         missing: rows without a value (NaN).
         low: smallest value.

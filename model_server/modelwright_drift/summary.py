@@ -1,9 +1,11 @@
 """From columns of rows to the features of a baseline; the same rows give the same bytes on any processor.
 
-Moments are rounded to six significant digits, since processors differ in the last bits of sums; edges and extremes are
-values of the data.
+Moments are rounded to six significant digits, since processors differ in the last bits of sums.  Edges and extremes of
+given values are such values; those of computed ones, a model's predictions, lie between and around them with as few
+digits as that takes, so that last bits neither change the bytes nor move equal predictions to another bin.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -29,30 +31,42 @@ CHUNKS = 40  # at most, of the rows in the order of time
 LEAST_CHUNKS = 8  # with fewer, an estimated inflation says too little
 CHUNK_ROWS = 100  # at least
 _DIGITS = 6
+_EXACT_DIGITS = 18  # of a double
 
 
-def numeric(name: str, datatype: str, values: Array, *, ordered: bool = False) -> Numeric:
+def numeric(name: str, datatype: str, values: Array, *, ordered: bool = False, computed: bool = False) -> Numeric:
     """Summarise numbers [n] in the type the server receives, NaN for missing.
 
     Args:
         name: of the column or output.
         datatype: of its tensor.
-        values: finite but for NaN, with one that is not NaN.
+        values: finite but for NaN.
         ordered: whether the rows are in the order of time, so that their dependence can be estimated.
+        computed: whether they are a model's predictions.
     """
     if values.dtype.kind == "b":
         values = values.astype(np.uint8)
     present = values[~np.isnan(values)] if values.dtype.kind == "f" else values
+    if not len(present):
+        return Numeric(name, datatype, (), (0,), len(values), 0.0, 0.0, 0.0, 0.0)
     edges = binning.edges(present)
+    low, high = _shortest(present.min()), _shortest(present.max())
+    if computed:
+        edges = _between(edges, np.unique(present))
+        low, high = _rounded(low, down=True), _rounded(high, up=True)
     mean = float(np.mean(present, dtype=np.float64))
     plain = Numeric(
         name=name,
         datatype=datatype,
-        edges=tuple(map(float, edges.tolist())),
-        counts=tuple(np.diff([0, *np.searchsorted(np.sort(present), edges, "right"), len(present)]).tolist()),
+        edges=tuple(map(_shortest, edges)),
+        counts=tuple(
+            np.diff(
+                [0, *np.searchsorted(np.sort(present), edges.astype(present.dtype), "right"), len(present)]
+            ).tolist()
+        ),
         missing=len(values) - len(present),
-        low=float(present.min()),
-        high=float(present.max()),
+        low=low,
+        high=high,
         mean=_rounded(mean),
         deviation=_rounded(float(np.sqrt(np.mean((present.astype(np.float64) - mean) ** 2)))),
     )
@@ -125,5 +139,25 @@ def _most_first(item: tuple[str, int]) -> tuple[int, str]:
     return (-item[1], item[0])
 
 
-def _rounded(number: float) -> float:
-    return float(f"{number:.{_DIGITS}g}")
+def _between(edges: Array, distinct: Array) -> Array:
+    """Move each edge, itself a value, to between it and the next value."""
+    found: list[float] = []
+    for edge, following in zip(edges, distinct[np.searchsorted(distinct, edges, "right")], strict=True):
+        middle = (float(edge) + float(following)) / 2
+        short = (float(f"{middle:.{digits}g}") for digits in range(_DIGITS, _EXACT_DIGITS))
+        found.append(next((number for number in short if edge < distinct.dtype.type(number) < following), float(edge)))
+    return np.array(found)
+
+
+def _shortest(value: np.generic) -> float:
+    """Return the decimal with the fewest digits that is this value in its own type: 0.1 for float32's nearest to it."""
+    return float(str(value))
+
+
+def _rounded(number: float, *, up: bool = False, down: bool = False) -> float:
+    """Round to six significant digits; up or down by one more in the last place if that is needed to get there."""
+    near = float(f"{number:.{_DIGITS}g}")
+    if (up and near <= number) or (down and near >= number):
+        step = 10.0 ** (math.floor(math.log10(abs(near))) - _DIGITS + 1) if near else 10.0**-_DIGITS
+        near = float(f"{near + (step if up else -step):.{_DIGITS}g}")
+    return near

@@ -114,8 +114,9 @@ def _measured(feature: Feature, counts: Counts) -> tuple[int, divergence.Diverge
         bins = len(feature.counts)
         shape, (missing, below, above) = counts[:bins], map(int, counts[bins:])
         values = int(shape.sum())
-        # Exact for independent rows: one gap below N values and one above, of N + 1 (see `Numeric.shares`).
-        shares: _Shares = [(Share.OUT_OF_RANGE, below + above, values, 2.0, feature.values)]
+        shares: _Shares = []
+        if feature.values:  # exact for independent rows: of N + 1 gaps one is below and one above (`Numeric.shares`)
+            shares.append((Share.OUT_OF_RANGE, below + above, values, 2.0, feature.values))
         if feature.datatype.startswith("FP"):
             shares.insert(0, (Share.MISSING, missing, values + missing, feature.missing + 0.5, feature.rows))
         return values + missing, divergence.compare(shape, feature.shares, feature.values), shares

@@ -19,7 +19,7 @@ import numpy as np
 import onnx
 
 from modelwright_server import artifact
-from modelwright_training import convert, edges, gates, measure, parity, pipeline, train
+from modelwright_training import convert, edges, gates, measure, parity, pipeline, reference, train
 from modelwright_training.contract import EvaluateResult, JobConfig, Metric, Schema, Stage, Task
 from modelwright_training.convert import Converted
 from modelwright_training.dataset import Dataset
@@ -60,13 +60,17 @@ def run(settings: Settings) -> EvaluateResult:
     judged = gates.judge(job.gates, {metric.name: metric.value for metric in metrics})
     fetched = workspace.read_notes(Stage.FETCH)
     signature = schema(converted, report)
+    noticed = reference.write(settings.artifact, data, runtime, signature)
+    for line in noticed:
+        logger.warning("%s", line)
     _write(settings.artifact, converted.model, signature, _metrics(data, metrics), _card(job, data, fetched["data"]))
     seconds = {
         "fetch": fetched["seconds"],
         "train": workspace.read_notes(Stage.TRAIN)["seconds"],
         "evaluate": time.monotonic() - started,
     }
-    said = {"parity": asdict(report), "warnings": workspace.read_notes(Stage.TRAIN)["warnings"], "seconds": seconds}
+    warned = [*workspace.read_notes(Stage.TRAIN)["warnings"], *noticed]
+    said = {"parity": asdict(report), "warnings": warned, "seconds": seconds}
     said["gates"] = gates.report(job.gates, judged)
     _write_json(settings.artifact / artifact.REPORT, {**said, **_circumstances(job)})
     manifest = artifact.write(settings.artifact)

@@ -54,9 +54,9 @@ def test_every_column_has_a_sound_baseline(values: Any) -> None:
 def test_each_value_is_counted_in_the_bin_it_lies_in(base: Any, live: Any) -> None:
     feature = summary.numeric("x", "FP32", base)
     known = live[~np.isnan(live)]
-    inside = np.searchsorted(np.array(feature.edges), known, "left")
+    inside = np.searchsorted(np.array(feature.edges, dtype=np.float32), known, "left")
     bins = np.bincount(inside, minlength=len(feature.counts)).tolist()
-    below, above = int(np.sum(known < feature.low)), int(np.sum(known > feature.high))
+    below, above = int(np.sum(known < np.float32(feature.low))), int(np.sum(known > np.float32(feature.high)))
     assert counts.count_numbers(feature, live).tolist() == [*bins, len(live) - len(known), below, above]
 
 

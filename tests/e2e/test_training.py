@@ -18,9 +18,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from modelwright_drift import counts, document
+from modelwright_drift.baseline import Categorical, Numeric
 from modelwright_training import contract
 from modelwright_training.dataset import Dataset, load
 from tests.e2e.fixtures import (
+    CLAIM,
     DEPLOYMENTS,
     JOBS,
     VERSIONS,
@@ -32,7 +35,7 @@ from tests.e2e.fixtures import (
     is_true,
     training_job,
 )
-from tests.support.claims import write_files
+from tests.support.claims import run_in_claim, write_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -139,6 +142,13 @@ def serve(team: Team, name: str, version: str) -> None:
     team.wait(DEPLOYMENTS, name, is_true("Ready"), deadline=60)
 
 
+def baseline_of(version: Object) -> str:
+    """Return a program that reads a published baseline in the store's claim and prints it."""
+    path = version["spec"]["artifact"]["uri"].removeprefix(f"pvc://{CLAIM}/") + document.NAME
+    read = f"document.load(open({path!r}, 'rb').read())"
+    return f"from modelwright_drift import document; print(document.dump({read}).decode())"
+
+
 def as_json(part: np.ndarray[Any, Any]) -> list[Any]:
     """Return values as the protocol has them: null for a missing number."""
     return [None if isinstance(value, float) and math.isnan(value) else value for value in part.ravel().tolist()]
@@ -200,6 +210,17 @@ def test_mixed_columns_are_served_as_scikit_learn_predicts_them(lake: Team, tmp_
     assert served["label"].tolist() == model.predict(rows).tolist()
     accuracy = next(item["value"] for item in job["status"]["metrics"] if item["name"] == "accuracy")
     assert accuracy == pytest.approx(np.mean(served["label"] == data.holdout.target))
+
+    # What a monitor would read, with the package it will read it with.
+    baseline = document.load(run_in_claim(lake, CLAIM, baseline_of(version)).encode())
+    assert (baseline.rows, baseline.holdout_rows) == (400, 120)
+    assert {feature.name: feature.datatype for feature in baseline.features} == inputs
+    label, score = baseline.prediction
+    assert isinstance(label, Categorical)
+    assert isinstance(score, Numeric)
+    assert counts.count_categories(label, served["label"].tolist())[:-1].tolist() == [*label.counts, label.other]
+    positive = served["probabilities"][:, 1].astype(np.float32)
+    assert counts.count_numbers(score, positive).tolist() == [*score.counts, 0, 0, 0]
 
 
 def test_a_regression_over_many_files_is_served_as_scikit_learn_predicts_it(lake: Team, tmp_path: Path) -> None:
