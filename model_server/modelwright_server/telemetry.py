@@ -216,6 +216,10 @@ class Telemetry:
         self._track = STABLE
         self._earlier: Snapshot = {}
 
+    def answered(self) -> int:
+        """Return how many inference requests were answered on this track."""
+        return sum(self.rest.durations.counts) + sum(self.grpc.durations.counts)
+
     def called(self, requests: int, rows: int, waited: float, seconds: float) -> None:
         """Count a call of the model.
 

@@ -3,9 +3,10 @@
 Maps paths to the data plane and its errors to status codes; knows nothing of sockets.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from importlib import metadata
 from time import perf_counter
 from typing import cast
@@ -26,6 +27,7 @@ from modelwright_server.http.known import Form
 from modelwright_server.http.messages import JSON, KEPT_HEADERS, error_body, response_start
 from modelwright_server.http.outputs import NotFiniteError
 from modelwright_server.http.repeats import Repeats
+from modelwright_server.http.turns import LARGE, Turns
 from modelwright_server.journal import Journal
 from modelwright_server.record import Record
 from modelwright_server.telemetry import Telemetry
@@ -50,6 +52,7 @@ _CODING = b"content-encoding"
 _JSON_SIZE = b"inference-header-content-length"
 _MODELS_SEGMENTS = ["", "v2", "models"]
 _LONGEST_NUMBER = 19
+_WAITING_BODIES = 4  # of the largest size
 
 
 class RestApplication:
@@ -64,6 +67,7 @@ class RestApplication:
         self._max_body = max_body
         self._codec: Codec | None = None
         self._repeats = Repeats()
+        self._turns = Turns(telemetry.answered, _WAITING_BODIES * max_body)
         self.labels = b"Modelwright-Version: %b\r\n" % dataplane.version.encode("ascii", "replace")
         labels = self.labels.replace(b"%", b"%%")
         fields = b"X-Prediction-Id: %b\r\nContent-Length: %d\r\n\r\n%b"
@@ -154,22 +158,42 @@ class RestApplication:
         exchange.application = self
         try:
             codec = self._codec or self.codec
-            json_size = None
-            if exchange.headers:
-                body, json_size = self._unpacked(exchange)
-                exchange.request, exchange.form = codec.read(body, json_size)
-            else:
-                exchange.request, exchange.form = codec.read(exchange.body)
+            body, json_size = exchange.body, None
+            large = len(body) > LARGE
+            if exchange.headers and not large:
+                try:
+                    body, json_size = self._unpacked(exchange, LARGE)
+                except TooLargeError:
+                    large = True  # whether too large is found out when its turn comes
+            if large:
+                self._turns.add(len(body), partial(self._infer_large, exchange))
+                return
+            exchange.request, exchange.form = codec.read(body, json_size)
             if exchange.data:
                 self._learn(codec, exchange, json_size)
-            exchange.size = len(exchange.body)
-            exchange.body = b""  # read, and the model may take its time
-            self.dataplane.submit(exchange)
-        except ServingError as error:
+            self._submit(exchange)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             exchange.failed(error)
-        except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer
-            _LOG.exception("answering a request failed")
-            exchange.finish(500, error_body("the server failed: its log says why"))
+
+    async def _infer_large(self, exchange: "RestExchange") -> None:
+        """Have an inference request answered whose body takes long to read; inflate it beside the event loop."""
+        if exchange.gone:
+            return
+        try:
+            body, json_size = exchange.body, None
+            if exchange.headers:
+                unpacked = partial(self._unpacked, exchange, self._max_body)
+                body, json_size = await asyncio.get_running_loop().run_in_executor(None, unpacked)
+            exchange.request, exchange.form = self.codec.read(body, json_size)
+            self._submit(exchange)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+            exchange.failed(error)
+
+    def _submit(self, exchange: "RestExchange") -> None:
+        """Give a request that has been read to the model."""
+        exchange.size = len(exchange.body)
+        exchange.body = b""  # read, and the model may take its time
+        self.dataplane.submit(exchange)
 
     def recall(self, connection: Connection, data: bytes) -> "RepeatedExchange | None":
         """Return the inference request in ``data`` if it repeats an earlier one."""
@@ -208,10 +232,7 @@ class RestApplication:
             self._repeats.learn_raw(data, at + json_size, raw)
 
     def plain_responses(self, batch: Batch) -> list[bytes]:
-        """Return the responses to plain requests for each row of a call, or nothing if a value is not finite.
-
-        All are made at once, which costs a fraction of making one after the other.
-        """
+        """Return the responses to plain requests for each row of a call, or nothing if a value is not finite."""
         answers = self.codec.plain_answers(batch)
         if answers is None:
             return []
@@ -221,21 +242,20 @@ class RestApplication:
         batch.texts[_RESPONSES] = responses
         return responses
 
-    def _unpacked(self, exchange: Exchange) -> tuple[bytes | bytearray, int | None]:
+    def _unpacked(self, exchange: Exchange, limit: int) -> tuple[bytes | bytearray, int | None]:
         """Return a request's body without its content coding, and how many bytes of it are JSON, if that was said.
 
         Raises:
             BadRequestError: a header is wrong.
-            TooLargeError: inflated, the body is larger than allowed.
+            TooLargeError: inflated, the body is larger than that.
         """
         headers, body = exchange.headers, exchange.body
         coding = headers.get(_CODING, b"identity").strip().lower()
         if coding in CODINGS:
-            body = inflate(body, coding, self._max_body)
+            body = inflate(body, coding, min(limit, self._max_body))
         elif coding != b"identity":
             raise UnsupportedCodingError(problem="Content-Encoding must be gzip, deflate or identity")
-        size = headers.get(_JSON_SIZE)
-        if size is None:
+        if (size := headers.get(_JSON_SIZE)) is None:
             return body, None
         if not size.isdigit() or len(size) > _LONGEST_NUMBER:
             raise BadRequestError(problem="Inference-Header-Content-Length must be a whole number")
@@ -304,9 +324,13 @@ class RestExchange(Exchange):
         if application.journal is not None:
             self._note(200, seconds, request.rows, len(body), prediction_id)
 
-    def failed(self, error: ServingError) -> None:
-        """Send an error."""
-        self.finish(_STATUS[type(error)], error_body(str(error)))
+    def failed(self, error: Exception) -> None:
+        """Send an error; what is not one of those foreseen is logged, and the client is told that."""
+        if isinstance(error, ServingError):
+            self.finish(_STATUS[type(error)], error_body(str(error)))
+        else:
+            _LOG.error("answering a request failed", exc_info=error)
+            self.finish(500, error_body("the server failed: its log says why"))
 
     def finish(self, status: int, body: bytes) -> None:
         """Send an answer without rows, and count it."""
