@@ -126,6 +126,18 @@ def test_same_data_and_seed_is_the_same_version(team: Team) -> None:
     assert len(team.find(VERSIONS)) == 1
 
 
+def test_another_version_of_the_same_parameters_says_what_differs(team: Team) -> None:
+    first = team.train("first")["status"]
+    assert first["resolved"]["imageDigest"].startswith("sha256:")
+    source = {"repository": "https://git.example.test/cancer", "commit": "0123abc"}
+    second = team.train("second", source=source)["status"]
+    assert not second.get("reproduced")
+    assert second["differs"] == {"version": first["modelVersion"], "what": ["source"]}
+    provenance = team.get(VERSIONS, second["modelVersion"])["spec"]["provenance"]
+    assert provenance["source"] == source
+    assert provenance["imageDigest"] == first["resolved"]["imageDigest"]
+
+
 def test_a_finished_job_never_trains_again(team: Team) -> None:
     job = team.train("first", ttlSecondsAfterFinished=86400)
     name = job["status"]["job"]

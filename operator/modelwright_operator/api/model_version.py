@@ -83,6 +83,7 @@ class Provenance(Model):
     source: Source | None = Field(default=None, description="The code the run belonged to.")
     data: list[DataReference] | None = Field(default=None, max_length=20, description="Data it was made from.")
     image: Text | None = Field(default=None, description="Image of the training stages.")
+    image_digest: Digest | None = Field(default=None, description="Digest of that image, as the node ran it.")
     parameters_digest: Digest | None = Field(
         default=None, description="Digest of trainer, columns, evaluation, task, target and seed."
     )

@@ -70,8 +70,20 @@ class Resolved(Observed):
 
     data: list[DataDigest] = Field(default_factory=list[DataDigest], max_length=20, description="Digests of the data.")
     image: Text | None = Field(default=None, description="Image of the training stages.")
+    image_digest: Digest | None = Field(default=None, description="Digest of that image, as the node ran it.")
     parameters_digest: Digest | None = Field(
         default=None, description="Digest of trainer, columns, evaluation, task, target and seed."
+    )
+
+
+class Differs(Observed):
+    """Why the model is not one that existed before, although parameters and seed are the same."""
+
+    version: Short = Field(description="The newest version with the same parameters and seed, but another digest.")
+    what: list[Short] = Field(
+        default_factory=list[Short],
+        max_length=32,
+        description="What differs from it: data/NAME, image or source; empty: nothing that is recorded.",
     )
 
 
@@ -102,5 +114,8 @@ class TrainingJobStatus(Status):
     artifact: PublishedArtifact | None = Field(default=None, description="The published model.")
     model_version: Short | None = Field(default=None, description="The ModelVersion made, or reproduced.")
     reproduced: bool = Field(default=False, description="True: the model equals a version that existed before.")
+    differs: Differs | None = Field(
+        default=None, description="What differs from a version before; absent: reproduced, or nothing to compare with."
+    )
     started_at: datetime | None = Field(default=None, description="When the first attempt started.")
     finished_at: datetime | None = Field(default=None, description="When the run ended.")

@@ -5,15 +5,19 @@ The views parse only what is read, so that a newer API server's unknown fields d
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from modelwright_operator import naming
 from modelwright_operator.raw import Raw, part
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}$")
 
 
 def parse_time(text: str | None) -> datetime | None:
@@ -150,6 +154,12 @@ class Container:
     def previous(self) -> Raw | None:
         """How it ended before its last restart, if it was restarted."""
         return part(self.raw, "lastState", "terminated") or None
+
+    @property
+    def image_digest(self) -> str | None:
+        """Digest of the image that the node runs: of its manifest, or of its configuration if it was not pulled."""
+        found = _DIGEST.search(str(self.raw.get("imageID", "")))
+        return found[0] if found else None
 
     @property
     def started_at(self) -> datetime | None:

@@ -62,6 +62,7 @@ class Trained:
     evaluate: contract.EvaluateResult
     publish: contract.PublishResult
     finished_at: datetime | None
+    image_digest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,8 @@ def _trained(stages: tuple[Stage, ...], pod: Pod | None, finished_at: datetime |
             contract.Stage.EVALUATE: contract.EvaluateResult() as evaluate,
             contract.Stage.PUBLISH: contract.PublishResult() as publish,
         }:
-            return Trained(stages, fetch, evaluate, publish, finished_at)
+            image = pod.container(contract.Stage.PUBLISH) if pod is not None else None
+            return Trained(stages, fetch, evaluate, publish, finished_at, image.image_digest if image else None)
         case _:
             return Broken(
                 stages,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 from pydantic import ValidationError
 
 from modelwright_operator import api, naming
-from modelwright_operator.decide import conditions, gates, progress, training
+from modelwright_operator.decide import conditions, gates, progress, reproduction, training
 from modelwright_operator.decide.pods import cut
 from modelwright_operator.plan.outcome import Apply, Confirm, Plan, finish, refused, wanted
 from modelwright_operator.reasons import Reason
@@ -21,6 +21,7 @@ from modelwright_operator.render.version import model_version_of, resolved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from modelwright_operator.decide.conditions import Mark
     from modelwright_operator.decide.observed import Job
@@ -304,7 +305,7 @@ def _complete(snapshot: TrainingJobSnapshot, trained: training.Trained, values: 
             {"name": metric.name, "value": metric.value, "dataset": "holdout"} for metric in trained.evaluate.metrics
         ],
         "gates": [_gate(item) for item in judged],
-        "resolved": resolved(job, trained.fetch, image).model_dump(mode="json", by_alias=True, exclude_none=True),
+        "resolved": resolved(job, trained, image).model_dump(mode="json", by_alias=True, exclude_none=True),
         "artifact": api.PublishedArtifact(
             uri=trained.publish.uri, digest=trained.publish.digest, size_bytes=trained.publish.size_bytes
         ).model_dump(mode="json", by_alias=True),
@@ -327,7 +328,7 @@ def _registered(
     name = str(manifest["metadata"]["name"])
     version = next((item for item in snapshot.versions if item.metadata.name == name), None)
     if version is None:
-        made = _succeeded(results, name, Reason.SUCCEEDED, f"made ModelVersion {name}")
+        made = _made(snapshot, manifest, None, results)
         return replace(made, plan=Plan(apply=(Apply(manifest),)))
     if version.spec.artifact.digest != digest or version.spec.model != job.spec.model:
         message = (
@@ -336,9 +337,24 @@ def _registered(
         return _Move(conditions.stalled(Reason.NAME_CONFLICT, message), values, Plan(requeue_after=_PROGRESS_SECONDS))
     maker = version.spec.provenance.training_job if version.spec.provenance else None
     if maker is not None and maker.uid == job.metadata.uid:
-        return _succeeded(results, name, Reason.SUCCEEDED, f"made ModelVersion {name}")
+        return _made(snapshot, manifest, version.metadata.creation_timestamp, results)
     message = f"the model equals ModelVersion {name}, which existed before: same data, parameters and seed"
     return _succeeded({**results, "reproduced": True}, name, Reason.REPRODUCED, message)
+
+
+def _made(
+    snapshot: TrainingJobSnapshot, manifest: Manifest, created: datetime | None, results: Mapping[str, Any]
+) -> _Move:
+    """Say that a version was made, and what makes it another than one before of the same parameters."""
+    name, spec = str(manifest["metadata"]["name"]), api.ModelVersionSpec.model_validate(manifest["spec"])
+    made_of = spec.provenance or api.Provenance()
+    found = reproduction.difference(spec.artifact.digest, made_of, created, snapshot.versions, spec.model)
+    if found is None:
+        return _succeeded(results, name, Reason.SUCCEEDED, f"made ModelVersion {name}")
+    differs = {"version": found.version, "what": list(found.what)}
+    return _succeeded(
+        {**results, "differs": differs}, name, Reason.SUCCEEDED, f"made ModelVersion {name}; {found.message}"
+    )
 
 
 def _gate(judged: gates.Judged) -> dict[str, Any]:

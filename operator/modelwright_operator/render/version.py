@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from modelwright_operator.render.common import Manifest
 
 
-def resolved(job: api.TrainingJob, fetch: contract.FetchResult, image: str | None) -> api.Resolved:
+def resolved(job: api.TrainingJob, trained: Trained, image: str | None) -> api.Resolved:
     """Return what the run was made of."""
     # The query of a web address may be a signature, which is nobody else's business.
     uris = {
@@ -22,9 +22,10 @@ def resolved(job: api.TrainingJob, fetch: contract.FetchResult, image: str | Non
     return api.Resolved(
         data=[
             api.DataDigest(name=data.name, uri=uris.get(data.name, ""), digest=data.digest, rows=data.rows)
-            for data in fetch.data
+            for data in trained.fetch.data
         ],
         image=image,
+        image_digest=trained.image_digest,
         parameters_digest=parameters_digest(job),
     )
 
@@ -55,7 +56,7 @@ def model_version_of(job: api.TrainingJob, trained: Trained, image: str | None) 
     Raises:
         pydantic.ValidationError: the pod reported what no ModelVersion can hold.
     """
-    made_of = resolved(job, trained.fetch, image)
+    made_of = resolved(job, trained, image)
     spec = api.ModelVersionSpec(
         model=job.spec.model,
         artifact=api.Artifact(uri=trained.publish.uri, digest=trained.publish.digest),
@@ -66,6 +67,7 @@ def model_version_of(job: api.TrainingJob, trained: Trained, image: str | None) 
             source=job.spec.source,
             data=[api.DataReference(**data.model_dump()) for data in made_of.data],
             image=image,
+            image_digest=made_of.image_digest,
             parameters_digest=made_of.parameters_digest,
             seed=job.spec.seed,
         ),
