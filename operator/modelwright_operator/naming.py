@@ -50,6 +50,7 @@ LABEL_OWNER_NAME: Final = f"{GROUP}/name"
 LABEL_REVISION: Final = f"{GROUP}/revision"
 LABEL_ATTEMPT: Final = f"{GROUP}/attempt"
 LABEL_MODEL: Final = f"{GROUP}/model"
+LABEL_SEARCH: Final = f"{GROUP}/search"
 MANAGED_BY: Final = "modelwright"
 MANAGED_SELECTOR: Final = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 

@@ -40,6 +40,8 @@ class Reason(StrEnum):
     ESTIMATOR_INVALID = "EstimatorInvalid"
     GATE_INVALID = "GateInvalid"
     GATES_NOT_PASSED = "GatesNotPassed"
+    TUNING_INVALID = "TuningInvalid"
+    TRIALS_FAILED = "TrialsFailed"
     TRAINING_FAILED = "TrainingFailed"
     CONVERSION_FAILED = "ConversionFailed"
     PARITY_FAILED = "ParityFailed"

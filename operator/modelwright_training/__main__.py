@@ -23,6 +23,7 @@ _HELP = {
     Stage.TRAIN: "fit the estimator",
     Stage.EVALUATE: "convert to ONNX, compare with scikit-learn, measure on the holdout",
     Stage.PUBLISH: "verify the artifact and store it under its digest",
+    Stage.TRIAL: "cross-validate one trial of a search",
 }
 
 
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(stage: Stage, settings: Settings) -> Result:
-    """Import only the stage that runs: the four start one after the other, and publish needs no library."""
+    """Import only the stage that runs: they start one after the other, and publish needs no library."""
     module = importlib.import_module(f"modelwright_training.{stage}")
     return cast("Callable[[Settings], Result]", module.run)(settings)
 

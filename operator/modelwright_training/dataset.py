@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from modelwright_training import features, roles, sources, split, target
 from modelwright_training import tables as tabular
@@ -31,6 +32,10 @@ class Part:
     def __len__(self) -> int:
         return len(self.target)
 
+    def take(self, rows: npt.NDArray[np.int64]) -> "Part":
+        """Return some of the rows."""
+        return Part(self.values.take(rows), self.target[rows], self.roles.take(rows))
+
     def newest(self, percent: int, at_least: int) -> "Part":
         """Return the newest `percent` % of the rows, but `at_least` so many if there are, oldest first.
 
@@ -40,7 +45,7 @@ class Part:
             return self
         count = min(max(len(self) * percent // 100, at_least), len(self))
         rows = np.argsort(self.roles.time, kind="stable")[len(self) - count :]
-        return Part(self.values.take(rows), self.target[rows], self.roles.take(rows))
+        return self.take(rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ import numpy as np
 import onnx
 
 from modelwright_server import artifact
-from modelwright_training import convert, edges, gates, measure, parity, pipeline, reference, train
+from modelwright_training import convert, edges, gates, measure, parity, pipeline, reference, searched, train
 from modelwright_training.contract import EvaluateResult, JobConfig, Metric, Schema, Stage, Task
 from modelwright_training.convert import Converted
 from modelwright_training.dataset import Dataset
@@ -64,6 +64,8 @@ def run(settings: Settings) -> EvaluateResult:
     for line in noticed:
         logger.warning("%s", line)
     _write(settings.artifact, converted.model, signature, _metrics(data, metrics), _card(job, data, fetched["data"]))
+    if (search := searched.record(job)) is not None:
+        _write_json(settings.artifact / searched.FILE, search)
     seconds = {
         "fetch": fetched["seconds"],
         "train": workspace.read_notes(Stage.TRAIN)["seconds"],
@@ -72,7 +74,7 @@ def run(settings: Settings) -> EvaluateResult:
     warned = [*workspace.read_notes(Stage.TRAIN)["warnings"], *noticed]
     said = {"parity": asdict(report), "warnings": warned, "seconds": seconds}
     said["gates"] = gates.report(job.gates, judged)
-    _write_json(settings.artifact / artifact.REPORT, {**said, **_circumstances(job)})
+    _write_json(settings.artifact / artifact.REPORT, {**said, **_circumstances(job), **_tuning(job)})
     manifest = artifact.write(settings.artifact)
     logger.info("artifact: %s, %s bytes", manifest.digest, manifest.size)
     progress(100, "evaluated")
@@ -132,7 +134,13 @@ def _card(job: JobConfig, data: Dataset, fetched: list[dict[str, Any]]) -> dict[
         "source": encode(job.source),
         "data": fetched,
         "rows": encode(data.rows),
+        **_tuning(job),
     }
+
+
+def _tuning(job: JobConfig) -> dict[str, Any]:
+    found = searched.summary(job)
+    return {} if found is None else {"tuning": found}
 
 
 def _circumstances(job: JobConfig) -> dict[str, Any]:

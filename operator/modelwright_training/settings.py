@@ -16,6 +16,7 @@ class Settings:
     workspace: Path
     artifact: Path
     stores: Path
+    index: int | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -33,7 +34,9 @@ class Settings:
         except ValueError as error:
             message = f"{contract.ENV_JOB}: {error}"
             raise ValueError(message) from error
+        index = environment.get(contract.ENV_INDEX, "")
         return cls(
+            index=int(index) if index else None,
             job=job,
             workspace=Path(environment.get(contract.ENV_WORKSPACE, contract.DEFAULT_WORKSPACE)),
             artifact=Path(environment.get(contract.ENV_ARTIFACT_DIR, contract.DEFAULT_ARTIFACT_DIR)),

@@ -101,8 +101,10 @@ def _fail(path: str, problem: str) -> typing.NoReturn:
 
 
 def _decode(kind: object, value: object, path: str) -> object:
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (types.UnionType, typing.Union):  # only `X | None` is used
+    origin, arguments = typing.get_origin(kind), list[object](typing.get_args(kind))
+    if origin in (types.UnionType, typing.Union):  # `X | None`, or JsonValue
+        if len(arguments) > 2:  # noqa: PLR2004  # JsonValue: any JSON
+            return _checked(value, path)
         return None if value is None else _decode(arguments[0], value, path)
     if origin is tuple:
         if not isinstance(value, list):

@@ -31,6 +31,7 @@ def run(settings: Settings) -> TrainResult:
     check_gates(job)
     progress(0, "preparing the data")
     data = load(job, workspace)
+    check_searched(job, workspace)
     logger.info("rows: %s to train on, %s held out; features: %s", *_counts(data))
     progress(20, f"fitting {job.trainer.sklearn.estimator}")
     fitted, said = fit(job, data)
@@ -38,6 +39,22 @@ def run(settings: Settings) -> TrainResult:
     workspace.write_notes(Stage.TRAIN, {"warnings": said, "seconds": time.monotonic() - started})
     progress(100, "fitted")
     return TrainResult(data.task, data.rows)
+
+
+def check_searched(job: JobConfig, workspace: Workspace) -> None:
+    """Refuse data that are not those the search's trials were scored on.
+
+    Raises:
+        StageError: DataDigestMismatch.
+
+    """
+    if job.tuning is None or job.tuning.searched is None or job.tuning.searched.data == workspace.data_digest():
+        return
+    message = (
+        "the data changed since the search for parameters, so its scores are not of these; create the TrainingJob anew,"
+        " with spec.data[].digest if the data must not change"
+    )
+    raise StageError(Reason.DATA_DIGEST_MISMATCH, message)
 
 
 def load(job: JobConfig, workspace: Workspace) -> Dataset:

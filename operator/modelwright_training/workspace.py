@@ -2,6 +2,7 @@
 # (pyarrow comes without types.)
 """The folder that fetch fills, train adds the fitted estimator to, and evaluate only reads."""
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,11 @@ class Workspace:
         """Read what an earlier stage said."""
         notes: dict[str, Any] = json.loads(self._notes(stage).read_text(encoding="utf-8"))
         return notes
+
+    def data_digest(self) -> str:
+        """Return one digest for all the data that were fetched."""
+        digests = [[data["name"], data["digest"]] for data in self.read_notes(Stage.FETCH)["data"]]
+        return "sha256:" + hashlib.sha256(json.dumps(digests).encode()).hexdigest()
 
     def _table(self, index: int) -> Path:
         return self.folder / f"data-{index}.arrow"

@@ -9,12 +9,13 @@ import pytest
 
 from modelwright_operator import api, naming
 from modelwright_operator.decide import training as judged
+from modelwright_operator.decide.observed import Job
 from modelwright_operator.reasons import Reason
-from modelwright_operator.render import serving, training, verification
+from modelwright_operator.render import search, serving, space, training, verification
 from modelwright_server import contract as server_contract
 from modelwright_server import schema
 from modelwright_training import contract as training_contract
-from tests.golden.test_manifests import FULL, FULL_JOB, SMALL, VERSION
+from tests.golden.test_manifests import FULL, FULL_JOB, SEARCH, SMALL, VERSION
 from tests.support import builders as make
 from tests.support import kubelet
 
@@ -102,7 +103,7 @@ def test_the_verification_reads_what_its_job_sets() -> None:
 def test_every_stage_reads_the_config_its_job_sets(maker: make.Maker) -> None:
     job = api.TrainingJob.model_validate(maker.stored())
     containers = _containers(training.batch_job(job, 1, make.SETTINGS))
-    assert list(containers) == [stage.value for stage in training_contract.Stage]
+    assert list(containers) == [stage.value for stage in training_contract.STAGES]
     for stage, container in containers.items():
         config = training_contract.JobConfig.from_json(_environment(container)[training_contract.ENV_JOB])
         assert config == training.job_config(job, make.SETTINGS)
@@ -130,7 +131,25 @@ def test_every_reason_a_pod_reports_is_one_of_ours(reason: str) -> None:
     assert Reason(reason).value == reason
 
 
-@pytest.mark.parametrize("stage", list(training_contract.Stage))
+def test_every_trial_reads_the_config_its_job_sets() -> None:
+    job = api.TrainingJob.model_validate(SEARCH.stored())
+    assert job.spec.tuning is not None
+    manifest = search.batch_job(job, job.spec.tuning, 1, (0, 3), make.SETTINGS, seconds=60)
+    containers = _containers(manifest)
+    assert list(containers) == [training_contract.Stage.FETCH, training_contract.Stage.TRIAL]
+    for stage, container in containers.items():
+        config = training_contract.JobConfig.from_json(_environment(container)[training_contract.ENV_JOB])
+        assert container["command"] == ["python", "-m", "modelwright_training", stage]
+        assert config.tuning is not None
+        assert config.tuning.trials == (0, 3)
+        plans = training_contract.trials(space.search_space(job, job.spec.tuning), job.spec.seed)
+        assert training_contract.trials(config.tuning, config.seed) == plans
+    assert search.trials_of(Job(manifest)) == (0, 3)
+    codes = [rule["onExitCodes"]["values"] for rule in manifest["spec"]["podFailurePolicy"]["rules"][1:]]
+    assert codes == [[training_contract.ExitCode.PERMANENT], [training_contract.ExitCode.TRIAL_FAILED]]
+
+
+@pytest.mark.parametrize("stage", list(training_contract.STAGES))
 def test_results_as_the_tests_write_them_are_as_stages_do(stage: training_contract.Stage) -> None:
     message = training_contract.parse_message(naming.canonical_json(kubelet.results()[stage]), stage)
     assert message is not None
@@ -139,7 +158,7 @@ def test_results_as_the_tests_write_them_are_as_stages_do(stage: training_contra
 
 def test_both_sides_agree_on_exit_codes_and_stages() -> None:
     assert int(training_contract.ExitCode.PERMANENT) == int(server_contract.ExitCode.PERMANENT) == 2
-    assert tuple(training_contract.Stage) == judged.STAGES
+    assert training_contract.STAGES == judged.STAGES
     assert training_contract.DEFAULT_STORES_DIR == server_contract.DEFAULT_STORES_DIR
 
 

@@ -27,6 +27,7 @@ _SCHEMA_KEYS = {
     "items",
     "additionalProperties",
     "enum",
+    "oneOf",
     "pattern",
     "format",
     "default",
@@ -94,7 +95,7 @@ def test_a_crd_is_small_enough_and_reads_back(name: str) -> None:
 def _not_structural(node: Json) -> bool:
     return bool(
         set(node) - _SCHEMA_KEYS
-        or ("type" not in node and not node.get("x-kubernetes-int-or-string"))
+        or not {"type", "x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields"} & set(node)
         or ("properties" in node and "additionalProperties" in node)
         or ("default" in node and None in list(defaults(node["default"])))
         or (node.get("type") == "array" and "items" not in node)

@@ -8,7 +8,7 @@ import pytest
 
 from modelwright_operator import api, naming
 from modelwright_operator.decide.training import Trained
-from modelwright_operator.render import serving, training, verification
+from modelwright_operator.render import search, serving, training, verification
 from modelwright_operator.render.version import model_version_of
 from modelwright_training import contract
 from tests.golden.conftest import FOLDER
@@ -94,6 +94,40 @@ FULL = _deployment(
 )
 
 
+TUNING: Raw = {
+    "algorithm": "Random",
+    "maxTrials": 4,
+    "parallelism": 2,
+    "maxFailedTrials": 1,
+    "metric": "roc_auc",
+    "space": [
+        {"parameter": "C", "min": 0.01, "max": 10, "scale": "Log"},
+        {"parameter": "solver", "values": ["lbfgs", "saga"]},
+    ],
+}
+SEARCH = make.training_job("search").spec(tuning=TUNING)
+SEARCHED = (
+    make.training_job("search")
+    .spec(tuning=TUNING)
+    .status(
+        tuning={
+            "state": "Finished",
+            "stopped": "AllTrialsEnded",
+            "metric": "roc_auc",
+            "dataDigest": make.digest("d"),
+            "trials": [{"trial": 0, "state": "Succeeded", "score": 0.9}, {"trial": 1, "state": "Failed"}],
+        },
+        bestTrial={"trial": 0, "score": 0.9, "metric": "roc_auc", "parameters": {"C": 0.1, "solver": "lbfgs"}},
+    )
+)
+
+
+def _search(maker: make.Maker, *, stop: bool) -> Raw:
+    job = _job(maker)
+    assert job.spec.tuning is not None
+    return search.batch_job(job, job.spec.tuning, 1, (0, 2, 3), make.SETTINGS, seconds=600, failures=1, stop=stop)
+
+
 def _workload(deployment: api.Deployment) -> Raw:
     return serving.workload(deployment, VERSION, serving.revision_hash(deployment, VERSION), make.SETTINGS)
 
@@ -104,6 +138,9 @@ MANIFESTS: dict[str, Callable[[], Raw]] = {
     "training-job-suspended": lambda: training.batch_job(
         _job(make.training_job().spec(suspend=True)), 1, make.SETTINGS
     ),
+    "training-job-search": lambda: _search(SEARCH, stop=False),
+    "training-job-search-stopped": lambda: _search(SEARCH, stop=True),
+    "training-job-searched": lambda: training.batch_job(_job(SEARCHED), 1, make.SETTINGS),
     "training-job-expiring": lambda: training.batch_job(_job(make.training_job()), 1, make.SETTINGS, expire=True),
     "model-version": lambda: model_version_of(_job(make.training_job()), _trained(), make.SETTINGS.training_image),
     "verification-job": lambda: verification.batch_job(_version(make.model_version("a")), "1", make.SETTINGS),

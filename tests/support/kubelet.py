@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.support.fake_cluster import FakeCluster
 
 Raw = dict[str, Any]
-STAGES = [stage.value for stage in contract.Stage]
+STAGES = [stage.value for stage in contract.STAGES]
 
 SCHEMA: Raw = {
     "inputs": [{"name": "input", "datatype": "FP32", "shape": [-1, 2], "columns": ["a", "b"], "nullable": True}],

@@ -146,6 +146,9 @@ def problems(schema: Json, value: Any, old: Any = None, path: str = "") -> Itera
 
 
 def _broken_rules(schema: Json, value: Any, old: Any, path: str) -> Iterator[str]:
+    options: list[Json] = schema.get("oneOf", [])
+    if options and sum(not any(problems(option, value)) for option in options) != 1:
+        yield f"{path}: must validate one and only one schema (oneOf)"
     for entry in schema.get(RULES, ()):
         variables = {"self": value}
         if "oldSelf" in entry["rule"]:

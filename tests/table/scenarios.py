@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelwright_operator import naming
 from tests.support import builders as make
-from tests.support import kubelet
+from tests.support import kubelet, trials
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +37,8 @@ class Scenario:
         broken: digests of models whose server never becomes ready.
         verdicts: (exit code, message) of verification Jobs, one after the other; then they end well.
         digests: digest seed of the model each TrainingJob makes, by the job's name; "a" for the others.
+        failing_trials: numbers of the trials of searches that fail.
+        deleted_searches: numbers of the searches' Jobs that are deleted when half of their trials ended.
     """
 
     name: str
@@ -46,6 +48,8 @@ class Scenario:
     broken: frozenset[str] = frozenset()
     verdicts: tuple[tuple[int, object], ...] = ()
     digests: dict[str, str] = field(default_factory=dict)
+    failing_trials: frozenset[int] = frozenset()
+    deleted_searches: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         return self.name
@@ -93,11 +97,25 @@ class Scenario:
                 self.verdicts[done] if done < len(self.verdicts) else (0, {"stage": "verify", "sizeBytes": 7})
             )
             kubelet.verify(world.cluster, job, code, message)
+        elif naming.LABEL_SEARCH in labels:
+            self._search(world, job)
         elif (failure := self.failures.get(labels[naming.LABEL_ATTEMPT])) is not None:
             kubelet.fail(world.cluster, job, *failure)
         else:
             seed = self.digests.get(labels[naming.LABEL_OWNER_NAME], "a")
             kubelet.succeed(world.cluster, job, kubelet.results(seed))
+
+    def _search(self, world: World, job: Raw) -> None:
+        name = job["metadata"]["name"]
+        if job["spec"]["activeDeadlineSeconds"] == 1:
+            trials.stop(world.cluster, job)
+        elif job["metadata"]["labels"][naming.LABEL_SEARCH] not in self.deleted_searches:
+            trials.finish(world.cluster, job, self.failing_trials)
+        elif any(name in pod for pod in world.cluster.names(naming.PODS)):
+            world.cluster.remove(naming.JOBS, name)
+        else:
+            half = range(job["spec"]["completions"] // 2)
+            trials.put(world.cluster, job, {index: trials.scored(index) for index in half})
 
 
 def _version_of(workload: Raw) -> str:
@@ -136,8 +154,27 @@ def _name(seed: str) -> str:
 BOTH = (make.model_version("a").raw, make.model_version("b").raw)
 LOST = (1, "Traceback: connection reset")
 
+TUNING: Raw = {"maxTrials": 6, "parallelism": 2, "space": [{"parameter": "C", "min": 0.01, "max": 10, "scale": "Log"}]}
+
 SCENARIOS = (
     Scenario("a job trains a version", (make.training_job().raw,)),
+    Scenario("a job searches its parameters", (make.training_job().spec(tuning=TUNING).raw,)),
+    Scenario(
+        "a search ends early",
+        (make.training_job().spec(tuning={**TUNING, "earlyStop": {"patience": 2}}).raw,),
+        deleted_searches=frozenset({"1"}),
+    ),
+    Scenario(
+        "a search's Job is deleted in the middle, and a trial fails",
+        (make.training_job().spec(tuning=TUNING).raw,),
+        deleted_searches=frozenset({"1"}),
+        failing_trials=frozenset({4}),
+    ),
+    Scenario(
+        "a search without a trial that succeeds",
+        (make.training_job().spec(tuning=TUNING).raw,),
+        failing_trials=frozenset(range(6)),
+    ),
     Scenario("a job trains what a Deployment follows", (make.deployment().raw, make.training_job().raw)),
     Scenario("the first attempt fails", (make.training_job().raw,), failures={"1": ("train", *LOST)}),
     Scenario(

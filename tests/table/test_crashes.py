@@ -45,6 +45,10 @@ def _end(cluster: FakeCluster) -> dict[str, Raw]:
                 kept["/".join(key)]["spec"].pop("selector"),
                 kept["/".join(key)]["spec"]["template"]["metadata"].pop("labels"),
             )
+            if naming.LABEL_SEARCH in raw["metadata"]["labels"]:  # what is left of the search's time, and its hash
+                spec = kept["/".join(key)]["spec"]
+                spec["activeDeadlineSeconds"] = spec["activeDeadlineSeconds"] > 1
+                kept["/".join(key)]["metadata"]["annotations"].pop(naming.ANNOTATION_APPLIED)
         if key.resource == naming.PODS:
             kept["/".join(key)]["metadata"].pop("labels")
     return kept

@@ -121,7 +121,7 @@ class Pod:
         for name, value in self.environment(config).items():
             monkeypatch.setenv(name, value)
         results: list[Result] = []
-        for stage in Stage:
+        for stage in contract.STAGES:
             code = main([stage])
             result = self.message(stage)
             assert code == 0, result

@@ -14,6 +14,7 @@ from modelwright_server import artifact
 from modelwright_training import dataset, train
 from modelwright_training.__main__ import main
 from modelwright_training.contract import (
+    STAGES,
     Columns,
     DataSource,
     EvaluateResult,
@@ -40,7 +41,7 @@ def command(stage: str, pod: Pod, config: JobConfig, **more: str) -> subprocess.
 def test_breast_cancer_as_commands_twice_gives_one_digest(pod: Pod) -> None:
     """Another job, another hash seed, other thread counts: the same model."""
     config = job(HIST_CLASSIFIER, {"max_iter": 50})
-    for stage in Stage:
+    for stage in STAGES:
         done = command(stage, pod, config, PYTHONHASHSEED="1", OMP_NUM_THREADS="1")
         assert done.returncode == 0, done.stderr
         assert 'progress: {"percent": 100' in done.stderr

@@ -27,6 +27,10 @@ def data(**fields: Any) -> list[Raw]:
     return [{"name": "train", "uri": "sklearn://iris", **fields}]
 
 
+def searched(*space: Raw, **fields: Any) -> make.Maker:
+    return JOB().spec(tuning={"space": list(space) or [{"parameter": "C", "values": [1, 2, 3]}], **fields})
+
+
 ACCEPTED = {
     "a job as small as can be": JOB(),
     "a job with parameters": JOB().spec(
@@ -41,6 +45,27 @@ ACCEPTED = {
     "gates of a regressor": JOB().spec(
         trainer={"sklearn": {"estimator": "sklearn.ensemble.RandomForestRegressor"}},
         gates=[{"metric": "rmse", "max": 250}, {"metric": "r2", "min": -0.5}],
+    ),
+    "a search": JOB().spec(
+        tuning={
+            "maxTrials": 4,
+            "metric": "roc_auc",
+            "space": [
+                {"parameter": "C", "min": 0.001, "max": 10, "scale": "Log"},
+                {"parameter": "max_iter", "min": 100, "max": 300, "step": 100, "type": "Integer"},
+                {"parameter": "solver", "values": ["lbfgs", 1, 0.5, True, [1, 2]]},
+            ],
+        }
+    ),
+    "a grid": JOB().spec(
+        tuning={
+            "algorithm": "Grid",
+            "space": [
+                {"parameter": "a", "min": 0, "max": 1, "step": 0.5},
+                {"parameter": "b", "min": 1, "max": 3, "type": "Integer"},
+                {"parameter": "c", "values": [1]},
+            ],
+        }
     ),
     "globs": JOB().spec(data=data(uri="pvc://lake/2026-*/part-?.parquet")),
     "an object store": JOB().spec(
@@ -130,6 +155,37 @@ REFUSED: dict[str, tuple[make.Maker, str]] = {
         JOB().spec(task="Regression", gates=[{"metric": "accuracy", "min": 0.9}]),
         "a metric that regression does not",
     ),
+    "a search of nothing": (JOB().spec(tuning={"space": []}), "space: has 0 items"),
+    "a search of one parameter twice": (
+        JOB().spec(tuning={"space": [{"parameter": "C", "values": [1]}, {"parameter": "C", "values": [2]}]}),
+        "duplicate value",
+    ),
+    "a parameter with neither values nor a range": (searched({"parameter": "C"}), "oneOf"),
+    "a parameter with both": (searched({"parameter": "C", "values": [1], "min": 1, "max": 2}), "oneOf"),
+    "a parameter with half a range": (searched({"parameter": "C", "min": 1}), "oneOf"),
+    "a parameter without a value": (searched({"parameter": "C", "values": []}), "values: has 0 items"),
+    "a range upside down": (searched({"parameter": "C", "min": 2, "max": 1}), "min must be below max"),
+    "a Log scale from zero": (searched({"parameter": "C", "min": 0, "max": 1, "scale": "Log"}), "above 0 on a Log"),
+    "a step on a Log scale": (
+        searched({"parameter": "C", "min": 1, "max": 9, "scale": "Log", "step": 1}),
+        "step must be above 0",
+    ),
+    "a step wider than the range": (searched({"parameter": "C", "min": 1, "max": 2, "step": 3}), "step must be above"),
+    "a step of nothing": (searched({"parameter": "C", "min": 1, "max": 2, "step": 0}), "step must be above 0"),
+    "a step between values": (searched({"parameter": "C", "values": [1], "step": 1}), "step must be above 0"),
+    "fractions for whole numbers": (
+        searched({"parameter": "C", "min": 0.5, "max": 2, "type": "Integer"}),
+        "must be whole numbers",
+    ),
+    "a continuous grid": (searched({"parameter": "C", "min": 1, "max": 2}, algorithm="Grid"), "a Grid needs values"),
+    "more trials at once than there are": (searched(maxTrials=2, parallelism=3), "parallelism must not be above"),
+    "more failures than trials": (searched(maxTrials=2, maxFailedTrials=2), "maxFailedTrials must be below"),
+    "more patience than trials": (searched(maxTrials=2, earlyStop={"patience": 2}), "patience must be below"),
+    "a search by another task's metric": (
+        searched(metric="rmse").spec(task="Classification"),
+        "none that classification has",
+    ),
+    "a search by a metric that is none": (searched(metric="luck"), "not one of"),
     "a seed below zero": (JOB().spec(seed=-1), "seed"),
     "a seed that is a text": (JOB().spec(seed="7"), "seed"),
     "too many retries": (JOB().spec(retryLimit=11), "retryLimit"),
@@ -189,11 +245,13 @@ def test_a_holdout_of_ones_own_is_not_joined_by_the_default() -> None:
     assert job["spec"]["evaluation"] == {"holdout": "test"}
 
 
+SEARCHED = searched({"parameter": "C", "values": [1, 2]})
 IMMUTABLE: dict[str, tuple[make.Maker, Callable[[Raw], object]]] = {
     "seed": (JOB(), lambda spec: spec.update(seed=8)),
     "target": (JOB(), lambda spec: spec.update(target="other")),
     "data": (JOB(), lambda spec: spec["data"][0].update(uri="sklearn://wine")),
     "parameters": (JOB(), lambda spec: spec["trainer"]["sklearn"].update(parameters={"C": 1})),
+    "a value searched": (SEARCHED, lambda spec: spec["tuning"]["space"][0].update(values=[1, 3])),
     "an optional field added": (JOB(), lambda spec: spec.update(storage={"uri": "pvc://a/"})),
     "an optional field taken away": (JOB().spec(columns={"drop": ["id"]}), lambda spec: spec.pop("columns")),
     "artifact": (VERSION(), lambda spec: spec["artifact"].update(digest=make.digest("b"))),

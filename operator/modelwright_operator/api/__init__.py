@@ -46,9 +46,11 @@ from modelwright_operator.api.training_status import (
     StageStatus,
     TrainingJobStatus,
 )
+from modelwright_operator.api.tuning import BestTrial, Trial, Tuning, TuningStatus
 
 __all__ = [
     "Artifact",
+    "BestTrial",
     "Condition",
     "DataDigest",
     "DataReference",
@@ -81,6 +83,9 @@ __all__ = [
     "TrainingJob",
     "TrainingJobSpec",
     "TrainingJobStatus",
+    "Trial",
+    "Tuning",
+    "TuningStatus",
     "Unreadable",
     "VersionMetric",
 ]

@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints
 from modelwright_operator.api.meta import Model, ModelName, Pod, Resource, Resources, immutable, rules
 from modelwright_operator.api.training_parts import Column, Columns, Data, Evaluation, Gate, Source, Storage, Trainer
 from modelwright_operator.api.training_status import TrainingJobStatus
+from modelwright_operator.api.tuning import Tuning
 from modelwright_training.contract import LABEL_METRICS, PROBABILITY_METRICS, REGRESSION_METRICS
 
 
@@ -34,6 +35,7 @@ class TrainingJobSpec(Model):
     )
     columns: Columns | None = Field(default=None, description="Which columns are what; absent: found from the data.")
     trainer: Trainer = Field(description="How to train.")
+    tuning: Tuning | None = Field(default=None, description="Search for the trainer's parameters; absent: as given.")
     evaluation: Evaluation = Field(
         default_factory=lambda: Evaluation(holdout_percent=25),
         description="Which rows judge the model; 25 percent by default.",
@@ -74,6 +76,16 @@ _GATES = [
     )
     for task, suffix, metrics in _KINDS
 ]
+_TUNING = [
+    (
+        (
+            "!has(self.tuning) || !has(self.tuning.metric)"
+            f" || self.tuning.metric in {list(metrics)} || !({_SAME.format(task, suffix)})"
+        ),
+        f"spec.tuning.metric is none that {task.lower()} has: it has {', '.join(metrics)}",
+    )
+    for task, suffix, metrics in _KINDS
+]
 TrainingJobSpec.model_config["json_schema_extra"] = {
     "x-kubernetes-validations": [
         *immutable(
@@ -103,6 +115,7 @@ TrainingJobSpec.model_config["json_schema_extra"] = {
                 "!has(self.positiveLabel) || self.task != 'Regression'",
                 "spec.positiveLabel is for classification: remove it, or change spec.task",
             ),
+            *_TUNING,
         )["x-kubernetes-validations"],
     ]
 }

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from modelwright_operator.api.meta import Digest, Observed, Short, Status, Text
+from modelwright_operator.api.tuning import BestTrial, TuningStatus
 
 
 class StageStatus(Observed):
@@ -105,6 +106,8 @@ class TrainingJobStatus(Status):
         default_factory=list[StageStatus], max_length=16, description="The stages of the attempt."
     )
     progress: Progress | None = Field(default=None, description="How far the attempt is; absent: no stage has begun.")
+    tuning: TuningStatus | None = Field(default=None, description="The search for parameters, if there is one.")
+    best_trial: BestTrial | None = Field(default=None, description="The trial whose parameters the model has.")
     task: Short | None = Field(default=None, description="Classification or Regression, once known.")
     metrics: list[Metric] = Field(default_factory=list[Metric], max_length=64, description="Figures on the holdout.")
     gates: list[GateStatus] = Field(

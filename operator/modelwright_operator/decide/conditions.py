@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from modelwright_operator.reasons import Reason
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
@@ -69,6 +71,11 @@ def reconciling(reason: str, message: str) -> tuple[Mark, ...]:
 def stalled(reason: str, message: str) -> tuple[Mark, ...]:
     """Not as wanted, and only a human can mend it."""
     return (false(READY, reason, message), true(STALLED, reason, message))
+
+
+def suspended() -> tuple[Mark, ...]:
+    """Held back; `Ready` and `Reconciling` are absent, so that nobody waits."""
+    return (true(SUSPENDED, Reason.SUSPENDED, "spec.suspend is true: set it to false to run this job"),)
 
 
 def find(conditions: Sequence[api.Condition], kind: str) -> api.Condition | None:

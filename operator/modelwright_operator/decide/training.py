@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from modelwright_operator.decide.observed import Container, Job, Pod
 
-STAGES: Final = tuple(contract.Stage)
+STAGES: Final = contract.STAGES
 _FIRST_DELAY_SECONDS: Final = 10
 
 StageState = Literal["Waiting", "Running", "Succeeded", "Failed"]

@@ -108,6 +108,15 @@ class Plan:
         return bool(self.apply or self.delete or self.status is not None)
 
 
+@dataclass(frozen=True)
+class Move:
+    """The conditions and the rest of the next status, and what to do to the cluster."""
+
+    marks: tuple[Mark, ...]
+    values: Mapping[str, Any]
+    plan: Plan
+
+
 def differs(manifest: Manifest, observed: Child) -> bool:
     """Tell whether a child has to be written.
 
@@ -164,6 +173,13 @@ def _events(observed: Sequence[api.Condition], marks: Sequence[Mark]) -> tuple[E
         warning = mark.type == conditions.STALLED
         events.append(Event("Warning" if warning else "Normal", str(mark.reason), mark.message[:1000]))
     return tuple(events)
+
+
+def values_of(status: api.Status) -> dict[str, Any]:
+    """Return a status as it is, but for its conditions and generation, which `finish` writes."""
+    return status.model_dump(
+        mode="json", by_alias=True, exclude_none=True, exclude={"conditions", "observed_generation"}
+    )
 
 
 def finish(

@@ -6,7 +6,7 @@ finished run back. `status.attempt` says which attempt was started last; its Job
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, assert_never
 
 from pydantic import ValidationError
@@ -14,7 +14,10 @@ from pydantic import ValidationError
 from modelwright_operator import api, naming
 from modelwright_operator.decide import conditions, gates, progress, reproduction, training
 from modelwright_operator.decide.pods import cut
+from modelwright_operator.plan import search
 from modelwright_operator.plan.outcome import Apply, Confirm, Plan, finish, refused, wanted
+from modelwright_operator.plan.outcome import Move as _Move
+from modelwright_operator.plan.outcome import values_of as _values
 from modelwright_operator.reasons import Reason
 from modelwright_operator.render import training as render
 from modelwright_operator.render.version import model_version_of, resolved
@@ -33,15 +36,6 @@ _REFUSED_SECONDS = 60.0
 _REPORT_SECONDS = 10.0
 
 
-@dataclass(frozen=True)
-class _Move:
-    """The next status of the run, and what to do to the cluster."""
-
-    marks: tuple[Mark, ...]
-    values: Mapping[str, Any]
-    plan: Plan
-
-
 def plan(snapshot: TrainingJobSnapshot) -> Plan:
     """Return what to write for a TrainingJob."""
     job = snapshot.job
@@ -56,13 +50,9 @@ def plan(snapshot: TrainingJobSnapshot) -> Plan:
         move = _Move(marks, _values(status), Plan(requeue_after=_REFUSED_SECONDS))
     else:
         move = _next(snapshot)
-    return finish(job, move.marks, move.values, snapshot.now, move.plan)
-
-
-def _values(status: api.TrainingJobStatus) -> dict[str, Any]:
-    return status.model_dump(
-        mode="json", by_alias=True, exclude_none=True, exclude={"conditions", "observed_generation"}
-    )
+    over = not search.pending(snapshot) or conditions.holds(status.conditions, conditions.FAILED)
+    settled = search.settled(snapshot) if over else ()
+    return finish(job, move.marks, move.values, snapshot.now, replace(move.plan, apply=(*settled, *move.plan.apply)))
 
 
 def _kept(status: api.TrainingJobStatus) -> tuple[Mark, ...]:
@@ -104,6 +94,8 @@ def _started(snapshot: TrainingJobSnapshot) -> int:
 
 def _next(snapshot: TrainingJobSnapshot) -> _Move:
     job = snapshot.job
+    if job.spec.tuning is not None and search.pending(snapshot):
+        return search.step(snapshot, job.spec.tuning)
     attempt = _started(snapshot)
     current = _job(snapshot, attempt)
     if current is not None and current.finished:
@@ -151,8 +143,7 @@ def _suspend(snapshot: TrainingJobSnapshot, attempt: int, current: Job | None, v
 
     Kubernetes deletes the pods of a suspended Job. Resumed, the same attempt begins anew with its first stage.
     """
-    message = "spec.suspend is true: set it to false to run this job"
-    marks = (conditions.true(conditions.SUSPENDED, Reason.SUSPENDED, message),)
+    marks = conditions.suspended()
     if current is None:
         return _Move(marks, values, Plan())
     manifests = [render.batch_job(snapshot.job, attempt, snapshot.settings, current)]

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Final
 from kubernetes.aio.client import models as k8s
 
 from modelwright_operator import api, naming
-from modelwright_operator.render import common
+from modelwright_operator.render import common, space
 from modelwright_training import contract
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from modelwright_operator.decide.observed import Job
     from modelwright_operator.settings import Settings
 
@@ -34,7 +36,10 @@ def parameters_digest(job: api.TrainingJob) -> str:
     spec = job.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
     always = {key: spec.get(key) for key in ("target", "task", "columns", "trainer", "evaluation", "seed")}
     # What came later counts only where it is given: the digests of what was before stay.
-    return naming.full_hash(always | {key: spec[key] for key in ("positiveLabel",) if key in spec})
+    later = {key: spec[key] for key in ("positiveLabel", "tuning") if key in spec}
+    if "tuning" in later:  # how many trials run at once decides nothing
+        later["tuning"] = {key: value for key, value in later["tuning"].items() if key != "parallelism"}
+    return naming.full_hash(always | later)
 
 
 def access(store: api.Store) -> contract.StoreAccess | None:
@@ -43,9 +48,10 @@ def access(store: api.Store) -> contract.StoreAccess | None:
     return given if given != contract.StoreAccess() else None
 
 
-def job_config(job: api.TrainingJob, settings: Settings) -> contract.JobConfig:
-    """Return what the pod is told of the TrainingJob."""
+def job_config(job: api.TrainingJob, settings: Settings, *, trials: Sequence[int] | None = None) -> contract.JobConfig:
+    """Return what the pod is told of the TrainingJob: the best parameters of a search, or the trials of one."""
     spec = job.spec
+    found = job.status.best_trial.parameters if job.status.best_trial is not None and trials is None else {}
     columns = spec.columns
     trainer = spec.trainer.sklearn
     return contract.JobConfig(
@@ -66,7 +72,7 @@ def job_config(job: api.TrainingJob, settings: Settings) -> contract.JobConfig:
         trainer=contract.Trainer(
             sklearn=contract.SklearnTrainer(
                 estimator=trainer.estimator,
-                parameters=trainer.parameters,
+                parameters={**trainer.parameters, **found},
                 preprocessing=contract.Preprocessing(trainer.preprocessing),
             )
         ),
@@ -81,11 +87,12 @@ def job_config(job: api.TrainingJob, settings: Settings) -> contract.JobConfig:
         ),
         gates=tuple(contract.Gate(gate.metric, gate.min, gate.max) for gate in spec.gates or ()),
         positive_label=spec.positive_label,
+        tuning=space.told(job, trials),
     )
 
 
-def _pod_spec(job: api.TrainingJob, settings: Settings) -> k8s.V1PodSpec:
-    config = job_config(job, settings)
+def pod_spec(job: api.TrainingJob, settings: Settings, config: contract.JobConfig) -> k8s.V1PodSpec:
+    """Return the pod that goes through all stages."""
     data_claims = common.claims([data.uri for data in job.spec.data])
     store_claims = common.claims([config.storage.uri])
     all_claims = tuple(sorted({*data_claims, *store_claims}))
@@ -121,7 +128,7 @@ def _pod_spec(job: api.TrainingJob, settings: Settings) -> k8s.V1PodSpec:
             termination_message_policy="FallbackToLogsOnError",
             volume_mounts=[*mounts[stage], tmp],
         )
-        for stage in contract.Stage
+        for stage in contract.STAGES
     ]
     return k8s.V1PodSpec(
         init_containers=containers[:-1],
@@ -166,7 +173,8 @@ def batch_job(
             ttl_seconds_after_finished=job.spec.ttl_seconds_after_finished if expire else None,
             pod_failure_policy=k8s.V1PodFailurePolicy(rules=[common.ignore_disruptions()]),
             template=k8s.V1PodTemplateSpec(
-                metadata=k8s.V1ObjectMeta(labels={**user_labels, **labels}), spec=_pod_spec(job, settings)
+                metadata=k8s.V1ObjectMeta(labels={**user_labels, **labels}),
+                spec=pod_spec(job, settings, job_config(job, settings)),
             ),
         ),
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from modelwright_training.contract.checks import check_digest
 from modelwright_training.contract.gates import Gate
 from modelwright_training.contract.names import Preprocessing, Task
+from modelwright_training.contract.tuning import Tuning
 from modelwright_training.strict_json import JsonValue, decode, dumps, loads
 
 _SEED_LIMIT = 2**32  # NumPy's seeds
@@ -120,6 +121,7 @@ class JobConfig:
     source: Source
     gates: tuple[Gate, ...] = field(default=(), metadata={"omit": True})
     positive_label: str | None = field(default=None, metadata={"omit": True})  # of two classes; absent: the second
+    tuning: Tuning | None = field(default=None, metadata={"omit": True})
 
     def __post_init__(self) -> None:
         """Refuse what no single field shows."""

@@ -8,6 +8,7 @@ ENV_WORKSPACE: Final = "MODELWRIGHT_WORKSPACE"
 ENV_ARTIFACT_DIR: Final = "MODELWRIGHT_ARTIFACT_DIR"
 ENV_STORES_DIR: Final = "MODELWRIGHT_STORES_DIR"
 ENV_TERMINATION_LOG: Final = "MODELWRIGHT_TERMINATION_LOG"
+ENV_INDEX: Final = "JOB_COMPLETION_INDEX"  # which Kubernetes sets in the pods of an Indexed Job
 
 DEFAULT_WORKSPACE: Final = "/workspace"
 DEFAULT_ARTIFACT_DIR: Final = "/artifact"
@@ -19,12 +20,17 @@ FAILURE_TEXT_LIMIT: Final = 600  # bytes of a failure's text for people
 
 
 class Stage(StrEnum):
-    """A container of the training pod; all but the last are init containers, in this order."""
+    """A container of ours: of the training pod (see `STAGES`), or of a trial's, which fetches as well."""
 
     FETCH = "fetch"
     TRAIN = "train"
     EVALUATE = "evaluate"
     PUBLISH = "publish"
+    TRIAL = "trial"
+
+
+STAGES: Final = (Stage.FETCH, Stage.TRAIN, Stage.EVALUATE, Stage.PUBLISH)
+"""The stages of the training pod, in order: all but the last are init containers."""
 
 
 class ExitCode(IntEnum):
@@ -33,6 +39,7 @@ class ExitCode(IntEnum):
     DONE = 0
     RETRYABLE = 1  # anything unexpected: memory, node, storage
     PERMANENT = 2  # a retry cannot mend it
+    TRIAL_FAILED = 3  # nor this, but other parameters may
 
 
 class Reason(StrEnum):
@@ -44,6 +51,7 @@ class Reason(StrEnum):
     TARGET_INVALID = "TargetInvalid"
     ESTIMATOR_INVALID = "EstimatorInvalid"
     GATE_INVALID = "GateInvalid"
+    TUNING_INVALID = "TuningInvalid"
     TRAINING_FAILED = "TrainingFailed"
     CONVERSION_FAILED = "ConversionFailed"
     PARITY_FAILED = "ParityFailed"

@@ -54,6 +54,26 @@ class TrainResult:
 
 
 @dataclass(frozen=True, slots=True)
+class TrialResult:
+    """A trial's score: the mean of `metric` over the folds, which deviate from it by `deviation`.
+
+    `data` is the digest of all the data the pod fetched.
+    """
+
+    trial: int
+    metric: str
+    score: float
+    deviation: float
+    data: str
+    stage: Stage = Stage.TRIAL
+
+    def __post_init__(self) -> None:
+        """Refuse a digest that is none."""
+        check_digest(self.data)
+        check_counts(self.trial)
+
+
+@dataclass(frozen=True, slots=True)
 class Metric:
     """One number measured on the holdout with the ONNX model's predictions."""
 
@@ -134,13 +154,14 @@ class Failure:
     message: str
 
 
-Result = FetchResult | TrainResult | EvaluateResult | PublishResult
+Result = FetchResult | TrainResult | EvaluateResult | PublishResult | TrialResult
 
 _RESULTS: Final[Mapping[Stage, type[Result]]] = {
     Stage.FETCH: FetchResult,
     Stage.TRAIN: TrainResult,
     Stage.EVALUATE: EvaluateResult,
     Stage.PUBLISH: PublishResult,
+    Stage.TRIAL: TrialResult,
 }
 
 

@@ -1,0 +1,321 @@
+"""The search of a TrainingJob: an Indexed Job of trials, then the model is trained with the best one's parameters.
+
+Scores go into the status as they come, so that a Job or pod that is removed costs only the trials that had not ended:
+the next Job, `<name>-<hash of uid and number>`, runs those. What the search decides follows from the trials' order, not
+from that in which they end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from modelwright_operator import api, naming
+from modelwright_operator.decide import conditions
+from modelwright_operator.decide import search as decide
+from modelwright_operator.plan.outcome import Apply, Confirm, Move, Plan, values_of, wanted
+from modelwright_operator.reasons import Reason
+from modelwright_operator.render import search as render
+from modelwright_operator.render.space import search_space
+from modelwright_training import contract
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from modelwright_operator.decide.observed import Job
+    from modelwright_operator.decide.snapshot import TrainingJobSnapshot
+
+STAGE: Final = "search"
+_PROGRESS_SECONDS: Final = 15.0
+_REPORT_SECONDS: Final = 10.0
+_AT_ONCE: Final = 1.0
+_SHOWN: Final = 16  # trials whose parameters the status has: the best ones
+_MESSAGES: Final = 3  # failed trials whose message it has
+
+
+@dataclass(frozen=True)
+class _Search:
+    """A search, and what is known of it.
+
+    Attributes:
+        plans: the parameters of all trials.
+        known: the status as it is.
+        rows: the trials that ended, by number.
+    """
+
+    snapshot: TrainingJobSnapshot
+    tuning: api.Tuning
+    plans: tuple[contract.Trial, ...]
+    known: api.TuningStatus
+    rows: Mapping[int, api.Trial]
+
+    @property
+    def scores(self) -> dict[int, float | None]:
+        """What the trials came to."""
+        return {number: row.score for number, row in self.rows.items()}
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """Trials that have not ended."""
+        return tuple(number for number in range(len(self.plans)) if number not in self.rows)
+
+
+def pending(snapshot: TrainingJobSnapshot) -> bool:
+    """Tell whether there is a search whose end the training has to wait for."""
+    found = snapshot.job.status.tuning
+    return snapshot.job.spec.tuning is not None and (found is None or found.state != "Finished")
+
+
+def step(snapshot: TrainingJobSnapshot, tuning: api.Tuning) -> Move:
+    """Return what the search does next."""
+    job = snapshot.job
+    known = job.status.tuning or api.TuningStatus()
+    try:
+        plans = contract.trials(search_space(job, tuning), job.spec.seed)
+    except ValueError as error:
+        return _broken(snapshot, Reason.TUNING_INVALID, f"spec.{error}")
+    search = _Search(snapshot, tuning, plans, known, {row.trial: row for row in known.trials})
+    attempt = known.attempt + 1 if _job(snapshot, known.attempt + 1) is not None else known.attempt
+    current = _job(snapshot, attempt)
+    if current is not None:
+        return _watch(search, attempt, current)
+    if job.spec.suspend:
+        return _suspended(snapshot, Plan())
+    if attempt:
+        return _again(search, attempt, Reason.JOB_DELETED, "the search's Job was deleted before all its trials ended")
+    return _start(search, 1, search.missing)
+
+
+def settled(snapshot: TrainingJobSnapshot) -> tuple[Apply, ...]:
+    """Return what stops the Jobs of a search that is over, and lets Kubernetes remove them."""
+    tuning, found = snapshot.job.spec.tuning, snapshot.job.status.tuning
+    if tuning is None or found is None or snapshot.refusals:
+        return ()
+    jobs = {attempt: _job(snapshot, attempt) for attempt in range(1, found.attempt + 2)}
+    manifests = [
+        _manifest(snapshot, tuning, attempt, render.trials_of(job), job, stop=not job.finished, expire=job.finished)
+        for attempt, job in jobs.items()
+        if job is not None
+    ]
+    return wanted(manifests, snapshot.jobs)
+
+
+def _job(snapshot: TrainingJobSnapshot, attempt: int) -> Job | None:
+    name = render.job_name(snapshot.job, attempt)
+    return next((item for item in snapshot.jobs if item.name == name and not item.deleting), None)
+
+
+def _manifest(  # noqa: PLR0913  # what a Job is made of, and what is to become of it
+    snapshot: TrainingJobSnapshot,
+    tuning: api.Tuning,
+    attempt: int,
+    trials: Sequence[int],
+    observed: Job | None,
+    *,
+    stop: bool = False,
+    expire: bool = False,
+) -> dict[str, Any]:
+    """Return a Job of the search; one that is there keeps the limits it was made with."""
+    known = snapshot.job.status.tuning
+    seconds, failures = tuning.max_seconds, tuning.max_failed_trials
+    if observed is not None:
+        seconds = int(observed.spec.get("activeDeadlineSeconds", seconds))
+        failures = observed.spec.get("maxFailedIndexes")
+    elif known is not None and known.started_at is not None:
+        seconds = max(seconds - int((snapshot.now - known.started_at).total_seconds()), 1)
+        failures = max(failures - known.failed, 0) if failures is not None else None
+    return render.batch_job(
+        snapshot.job,
+        tuning,
+        attempt,
+        trials,
+        snapshot.settings,
+        observed,
+        seconds=seconds,
+        failures=failures,
+        stop=stop,
+        expire=expire,
+    )
+
+
+def _start(search: _Search, attempt: int, trials: Sequence[int]) -> Move:
+    snapshot, job = search.snapshot, search.snapshot.job
+    manifest = _manifest(snapshot, search.tuning, attempt, trials, None)
+    name = str(manifest["metadata"]["name"])
+    values = _values(search, attempt)
+    confirm = [Confirm(naming.TRAINING_JOBS, job.metadata.name, job.metadata.resource_version)]
+    confirm.append(Confirm(naming.JOBS, name, None))
+    if attempt > 1 and _job(snapshot, attempt - 1) is None:  # two Jobs never run the same trials at once
+        confirm.append(Confirm(naming.JOBS, render.job_name(job, attempt - 1), None))
+    marks = conditions.reconciling(Reason.PENDING, f"the search was started: {len(trials)} trials to run")
+    plan = Plan(apply=(Apply(manifest),), confirm=tuple(confirm), requeue_after=_PROGRESS_SECONDS)
+    return Move(marks, values, plan)
+
+
+def _again(search: _Search, attempt: int, reason: Reason, why: str) -> Move:
+    """Run the trials that were lost, if that has not been tried too often."""
+    if not search.missing:
+        return _finish(search, attempt, len(search.plans), contract.Stopped.ALL_TRIALS_ENDED)
+    limit = search.snapshot.job.spec.retry_limit
+    if attempt > limit:
+        return _broken(search.snapshot, reason, f"{why} (all {attempt} attempts failed)", _values(search, attempt))
+    return _start(search, attempt + 1, search.missing)
+
+
+def _watch(search: _Search, attempt: int, current: Job) -> Move:  # noqa: PLR0911  # one for each end
+    snapshot = search.snapshot
+    trials = render.trials_of(current)
+    seen = decide.seen(current, snapshot.pods, trials)
+    search = _with(search, seen)
+    values = _values(search, attempt)
+    if seen.fatal is not None:
+        return _broken(snapshot, *seen.fatal, values)
+    digests = {item.result.data for item in seen.trials.values() if isinstance(item, decide.Scored)}
+    if search.known.data_digest is not None:
+        digests.add(search.known.data_digest)
+    if len(digests) > 1:
+        message = (
+            "the data changed during the search, so that its trials cannot be compared; create the TrainingJob anew,"
+            " with spec.data[].digest if the data must not change"
+        )
+        return _broken(snapshot, Reason.DATA_DIGEST_MISMATCH, message, values)
+    patience = search.tuning.early_stop.patience if search.tuning.early_stop is not None else None
+    after = contract.decided_after(search.scores, len(search.plans), search.known.metric, patience)
+    if after is not None:
+        early = after < len(search.plans)
+        return _finish(
+            search, attempt, after, contract.Stopped.EARLY_STOPPED if early else contract.Stopped.ALL_TRIALS_ENDED
+        )
+    if seen.end is None:
+        return _run(search, attempt, current, seen, values)
+    if (
+        seen.end not in {"Deadline", "TooManyFailed"}
+        and seen.ended_at is not None
+        and (snapshot.now - seen.ended_at).total_seconds() < _REPORT_SECONDS
+    ):
+        marks = conditions.reconciling(Reason.RUNNING, "the search ended; waiting for what its pods report")
+        return Move(marks, values, Plan(requeue_after=_REPORT_SECONDS))
+    match seen.end:
+        case "Deadline" if contract.best_of(search.scores, search.known.metric) is None:
+            message = "no trial ended within spec.tuning.maxSeconds; create a TrainingJob with more"
+            return _broken(snapshot, Reason.DEADLINE_EXCEEDED, message, values)
+        case "Deadline":
+            return _finish(search, attempt, len(search.plans), contract.Stopped.BUDGET_REACHED)
+        case "TooManyFailed":
+            limit = search.tuning.max_failed_trials
+            message = f"more than spec.tuning.maxFailedTrials {limit} trials failed: {_failure(search)}"
+            return _broken(snapshot, Reason.TRIALS_FAILED, message, values)
+        case _:
+            why = "the search's Job ended, but some of its pods left no result that can be read"
+            return _again(search, attempt, Reason.RESULT_MISSING, why)
+
+
+def _run(search: _Search, attempt: int, current: Job, seen: decide.Seen, values: Mapping[str, Any]) -> Move:
+    snapshot = search.snapshot
+    manifest = _manifest(snapshot, search.tuning, attempt, render.trials_of(current), current)
+    keep = Plan(apply=wanted([manifest], snapshot.jobs), requeue_after=_PROGRESS_SECONDS)
+    if snapshot.job.spec.suspend:
+        return _suspended(snapshot, keep, values)
+    if seen.problem is not None:
+        shape = conditions.stalled if seen.problem.lasting else conditions.reconciling
+        return Move(shape(seen.problem.reason, seen.problem.message), values, keep)
+    said = f"search: {len(search.rows)} of {len(search.plans)} trials ended"
+    best = contract.best_of(search.scores, search.known.metric)
+    if best is not None:
+        said += f", best {search.known.metric} {search.scores[best]:g}"
+    return Move(conditions.reconciling(Reason.RUNNING, said), values, keep)
+
+
+def _suspended(snapshot: TrainingJobSnapshot, plan: Plan, values: Mapping[str, Any] | None = None) -> Move:
+    return Move(conditions.suspended(), values if values is not None else values_of(snapshot.job.status), plan)
+
+
+def _with(search: _Search, seen: decide.Seen) -> _Search:
+    """Add what a Job shows to what is known; what was recorded once stays."""
+    rows = dict(search.rows)
+    known = search.known
+    for number, item in seen.trials.items():
+        if number in rows or number >= len(search.plans):
+            continue
+        if isinstance(item, decide.Failed):
+            rows[number] = api.Trial(trial=number, state="Failed", message=item.message)
+            continue
+        result = item.result
+        rows[number] = api.Trial(
+            trial=number, state="Succeeded", score=result.score, deviation=result.deviation, message=None
+        )
+        known = known.model_copy(
+            update={"metric": known.metric or result.metric, "data_digest": known.data_digest or result.data}
+        )
+    return _Search(search.snapshot, search.tuning, search.plans, known, rows)
+
+
+def _values(search: _Search, attempt: int, **changes: object) -> dict[str, Any]:
+    """Return the status with the search as it is now."""
+    scored = [number for number, score in search.scores.items() if score is not None]
+    low = search.known.metric in contract.LOWER_IS_BETTER
+    ranked = sorted(scored, key=lambda number: (search.scores[number] or 0.0) * (1 if low else -1))
+    failed = [number for number in sorted(search.rows) if search.scores[number] is None]
+    shown, told = set(ranked[:_SHOWN]), set(failed[:_MESSAGES])
+    rows = [
+        row.model_copy(
+            update={
+                "parameters": search.plans[number] if number in shown else None,
+                "message": row.message if number in told else None,
+            }
+        )
+        for number, row in sorted(search.rows.items())
+    ]
+    tuning = search.known.model_copy(
+        update={
+            "attempt": attempt,
+            "job": render.job_name(search.snapshot.job, attempt),
+            "total": len(search.plans),
+            "succeeded": len(scored),
+            "failed": len(failed),
+            "started_at": search.known.started_at or search.snapshot.now,
+            "trials": rows,
+        }
+    )
+    values = values_of(search.snapshot.job.status)
+    found = {**tuning.model_dump(mode="json", by_alias=True, exclude_none=True), **changes}
+    started = values.get("startedAt") or conditions.rfc3339(search.snapshot.now)
+    return {**values, "startedAt": started, "stage": STAGE, "tuning": found}
+
+
+def _finish(search: _Search, attempt: int, after: int, stopped: contract.Stopped) -> Move:
+    """Settle on the best of the first so many trials; what ran beyond them does not count."""
+    rows = {number: row for number, row in search.rows.items() if number < after}
+    search = _Search(search.snapshot, search.tuning, search.plans, search.known, rows)
+    best = contract.best_of(search.scores, search.known.metric)
+    values = _values(
+        search,
+        attempt,
+        state="Finished",
+        stopped=stopped.value,
+        reproducible=stopped is not contract.Stopped.BUDGET_REACHED,
+        finishedAt=conditions.rfc3339(search.snapshot.now),
+    )
+    score = search.scores[best] if best is not None else None
+    if best is None or score is None:
+        return _broken(search.snapshot, Reason.TRIALS_FAILED, f"every trial failed: {_failure(search)}", values)
+    metric = search.known.metric or ""
+    chosen = api.BestTrial(trial=best, score=score, metric=metric, parameters=search.plans[best])
+    values["bestTrial"] = chosen.model_dump(mode="json", by_alias=True, exclude_none=True)
+    said = f"search: trial {best} is the best of {len(rows)}, {metric} {score:g}; training with its parameters"
+    return Move(conditions.reconciling(Reason.RUNNING, said), values, Plan(requeue_after=_AT_ONCE))
+
+
+def _failure(search: _Search) -> str:
+    """Return why the first failed trial did."""
+    failed = (row.message for _, row in sorted(search.rows.items()) if row.message)
+    return next(failed, "see the logs of its pods")
+
+
+def _broken(
+    snapshot: TrainingJobSnapshot, reason: Reason, message: str, values: Mapping[str, Any] | None = None
+) -> Move:
+    """End the run: the trainer has no parameters."""
+    known = values if values is not None else values_of(snapshot.job.status)
+    marks = (*conditions.stalled(reason, message), conditions.true(conditions.FAILED, reason, message))
+    return Move(marks, {**known, "finishedAt": conditions.rfc3339(snapshot.now)}, Plan())

@@ -1,0 +1,126 @@
+"""The Indexed Job of a search for parameters: one pod for each trial, which fetches the data itself.
+
+No storage is shared: which trial an index stands for is in the Job's own template, its score in the termination
+message of its pod.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kubernetes.aio.client import models as k8s
+
+from modelwright_operator import api, naming
+from modelwright_operator.raw import part
+from modelwright_operator.render import common
+from modelwright_operator.render import training as render
+from modelwright_training import contract
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from modelwright_operator.decide.observed import Job
+    from modelwright_operator.settings import Settings
+
+_STOPPED_SECONDS: Final = 1
+
+
+def job_name(job: api.TrainingJob, attempt: int) -> str:
+    """Return the name of a search's Job."""
+    return naming.job_name(job.metadata.name, job.metadata.uid, f"search-{attempt}")
+
+
+def trials_of(observed: Job) -> tuple[int, ...]:
+    """Return the trials that the indexes of a Job stand for, as its pods were told; none if that cannot be read."""
+    containers: Sequence[common.Manifest] = part(observed.spec, "template", "spec").get("containers") or ()
+    variables = {item["name"]: str(item.get("value", "")) for item in (containers or ({},))[0].get("env", ())}
+    try:
+        config = contract.JobConfig.from_json(variables.get(contract.ENV_JOB, ""))
+    except ValueError:
+        return ()
+    return (config.tuning.trials if config.tuning is not None else None) or ()
+
+
+def _pod_spec(job: api.TrainingJob, settings: Settings, trials: Sequence[int]) -> k8s.V1PodSpec:
+    """Return the training pod's, with `trial` in the place of all that comes after fetching."""
+    pod = render.pod_spec(job, settings, render.job_config(job, settings, trials=trials))
+    stages: list[k8s.V1Container] = [*(pod.init_containers or ()), *pod.containers]
+    position = next(index for index, stage in enumerate(stages) if stage.name == contract.Stage.TRAIN.value)
+    before, train = stages[:position], stages[position]
+    trial = train.model_copy(
+        update={
+            "name": contract.Stage.TRIAL.value,
+            "command": ["python", "-m", "modelwright_training", contract.Stage.TRIAL.value],
+        }
+    )
+    mounted: set[str] = set()
+    for container in (*before, trial):
+        mounted |= {mount.name for mount in container.volume_mounts or ()}
+    volumes = [volume for volume in pod.volumes or () if volume.name in mounted]
+    return pod.model_copy(update={"init_containers": before, "containers": [trial], "volumes": volumes})
+
+
+def _failure_policy() -> k8s.V1PodFailurePolicy:
+    """Return what a pod's end means: what no trial can mend ends the Job, what others may mend only this index."""
+
+    def on_exit(action: str, code: contract.ExitCode) -> k8s.V1PodFailurePolicyRule:
+        requirement = k8s.V1PodFailurePolicyOnExitCodesRequirement(operator="In", values=[int(code)])
+        return k8s.V1PodFailurePolicyRule(action=action, on_exit_codes=requirement)
+
+    return k8s.V1PodFailurePolicy(
+        rules=[
+            common.ignore_disruptions(),
+            on_exit("FailJob", contract.ExitCode.PERMANENT),
+            on_exit("FailIndex", contract.ExitCode.TRIAL_FAILED),
+        ]
+    )
+
+
+def batch_job(  # noqa: PLR0913, PLR0917  # what a Job is made of, and what is to become of it
+    job: api.TrainingJob,
+    tuning: api.Tuning,
+    attempt: int,
+    trials: Sequence[int],
+    settings: Settings,
+    observed: Job | None = None,
+    *,
+    seconds: int,
+    failures: int | None = None,
+    stop: bool = False,
+    expire: bool = False,
+) -> common.Manifest:
+    """Return a Job that runs trials.
+
+    Args:
+        job: whose search it is.
+        tuning: its `spec.tuning`.
+        attempt: number of the Job, from 1.
+        trials: which trials it runs, by index.
+        settings: the operator's.
+        observed: the Job as it is; None: it is not there yet.
+        seconds: how long it may run.
+        failures: failed trials beyond which it fails; None: any number may.
+        stop: end it, since its trials are not needed any more.
+        expire: let Kubernetes remove it; all that matters is in the status.
+    """
+    labels = {naming.LABEL_SEARCH: str(attempt), naming.LABEL_MODEL: job.spec.model}
+    user_labels = dict(job.spec.pod.labels or {}) if job.spec.pod else {}
+    pod_labels = {**user_labels, **naming.owner_labels(naming.TRAINING_JOB, job.metadata.name), **labels}
+    model = k8s.V1Job(
+        metadata=common.child_metadata(job, naming.TRAINING_JOB, job_name(job, attempt), labels),
+        spec=k8s.V1JobSpec(
+            active_deadline_seconds=_STOPPED_SECONDS if stop else seconds,
+            backoff_limit_per_index=job.spec.retry_limit,
+            completion_mode="Indexed",
+            completions=len(trials),
+            max_failed_indexes=failures,
+            parallelism=min(tuning.parallelism, len(trials)),
+            suspend=job.spec.suspend and not expire,
+            ttl_seconds_after_finished=job.spec.ttl_seconds_after_finished if expire else None,
+            pod_failure_policy=_failure_policy(),
+            template=k8s.V1PodTemplateSpec(
+                metadata=k8s.V1ObjectMeta(labels=pod_labels), spec=_pod_spec(job, settings, trials)
+            ),
+        ),
+    )
+    return common.manifest(model, "batch/v1", "Job", observed)

@@ -1,0 +1,79 @@
+"""Stage trial, of a search's pods: cross-validate one trial's parameters and report the score."""
+
+from dataclasses import replace
+
+from modelwright_training import crossval, estimator, train
+from modelwright_training.contract import (
+    JobConfig,
+    Reason,
+    Task,
+    Trial,
+    TrialResult,
+    Tuning,
+    metrics_of,
+    trials,
+)
+from modelwright_training.errors import StageError, TrialError
+from modelwright_training.log import logger, progress
+from modelwright_training.settings import Settings
+from modelwright_training.strict_json import dumps
+from modelwright_training.workspace import Workspace
+
+_DEFAULT_METRICS = {Task.CLASSIFICATION: "accuracy", Task.REGRESSION: "r2"}
+_OF_THE_PARAMETERS = (Reason.TRAINING_FAILED, Reason.ESTIMATOR_INVALID, Reason.TUNING_INVALID)
+
+
+def run(settings: Settings) -> TrialResult:
+    """Score the trial that this pod's index stands for.
+
+    Raises:
+        StageError: what no other trial can mend: data, target, estimator, metric.
+        TrialError: these parameters cannot be fitted, or the metric not be measured.
+
+    """
+    job, workspace = settings.job, Workspace(settings.workspace)
+    tuning = job.tuning
+    if tuning is None or tuning.trials is None or settings.index is None or settings.index >= len(tuning.trials):
+        message = "this pod is none of a search: its index or its trials are missing"
+        raise ValueError(message)
+    number = tuning.trials[settings.index]
+    tried = with_parameters(job, trials(tuning, job.seed)[number])
+    logger.info("trial %s: %s", number, dumps(tried.trainer.sklearn.parameters))
+    progress(0, "preparing the data")
+    metric = metric_of(tried, tuning)
+    data = train.load(tried, workspace)
+    progress(20, f"fitting {tuning.folds} times")
+    try:
+        found = crossval.scores(tried, data, metric, tuning.folds)
+    except StageError as error:
+        if error.reason in _OF_THE_PARAMETERS:
+            raise TrialError(error.reason, str(error)) from error
+        raise
+    score, deviation = crossval.summary(found)
+    logger.info("trial %s: %s %s ± %s", number, metric, score, deviation)
+    progress(100, "measured")
+    return TrialResult(number, metric, score, deviation, workspace.data_digest())
+
+
+def with_parameters(job: JobConfig, parameters: Trial) -> JobConfig:
+    """Return the job with a trial's parameters beside the trainer's own."""
+    trainer = job.trainer.sklearn
+    both = replace(trainer, parameters={**trainer.parameters, **parameters})
+    return replace(job, trainer=replace(job.trainer, sklearn=both))
+
+
+def metric_of(job: JobConfig, tuning: Tuning) -> str:
+    """Return the metric of the search.
+
+    Raises:
+        StageError: TuningInvalid, when it is none of the task's; EstimatorInvalid.
+
+    """
+    model = estimator.build(job.trainer.sklearn, job.seed)
+    task = estimator.resolve_task(job, model)
+    metric = tuning.metric or _DEFAULT_METRICS[task]
+    known = metrics_of(task, probabilities=True)
+    if metric not in known:
+        message = f"tuning.metric: {metric} is none of {task}; take one of {', '.join(known)}"
+        raise StageError(Reason.TUNING_INVALID, message)
+    return metric
