@@ -22,6 +22,7 @@ _HELP = {
     Stage.FETCH: "read the data sets into the workspace and record their digests",
     Stage.TRAIN: "fit the estimator",
     Stage.EVALUATE: "convert to ONNX, compare with scikit-learn, measure on the holdout",
+    Stage.LATENCY: "time the ONNX model as the server runs it",
     Stage.PUBLISH: "verify the artifact and store it under its digest",
     Stage.TRIAL: "cross-validate one trial of a search",
 }

@@ -19,7 +19,7 @@ import numpy as np
 import onnx
 
 from modelwright_server import artifact
-from modelwright_training import convert, edges, gates, measure, parity, pipeline, reference, searched, train
+from modelwright_training import convert, edges, gates, measure, parity, pipeline, reference, samples, searched, train
 from modelwright_training.contract import EvaluateResult, JobConfig, Metric, Schema, Stage, Task
 from modelwright_training.convert import Converted
 from modelwright_training.dataset import Dataset
@@ -75,6 +75,9 @@ def run(settings: Settings) -> EvaluateResult:
     said = {"parity": asdict(report), "warnings": warned, "seconds": seconds}
     said["gates"] = gates.report(job.gates, judged)
     _write_json(settings.artifact / artifact.REPORT, {**said, **_circumstances(job), **_tuning(job)})
+    if job.latency is not None:
+        some = np.arange(min(len(data.holdout), samples.ROWS))
+        samples.write(settings.measures, data.holdout.values.take(some).feed())
     manifest = artifact.write(settings.artifact)
     logger.info("artifact: %s, %s bytes", manifest.digest, manifest.size)
     progress(100, "evaluated")

@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 from modelwright_server import artifact, stores
+from modelwright_training import measures
 from modelwright_training.contract import JobConfig, PublishResult, Reason, Schema
 from modelwright_training.errors import StageError
 from modelwright_training.log import logger, progress
@@ -28,6 +29,7 @@ def run(settings: Settings) -> PublishResult:
     digest = _own_digest(settings.artifact)
     progress(0, f"publishing {digest}")
     try:
+        report = measures.report(settings.artifact, settings.measures, timed=job.latency is not None)
         manifest = artifact.verify(settings.artifact, digest)
         schema = decode(Schema, loads((settings.artifact / artifact.SCHEMA).read_text(encoding="utf-8")))
     except (artifact.ArtifactError, ValueError) as error:
@@ -35,7 +37,7 @@ def run(settings: Settings) -> PublishResult:
         raise StageError(Reason.ARTIFACT_INVALID, message) from error
     address, target = _place(job, digest, settings.stores)
     try:
-        reused = store(settings.artifact, target, digest, job.uid)
+        reused = store(settings.artifact, target, digest, job.uid, report)
     except OSError as error:
         raise _unavailable(job, _why(error)) from error
     logger.info("%s %s", "already stored:" if reused else "stored:", address)
@@ -43,8 +45,8 @@ def run(settings: Settings) -> PublishResult:
     return PublishResult(f"{address}/", digest, manifest.size, reused, schema)
 
 
-def store(source: Path, target: Path, digest: str, owner: str) -> bool:
-    """Put a verified copy of `source` at `target` in one step; return whether it was there already.
+def store(source: Path, target: Path, digest: str, owner: str, report: bytes | None) -> bool:
+    """Put a verified copy of `source`, and the report, at `target` in one step; return whether it was there already.
 
     The copy is made beside the target, under a name that a retry of the same `owner` takes over. A damaged artifact at
     the target is moved aside first.
@@ -62,7 +64,7 @@ def store(source: Path, target: Path, digest: str, owner: str) -> bool:
     _remove(partial, broken)
     try:
         artifact.copy_verified(source, partial, digest)
-        _copy_report(source, partial)
+        _write_report(report, partial)
         _sync(partial)
         if target.exists():
             logger.warning("%s is damaged and will be replaced", target.name)
@@ -111,11 +113,10 @@ def _remove(*paths: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _copy_report(source: Path, target: Path) -> None:
-    report = source / artifact.REPORT
-    if report.is_file():
+def _write_report(report: bytes | None, target: Path) -> None:
+    if report is not None:
         with (target / artifact.REPORT).open("wb") as sink:
-            sink.write(report.read_bytes())
+            sink.write(report)
             sink.flush()
             os.fsync(sink.fileno())
 

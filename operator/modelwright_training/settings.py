@@ -15,6 +15,7 @@ class Settings:
     job: JobConfig
     workspace: Path
     artifact: Path
+    measures: Path
     stores: Path
     index: int | None = None
 
@@ -40,5 +41,6 @@ class Settings:
             job=job,
             workspace=Path(environment.get(contract.ENV_WORKSPACE, contract.DEFAULT_WORKSPACE)),
             artifact=Path(environment.get(contract.ENV_ARTIFACT_DIR, contract.DEFAULT_ARTIFACT_DIR)),
+            measures=Path(environment.get(contract.ENV_MEASURES_DIR, contract.DEFAULT_MEASURES_DIR)),
             stores=Path(environment.get(contract.ENV_STORES_DIR, contract.DEFAULT_STORES_DIR)),
         )

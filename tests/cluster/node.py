@@ -1,5 +1,6 @@
 """A single-node Kubernetes of the real programs, run inside namespaces of its own."""
 
+import math
 import shutil
 import tempfile
 import time
@@ -22,6 +23,7 @@ from tests.cluster.states import State
 from tests.cluster.storage import CLASS, STORAGE_CLASS
 
 _START_SECONDS = 90.0
+_MISSED_SECONDS = 2.0
 _ILL_SECONDS = 15.0
 _CTR = ["ctr", "-a", CONTAINERD, "-n", "k8s.io"]
 Report = Callable[[str], None]
@@ -97,18 +99,20 @@ class Node:
         """Wait until these components are well; one that ends is reported at once with the end of its log."""
         end = time.monotonic() + _START_SECONDS
         waiting = [part for part in parts if part.health]
-        missed: set[str] = set()  # a process has no environment, by which it is found, for a moment of its exec
+        # A process has no environment, by which it is found, during its exec: for long where the processors are busy.
+        missed: dict[str, float] = {}
         while waiting := [part for part in waiting if not answers(part.health)]:
             running = {process.component for process in find_processes(self._settings)}
+            now = time.monotonic()
+            missed = {part.name: missed.get(part.name, now) for part in waiting if part.name not in running}
             for part in waiting:
                 log = self._settings.logs / f"{part.name}.log"
-                if part.name not in running and part.name in missed:
+                if now - missed.get(part.name, math.inf) > _MISSED_SECONDS:
                     message = f"{part.name} ended:\n{tail(log, 5)}\nSee {log}, then say `up` again."
                     raise ClusterError(message)
                 if time.monotonic() > end:
                     message = f"{part.name} does not answer at {part.health}:\n{tail(log, 5)}\nSee {log}."
                     raise ClusterError(message)
-            missed = {part.name for part in waiting} - running
             time.sleep(0.05)
 
     def _load_pause_image(self, init: Process) -> None:

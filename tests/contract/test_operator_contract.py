@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from modelwright_operator import api, naming
-from modelwright_operator.decide import training as judged
 from modelwright_operator.decide.observed import Job
 from modelwright_operator.reasons import Reason
 from modelwright_operator.render import search, serving, space, training, verification
@@ -103,7 +102,7 @@ def test_the_verification_reads_what_its_job_sets() -> None:
 def test_every_stage_reads_the_config_its_job_sets(maker: make.Maker) -> None:
     job = api.TrainingJob.model_validate(maker.stored())
     containers = _containers(training.batch_job(job, 1, make.SETTINGS))
-    assert list(containers) == [stage.value for stage in training_contract.STAGES]
+    assert list(containers) == [stage.value for stage in training.job_config(job, make.SETTINGS).stages]
     for stage, container in containers.items():
         config = training_contract.JobConfig.from_json(_environment(container)[training_contract.ENV_JOB])
         assert config == training.job_config(job, make.SETTINGS)
@@ -115,6 +114,7 @@ def test_every_stage_reads_the_config_its_job_sets(maker: make.Maker) -> None:
 def test_a_full_config_carries_every_choice() -> None:
     config = training.job_config(api.TrainingJob.model_validate(FULL_JOB.stored()), make.SETTINGS)
     assert config.evaluation.holdout == "test"
+    assert config.latency == training_contract.Latency(threads=2, rows=64)
     assert config.columns == training_contract.Columns(("id",), ("plan",), time="day", group="customer", weight="w")
     assert config.positive_label == "yes"
     assert config.trainer.sklearn.parameters == {"max_iter": 200, "learning_rate": 0.1}
@@ -158,7 +158,6 @@ def test_results_as_the_tests_write_them_are_as_stages_do(stage: training_contra
 
 def test_both_sides_agree_on_exit_codes_and_stages() -> None:
     assert int(training_contract.ExitCode.PERMANENT) == int(server_contract.ExitCode.PERMANENT) == 2
-    assert training_contract.STAGES == judged.STAGES
     assert training_contract.DEFAULT_STORES_DIR == server_contract.DEFAULT_STORES_DIR
 
 

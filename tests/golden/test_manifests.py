@@ -45,7 +45,10 @@ FULL_JOB = make.training_job("full", model="churn").spec(
             "preprocessing": "None",
         }
     },
-    evaluation={"holdout": "test"},
+    evaluation={
+        "holdout": "test",
+        "latency": {"resources": {"limits": {"cpu": 1, "memory": "1Gi"}}, "threads": 2, "rows": 64},
+    },
     gates=[{"metric": "accuracy", "min": 0.9}, {"metric": "log_loss", "max": 0.5}],
     seed=7,
     resources={"requests": {"cpu": "1500m", "memory": "1024Mi"}, "limits": {"memory": "1.5Gi"}},
@@ -196,4 +199,10 @@ def test_stages_see_only_the_storage_they_need() -> None:
         )
         for container in (*pod["initContainers"], *pod["containers"])
     }
-    assert seen == {"fetch": [("lake", True)], "train": [], "evaluate": [], "publish": [("registry", False)]}
+    assert seen == {
+        "fetch": [("lake", True)],
+        "train": [],
+        "evaluate": [],
+        "latency": [],
+        "publish": [("registry", False)],
+    }

@@ -10,10 +10,12 @@ from modelwright_training import contract
 from tests.support.builders import digest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.support.fake_cluster import FakeCluster
 
 Raw = dict[str, Any]
-STAGES = [stage.value for stage in contract.STAGES]
+STAGES = [stage.value for stage in contract.STAGES if stage is not contract.Stage.LATENCY]  # of most jobs
 
 SCHEMA: Raw = {
     "inputs": [{"name": "input", "datatype": "FP32", "shape": [-1, 2], "columns": ["a", "b"], "nullable": True}],
@@ -34,6 +36,7 @@ def results(seed: str = "a", model: str = "churn") -> dict[str, Raw]:
             "metrics": [{"name": "accuracy", "value": 0.96}],
             "parity": {"rows": 25, "maxDifference": 1e-7},
         },
+        "latency": {"stage": "latency", "p50Milliseconds": 0.125, "p99Milliseconds": 0.5, "sizeBytes": 1024},
         "publish": {
             "stage": "publish",
             "uri": f"pvc://modelwright-models/{model}/{seed}/",
@@ -63,13 +66,21 @@ def terminated(name: str, code: int = 0, message: object = "", at: str = "2026-0
     return {"name": name, "ready": code == 0, "state": {"terminated": ended}, **extra}
 
 
-def stage_statuses(ended: dict[str, Raw], active: Raw | None = None) -> list[Raw]:
+def stages_of(job: Raw) -> list[str]:
+    """Return the names of a training Job's containers."""
+    spec = job["spec"]["template"]["spec"]
+    return [container["name"] for container in (*spec["initContainers"], *spec["containers"])]
+
+
+def stage_statuses(
+    ended: dict[str, Raw], active: Raw | None = None, stages: Sequence[str] = tuple(STAGES)
+) -> list[Raw]:
     """Return the container statuses of a training pod: results of ended stages, one that is active or failed."""
-    statuses = [terminated(name, 0, ended[name]) for name in STAGES if name in ended]
+    statuses = [terminated(name, 0, ended[name]) for name in stages if name in ended]
     if active is not None:
         statuses.append(active)
     named = {status["name"] for status in statuses}
-    return statuses + [waiting(name) for name in STAGES if name not in named]
+    return statuses + [waiting(name) for name in stages if name not in named]
 
 
 def pod_status(statuses: list[Raw], phase: str = "Running") -> Raw:
@@ -123,21 +134,22 @@ def _finish(cluster: FakeCluster, job: Raw, kind: str, reason: str = "") -> None
 
 def run_stage(cluster: FakeCluster, job: Raw, stage: str, said: dict[str, Raw] | None = None) -> None:
     """Let a training pod be in a stage; those before it ended well."""
-    good = said or results()
-    before = {name: good[name] for name in STAGES[: STAGES.index(stage)]}
-    put_pod(cluster, job, pod_status(stage_statuses(before, running(stage, cluster.clock.text()))))
+    good, stages = said or results(), stages_of(job)
+    before = {name: good[name] for name in stages[: stages.index(stage)]}
+    put_pod(cluster, job, pod_status(stage_statuses(before, running(stage, cluster.clock.text()), stages)))
 
 
 def succeed(cluster: FakeCluster, job: Raw, said: dict[str, Raw] | None = None) -> None:
     """Let a training Job end well."""
-    put_pod(cluster, job, pod_status(stage_statuses(said or results()), "Succeeded"))
+    put_pod(cluster, job, pod_status(stage_statuses(said or results(), stages=stages_of(job)), "Succeeded"))
     _finish(cluster, job, "Complete")
 
 
 def fail(cluster: FakeCluster, job: Raw, stage: str, code: int = 1, message: object = "boom") -> None:
     """Let a training Job fail in a stage."""
-    before = {name: results()[name] for name in STAGES[: STAGES.index(stage)]}
-    put_pod(cluster, job, pod_status(stage_statuses(before, terminated(stage, code, message)), "Failed"))
+    stages = stages_of(job)
+    before = {name: results()[name] for name in stages[: stages.index(stage)]}
+    put_pod(cluster, job, pod_status(stage_statuses(before, terminated(stage, code, message), stages), "Failed"))
     _finish(cluster, job, "Failed", "BackoffLimitExceeded")
 
 

@@ -101,6 +101,10 @@ class Pod:
         return self.root / "artifact"
 
     @property
+    def measures(self) -> Path:
+        return self.root / "measures"
+
+    @property
     def store(self) -> Path:
         return self.root / "stores" / "models"
 
@@ -109,6 +113,7 @@ class Pod:
             contract.ENV_JOB: config.to_json(),
             contract.ENV_WORKSPACE: str(self.root / "workspace"),
             contract.ENV_ARTIFACT_DIR: str(self.artifact),
+            contract.ENV_MEASURES_DIR: str(self.measures),
             contract.ENV_STORES_DIR: str(self.root / "stores"),
             contract.ENV_TERMINATION_LOG: str(self.root / "termination-log"),
         }
@@ -117,11 +122,11 @@ class Pod:
         return parse_message((self.root / "termination-log").read_text(encoding="utf-8"), stage)
 
     def run(self, config: JobConfig, monkeypatch: pytest.MonkeyPatch) -> list[Result]:
-        """Run the four stages; all must succeed."""
+        """Run all stages of the job; they must succeed."""
         for name, value in self.environment(config).items():
             monkeypatch.setenv(name, value)
         results: list[Result] = []
-        for stage in contract.STAGES:
+        for stage in config.stages:
             code = main([stage])
             result = self.message(stage)
             assert code == 0, result

@@ -12,6 +12,8 @@ from modelwright_training.contract import (
     FetchedData,
     FetchResult,
     JobConfig,
+    Latency,
+    LatencyResult,
     Metric,
     Parity,
     PublishResult,
@@ -38,6 +40,7 @@ RESULTS: list[Result] = [
     FetchResult((FetchedData("train", DIGEST, 3),)),
     TrainResult(Task.REGRESSION, Rows(2, 1)),
     EvaluateResult(Task.REGRESSION, Rows(2, 1), (Metric("rmse", 0.5),), Parity(3, 1e-7)),
+    LatencyResult(0.25, 1.5, 2048),
     PublishResult("pvc://models/m/0a/", DIGEST, 10, reused=False, schema=SCHEMA),
     PublishResult("pvc://models/m/0a/", DIGEST, 10, reused=True),
 ]
@@ -55,6 +58,13 @@ def test_what_is_not_given_is_not_said() -> None:
     assert set(plain["columns"]) == {"drop", "categorical"}
     full = job(columns=Columns((), (), "day", "customer", "w"), positive_label="yes")
     assert JobConfig.from_json(full.to_json()) == full
+
+
+def test_only_a_job_that_asks_for_it_has_a_latency_stage() -> None:
+    timed = job(latency=Latency(threads=2, rows=16))
+    assert JobConfig.from_json(timed.to_json()) == timed
+    assert timed.stages == contract.STAGES
+    assert Stage.LATENCY not in job().stages
 
 
 def test_job_has_the_agreed_keys() -> None:
@@ -82,6 +92,8 @@ def test_job_has_the_agreed_keys() -> None:
         ("evaluation", {"holdout": "train", "holdoutPercent": 25}, "only data set"),
         ("evaluation", {"holdout": None}, "evaluation: lacks the key 'holdoutPercent'"),
         ("data", [{"name": "a", "uri": "x", "digest": "sha256:1"}], "data[0]: digest must be sha256:"),
+        ("latency", {"threads": 0, "rows": 1}, "latency: threads must be between 1 and 64"),
+        ("latency", {"threads": 1, "rows": 4097}, "rows between 1 and 4096"),
         ("target", "\ud800", "target: has a lone surrogate"),
         ("seed", 2**70, "beyond 64 bits"),
     ],

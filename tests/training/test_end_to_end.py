@@ -1,4 +1,4 @@
-"""All four stages, as the pod runs them."""
+"""All stages, as the pod runs them."""
 
 import os
 import subprocess
@@ -14,7 +14,6 @@ from modelwright_server import artifact
 from modelwright_training import dataset, train
 from modelwright_training.__main__ import main
 from modelwright_training.contract import (
-    STAGES,
     Columns,
     DataSource,
     EvaluateResult,
@@ -41,7 +40,7 @@ def command(stage: str, pod: Pod, config: JobConfig, **more: str) -> subprocess.
 def test_breast_cancer_as_commands_twice_gives_one_digest(pod: Pod) -> None:
     """Another job, another hash seed, other thread counts: the same model."""
     config = job(HIST_CLASSIFIER, {"max_iter": 50})
-    for stage in STAGES:
+    for stage in config.stages:
         done = command(stage, pod, config, PYTHONHASHSEED="1", OMP_NUM_THREADS="1")
         assert done.returncode == 0, done.stderr
         assert 'progress: {"percent": 100' in done.stderr
@@ -193,6 +192,7 @@ def test_help(words: list[str], tmp_path: Path) -> None:
         ("publish", ("numpy", "pyarrow", "sklearn", "onnxruntime")),
         ("fetch", ("sklearn", "pandas", "onnxruntime")),
         ("train", ("onnxruntime", "skl2onnx")),
+        ("latency", ("pandas", "pyarrow", "sklearn", "skl2onnx")),
     ],
 )
 def test_stages_import_only_what_they_need(module: str, banned: tuple[str, ...]) -> None:

@@ -22,7 +22,7 @@ def settings(pod: Pod) -> Settings:
     (pod.artifact / "metrics.json").write_text("{}")
     (pod.artifact / "report.json").write_text('{"seconds": 1}')
     artifact.write(pod.artifact)
-    return Settings(JOB, pod.root / "workspace", pod.artifact, pod.root / "stores")
+    return Settings(JOB, pod.root / "workspace", pod.artifact, pod.measures, pod.root / "stores")
 
 
 def stored(pod: Pod, result: PublishResult) -> Path:

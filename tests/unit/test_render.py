@@ -51,6 +51,8 @@ def test_the_template_in_the_annotation_is_the_one_applied() -> None:
 def test_the_parameters_digest_is_of_what_decides_the_model() -> None:
     digest = training.parameters_digest(job())
     assert digest == training.parameters_digest(job(suspend=True, retryLimit=0, resources={"limits": {"cpu": 1}}))
+    assert digest == training.parameters_digest(job(evaluation={"holdoutPercent": 25, "latency": {"threads": 2}}))
+    assert digest != training.parameters_digest(job(evaluation={"holdoutPercent": 20}))
     assert digest != training.parameters_digest(job(seed=1))
     assert digest != training.parameters_digest(job(target="other"))
 

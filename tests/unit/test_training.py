@@ -8,7 +8,7 @@ import pytest
 
 from modelwright_operator.decide import training
 from modelwright_operator.decide.observed import Job, Pod
-from modelwright_training.contract import Stage
+from modelwright_training.contract import STAGES, Stage
 from tests.support import builders as make
 from tests.support import kubelet
 from tests.table.planning import attempt_job, ended
@@ -86,6 +86,36 @@ def test_the_newest_pod_that_stays_is_believed() -> None:
 def test_a_condition_that_is_false_is_no_end() -> None:
     condition = {**ended("Complete")[0], "status": "False"}
     assert isinstance(outcome(job(condition)), training.InProgress)
+
+
+TIMED = make.training_job().spec(evaluation={"holdoutPercent": 25, "latency": {}})
+
+
+def timed(*conditions: Raw) -> Raw:
+    return attempt_job(TIMED, conditions=[*conditions])
+
+
+def test_a_timed_job_has_a_stage_more_and_needs_its_result() -> None:
+    raw, results = timed(*ended("Complete")), kubelet.results()
+    seen = outcome(raw, pod(raw, kubelet.stage_statuses(results, stages=kubelet.stages_of(raw)), "Succeeded"))
+    assert isinstance(seen, training.Trained)
+    assert [stage.name for stage in seen.stages] == list(STAGES)
+    assert seen.latency is not None
+    assert seen.latency.p99_milliseconds == 0.5
+    del results["latency"]
+    lacking = outcome(raw, pod(raw, kubelet.stage_statuses(results, stages=kubelet.stages_of(raw)), "Succeeded"))
+    assert isinstance(lacking, training.Broken)
+    assert lacking.reason.value == "ResultMissing"
+
+
+def test_a_timing_killed_for_its_memory_names_its_own_limit() -> None:
+    raw = timed(*ended("Failed", reason="BackoffLimitExceeded"))
+    before = {name: kubelet.results()[name] for name in ("fetch", "train", "evaluate")}
+    killed = kubelet.terminated("latency", 137, "", reason="OOMKilled")
+    seen = outcome(raw, pod(raw, kubelet.stage_statuses(before, killed, kubelet.stages_of(raw)), "Failed"))
+    assert isinstance(seen, training.Broken)
+    assert (seen.reason.value, seen.final) == ("OutOfMemory", True)
+    assert "raise spec.evaluation.latency.resources.limits.memory" in seen.message
 
 
 @pytest.mark.parametrize(("attempt", "pause"), [(1, 10), (2, 20), (3, 40), (6, 320), (60, 320)])

@@ -57,7 +57,9 @@ class VersionMetric(Model):
 
     name: Short = Field(description="Name of the metric.")
     value: float = Field(description="Its value.")
-    dataset: Short = Field(default="holdout", description="Rows it was measured on.")
+    dataset: Short = Field(
+        default="holdout", description="Rows it was measured on; latency: timed calls of the finished model."
+    )
 
 
 class JobReference(Model):

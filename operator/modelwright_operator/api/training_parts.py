@@ -10,6 +10,7 @@ from modelwright_operator.api.meta import (
     DNS_LABEL,
     Digest,
     Model,
+    Resources,
     StorageUri,
     exactly_one,
     rules,
@@ -117,8 +118,20 @@ class Trainer(Model):
     sklearn: Sklearn = Field(description="A scikit-learn estimator.")
 
 
+class Latency(Model):
+    """How the finished model is timed: as a Deployment with the same resources and threads would run it."""
+
+    resources: Resources | None = Field(
+        default=None,
+        description="Compute of the container that times the model; absent: a model server's default, which has no "
+        "CPU limit.",
+    )
+    threads: Annotated[int, Field(ge=1, le=64)] = Field(default=1, description="Threads of one inference.")
+    rows: Annotated[int, Field(ge=1, le=4096)] = Field(default=1, description="Rows in each call.")
+
+
 class Evaluation(Model):
-    """Which rows judge the model: exactly one of the two."""
+    """How the model is judged: on which rows (exactly one of holdout and holdoutPercent), and how fast it has to be."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -131,6 +144,12 @@ class Evaluation(Model):
         default=None,
         description="Percent of the rows kept for evaluation: the newest by columns.time, else whole groups by "
         "columns.group, else drawn by the seed, of each class alike.",
+    )
+    latency: Latency | None = Field(
+        default=None,
+        description="Time the ONNX model, in a container of its own, and give latencyP50Milliseconds, "
+        "latencyP99Milliseconds (of a call, best of three runs) and sizeBytes (of the ONNX file); {} takes the "
+        "defaults. Absent: not timed.",
     )
 
 

@@ -14,7 +14,7 @@ from modelwright_operator.api.tuning import BestTrial, TuningStatus
 class StageStatus(Observed):
     """One stage of the current attempt."""
 
-    name: Short = Field(description="fetch, train, evaluate or publish.")
+    name: Short = Field(description="fetch, train, evaluate, latency or publish.")
     state: Literal["Waiting", "Running", "Succeeded", "Failed"] = Field(description="How far the stage is.")
     exit_code: int | None = Field(default=None, description="Exit code of the stage's container, once it ended.")
     message: Annotated[str, StringConstraints(max_length=2048)] | None = Field(
@@ -40,11 +40,13 @@ class Progress(Observed):
 
 
 class Metric(Observed):
-    """A figure measured on the holdout."""
+    """A figure measured on the holdout, or on the finished model."""
 
     name: Short = Field(description="Name of the metric, for example accuracy or roc_auc.")
     value: float = Field(description="Its value.")
-    dataset: Short = Field(default="holdout", description="Rows it was measured on.")
+    dataset: Short = Field(
+        default="holdout", description="holdout: measured on these rows; latency: by the stage of that name."
+    )
 
 
 class GateStatus(Observed):
@@ -109,7 +111,7 @@ class TrainingJobStatus(Status):
     tuning: TuningStatus | None = Field(default=None, description="The search for parameters, if there is one.")
     best_trial: BestTrial | None = Field(default=None, description="The trial whose parameters the model has.")
     task: Short | None = Field(default=None, description="Classification or Regression, once known.")
-    metrics: list[Metric] = Field(default_factory=list[Metric], max_length=64, description="Figures on the holdout.")
+    metrics: list[Metric] = Field(default_factory=list[Metric], max_length=64, description="Figures of the model.")
     gates: list[GateStatus] = Field(
         default_factory=list[GateStatus], max_length=16, description="Verdict of each gate."
     )

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from modelwright_operator.decide.observed import Container, Job, Pod
 
-STAGES: Final = contract.STAGES
 _FIRST_DELAY_SECONDS: Final = 10
+_RESOURCES: Final = {contract.Stage.LATENCY: "spec.evaluation.latency.resources"}  # where they are not spec.resources
 
 StageState = Literal["Waiting", "Running", "Succeeded", "Failed"]
 
@@ -63,6 +63,7 @@ class Trained:
     publish: contract.PublishResult
     finished_at: datetime | None
     image_digest: str | None = None
+    latency: contract.LatencyResult | None = None  # of jobs that have this stage
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ def _failed_stage(name: contract.Stage, container: Container, ended_message: str
     if isinstance(parsed, contract.Failure):
         return reported(parsed.reason, Reason.STAGE_FAILED), parsed.message
     if (container.terminated or {}).get("reason") == "OOMKilled":
-        return Reason.OUT_OF_MEMORY, f"stage {name} was killed at its memory limit: raise spec.resources.limits.memory"
+        field = _RESOURCES.get(name, "spec.resources")
+        return Reason.OUT_OF_MEMORY, f"stage {name} was killed at its memory limit: raise {field}.limits.memory"
     tail = cut(ended_message) or "it left no log"
     return Reason.STAGE_FAILED, f"stage {name} ended with exit code {exit_code}: {tail}"
 
@@ -105,9 +107,17 @@ def _stage(name: contract.Stage, pod: Pod | None) -> Stage:
     return Stage(name, "Failed", code, message, reason, container.started_at, finished)
 
 
-def _results(pod: Pod) -> dict[contract.Stage, contract.Result] | None:
+def stages_of(job: Job) -> tuple[contract.Stage, ...]:
+    """Return the stages that an attempt has, by its Job's own template: an older operator may have made it."""
+    spec = part(job.spec, "template", "spec")
+    containers = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
+    names = {str(container.get("name")) for container in containers}
+    return tuple(stage for stage in contract.STAGES if stage.value in names) or contract.STAGES
+
+
+def _results(pod: Pod, stages: Sequence[contract.Stage]) -> dict[contract.Stage, contract.Result] | None:
     results: dict[contract.Stage, contract.Result] = {}
-    for name in STAGES:
+    for name in stages:
         container = pod.container(name)
         ended = container.terminated if container is not None else None
         parsed = contract.parse_message(str((ended or {}).get("message", "")), name)
@@ -120,7 +130,7 @@ def _results(pod: Pod) -> dict[contract.Stage, contract.Result] | None:
 def running_stage(pod: Pod) -> str | None:
     """Return the name of the stage that runs in a pod now."""
     running = (container.name for container in pod.containers if container.running)
-    return next((name for name in running if name in STAGES), None)
+    return next((name for name in running if name in contract.STAGES), None)
 
 
 def newest(pods: Sequence[Pod]) -> Pod | None:
@@ -131,15 +141,19 @@ def newest(pods: Sequence[Pod]) -> Pod | None:
 
 
 def _trained(stages: tuple[Stage, ...], pod: Pod | None, finished_at: datetime | None) -> Outcome:
-    results = _results(pod) if pod is not None else None
+    results = _results(pod, [stage.name for stage in stages]) if pod is not None else None
     match results:
         case {
             contract.Stage.FETCH: contract.FetchResult() as fetch,
             contract.Stage.EVALUATE: contract.EvaluateResult() as evaluate,
             contract.Stage.PUBLISH: contract.PublishResult() as publish,
+            **others,
         }:
+            latency = others.get(contract.Stage.LATENCY)
+            timed = latency if isinstance(latency, contract.LatencyResult) else None
             image = pod.container(contract.Stage.PUBLISH) if pod is not None else None
-            return Trained(stages, fetch, evaluate, publish, finished_at, image.image_digest if image else None)
+            digest = image.image_digest if image else None
+            return Trained(stages, fetch, evaluate, publish, finished_at, digest, timed)
         case _:
             return Broken(
                 stages,
@@ -202,7 +216,7 @@ def outcome(job: Job, pods: Sequence[Pod], rejected: str | None = None) -> Outco
     """
     own = [pod for pod in pods if pod.controller_uid == job.uid]
     pod = newest(own)
-    stages = tuple(_stage(name, pod) for name in STAGES)
+    stages = tuple(_stage(name, pod) for name in stages_of(job))
     if complete := (job.condition("Complete") if job.has("Complete") else None):
         return _trained(stages, pod, parse_time(complete.get("lastTransitionTime")))
     if not job.has("Failed"):

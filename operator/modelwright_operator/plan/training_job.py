@@ -20,7 +20,7 @@ from modelwright_operator.plan.outcome import Move as _Move
 from modelwright_operator.plan.outcome import values_of as _values
 from modelwright_operator.reasons import Reason
 from modelwright_operator.render import training as render
-from modelwright_operator.render.version import model_version_of, resolved
+from modelwright_operator.render.version import metrics_of, model_version_of, resolved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -292,9 +292,7 @@ def _complete(snapshot: TrainingJobSnapshot, trained: training.Trained, values: 
     results = {
         **ended,
         "task": trained.evaluate.task.value,
-        "metrics": [
-            {"name": metric.name, "value": metric.value, "dataset": "holdout"} for metric in trained.evaluate.metrics
-        ],
+        "metrics": [metric.model_dump(mode="json", by_alias=True) for metric in metrics_of(trained)],
         "gates": [_gate(item) for item in judged],
         "resolved": resolved(job, trained, image).model_dump(mode="json", by_alias=True, exclude_none=True),
         "artifact": api.PublishedArtifact(

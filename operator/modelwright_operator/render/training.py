@@ -2,6 +2,8 @@
 
 Stages are init containers, so that each sees only what it needs: fetch and publish the stores, train and evaluate the
 data alone; evaluate, which unpickles the estimator, can write nothing but the artifact, and publish sees nothing else.
+Latency, which runs the model, gets a sample of rows from evaluate and hands a measurement to publish through a small
+volume of their own: it cannot write to the artifact.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from kubernetes.aio.client import models as k8s
 
 from modelwright_operator import api, naming
 from modelwright_operator.render import common, space
+from modelwright_operator.render.serving import default_resources
 from modelwright_training import contract
 
 if TYPE_CHECKING:
@@ -23,6 +26,12 @@ if TYPE_CHECKING:
 DEFAULT_RESOURCES: Final = api.Resources(
     requests=api.ResourceList(cpu="100m", memory="512Mi"), limits=api.ResourceList(memory="2Gi")
 )
+_ONLY_MEASURED: Final = frozenset({"latency"})  # parts of spec.evaluation that no model depends on
+_MEASURING: Final = {  # who shares that volume, and who only reads it
+    contract.Stage.EVALUATE: False,
+    contract.Stage.LATENCY: False,
+    contract.Stage.PUBLISH: True,
+}
 _TMP: Final = "/tmp"  # noqa: S108  # a volume of its own in each pod
 
 
@@ -34,6 +43,7 @@ def storage_uri(job: api.TrainingJob, settings: Settings) -> str:
 def parameters_digest(job: api.TrainingJob) -> str:
     """Return the digest of everything, but the data, that decides what the model becomes."""
     spec = job.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    spec["evaluation"] = {key: value for key, value in spec["evaluation"].items() if key not in _ONLY_MEASURED}
     always = {key: spec.get(key) for key in ("target", "task", "columns", "trainer", "evaluation", "seed")}
     # What came later counts only where it is given: the digests of what was before stay.
     later = {key: spec[key] for key in ("positiveLabel", "tuning") if key in spec}
@@ -54,6 +64,7 @@ def job_config(job: api.TrainingJob, settings: Settings, *, trials: Sequence[int
     found = job.status.best_trial.parameters if job.status.best_trial is not None and trials is None else {}
     columns = spec.columns
     trainer = spec.trainer.sklearn
+    latency = spec.evaluation.latency
     return contract.JobConfig(
         namespace=job.metadata.namespace,
         training_job=job.metadata.name,
@@ -88,17 +99,15 @@ def job_config(job: api.TrainingJob, settings: Settings, *, trials: Sequence[int
         gates=tuple(contract.Gate(gate.metric, gate.min, gate.max) for gate in spec.gates or ()),
         positive_label=spec.positive_label,
         tuning=space.told(job, trials),
+        latency=contract.Latency(latency.threads, latency.rows) if latency else None,
     )
 
 
-def pod_spec(job: api.TrainingJob, settings: Settings, config: contract.JobConfig) -> k8s.V1PodSpec:
-    """Return the pod that goes through all stages."""
-    data_claims = common.claims([data.uri for data in job.spec.data])
-    store_claims = common.claims([config.storage.uri])
-    all_claims = tuple(sorted({*data_claims, *store_claims}))
+def _mounts(
+    config: contract.JobConfig, all_claims: Sequence[str], data_claims: Sequence[str], store_claims: Sequence[str]
+) -> dict[contract.Stage, list[k8s.V1VolumeMount]]:
     workspace, artifact = contract.DEFAULT_WORKSPACE, contract.DEFAULT_ARTIFACT_DIR
-    tmp = common.mount("tmp", _TMP)
-    mounts: dict[contract.Stage, list[k8s.V1VolumeMount]] = {
+    mounts = {
         contract.Stage.FETCH: [
             common.mount("workspace", workspace),
             *common.claim_mounts(all_claims, data_claims, read_only=True),
@@ -108,11 +117,31 @@ def pod_spec(job: api.TrainingJob, settings: Settings, config: contract.JobConfi
             common.mount("workspace", workspace, read_only=True),
             common.mount("artifact", artifact),
         ],
+        contract.Stage.LATENCY: [common.mount("artifact", artifact, read_only=True)],
         contract.Stage.PUBLISH: [
             common.mount("artifact", artifact, read_only=True),
             *common.claim_mounts(all_claims, store_claims, read_only=False),
         ],
     }
+    if config.latency is not None:
+        for stage, read_only in _MEASURING.items():
+            mounts[stage].append(common.mount("measures", contract.DEFAULT_MEASURES_DIR, read_only=read_only))
+    return mounts
+
+
+def _resources(job: api.TrainingJob, stage: contract.Stage) -> k8s.V1ResourceRequirements:
+    if stage is contract.Stage.LATENCY:
+        latency = job.spec.evaluation.latency
+        return common.resources(latency.resources if latency else None, default_resources())
+    return common.resources(job.spec.resources, DEFAULT_RESOURCES)
+
+
+def pod_spec(job: api.TrainingJob, settings: Settings, config: contract.JobConfig) -> k8s.V1PodSpec:
+    """Return the pod that goes through all stages."""
+    data_claims = common.claims([data.uri for data in job.spec.data])
+    store_claims = common.claims([config.storage.uri])
+    all_claims = tuple(sorted({*data_claims, *store_claims}))
+    mounts = _mounts(config, all_claims, data_claims, store_claims)
     secrets = {contract.Stage.FETCH: [data.secret_name for data in job.spec.data]}
     environment = common.variables({contract.ENV_JOB: config.to_json(), "HOME": _TMP})
     containers = [
@@ -123,12 +152,12 @@ def pod_spec(job: api.TrainingJob, settings: Settings, config: contract.JobConfi
             command=["python", "-m", "modelwright_training", stage.value],
             env=environment,
             env_from=common.secrets(secrets.get(stage, ())),
-            resources=common.resources(job.spec.resources, DEFAULT_RESOURCES),
+            resources=_resources(job, stage),
             security_context=common.container_security(),
             termination_message_policy="FallbackToLogsOnError",
-            volume_mounts=[*mounts[stage], tmp],
+            volume_mounts=[*mounts[stage], common.mount("tmp", _TMP)],
         )
-        for stage in contract.STAGES
+        for stage in config.stages
     ]
     return k8s.V1PodSpec(
         init_containers=containers[:-1],
@@ -138,6 +167,7 @@ def pod_spec(job: api.TrainingJob, settings: Settings, config: contract.JobConfi
         volumes=[
             common.empty_dir("workspace", "10Gi"),
             common.empty_dir("artifact", "2Gi"),
+            *([common.empty_dir("measures", "64Mi")] if config.latency is not None else []),
             common.empty_dir("tmp", "1Gi"),
             *common.claim_volumes(all_claims),
         ],

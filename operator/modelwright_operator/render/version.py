@@ -50,6 +50,13 @@ def _schema(schema: contract.Schema | None) -> api.Schema | None:
     )
 
 
+def metrics_of(trained: Trained) -> list[api.VersionMetric]:
+    """Return what was measured of the model, with what it was measured on."""
+    held_out = [api.VersionMetric(name=metric.name, value=metric.value) for metric in trained.evaluate.metrics]
+    timed = trained.latency.metrics if trained.latency is not None else ()
+    return [*held_out, *(api.VersionMetric(name=item.name, value=item.value, dataset="latency") for item in timed)]
+
+
 def model_version_of(job: api.TrainingJob, trained: Trained, image: str | None) -> Manifest:
     """Return the ModelVersion of a run. It has no owner: a version outlives the job that made it.
 
@@ -61,7 +68,7 @@ def model_version_of(job: api.TrainingJob, trained: Trained, image: str | None) 
         model=job.spec.model,
         artifact=api.Artifact(uri=trained.publish.uri, digest=trained.publish.digest),
         schema=_schema(trained.publish.schema),
-        metrics=[api.VersionMetric(name=metric.name, value=metric.value) for metric in trained.evaluate.metrics],
+        metrics=metrics_of(trained),
         provenance=api.Provenance(
             training_job=api.JobReference(name=job.metadata.name, uid=job.metadata.uid),
             source=job.spec.source,

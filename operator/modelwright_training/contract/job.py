@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from modelwright_training.contract.checks import check_digest
 from modelwright_training.contract.gates import Gate
-from modelwright_training.contract.names import Preprocessing, Task
+from modelwright_training.contract.names import STAGES, Preprocessing, Stage, Task
 from modelwright_training.contract.tuning import Tuning
 from modelwright_training.strict_json import JsonValue, decode, dumps, loads
 
@@ -87,6 +87,20 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
+class Latency:
+    """How the finished model is timed: threads of one call (1 to 64), rows in each (1 to 4096)."""
+
+    threads: int
+    rows: int
+
+    def __post_init__(self) -> None:
+        """Refuse calls that a server would not make."""
+        if not (1 <= self.threads <= 64 and 1 <= self.rows <= 4096):  # noqa: PLR2004 - the docstring says it
+            message = "threads must be between 1 and 64, rows between 1 and 4096"
+            raise ValueError(message)
+
+
+@dataclass(frozen=True, slots=True)
 class Storage:
     """Where the artifact goes: a place on a claim, or in an object store."""
 
@@ -122,6 +136,7 @@ class JobConfig:
     gates: tuple[Gate, ...] = field(default=(), metadata={"omit": True})
     positive_label: str | None = field(default=None, metadata={"omit": True})  # of two classes; absent: the second
     tuning: Tuning | None = field(default=None, metadata={"omit": True})
+    latency: Latency | None = field(default=None, metadata={"omit": True})
 
     def __post_init__(self) -> None:
         """Refuse what no single field shows."""
@@ -142,6 +157,12 @@ class JobConfig:
         if not 0 <= self.seed < _SEED_LIMIT:
             message = f"seed must be between 0 and {_SEED_LIMIT - 1}"
             raise ValueError(message)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages that this job has, in order."""
+        left_out = {Stage.LATENCY} if self.latency is None else set[Stage]()
+        return tuple(stage for stage in STAGES if stage not in left_out)
 
     def to_json(self) -> str:
         """Canonical JSON, for the environment variable."""

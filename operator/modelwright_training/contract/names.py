@@ -6,12 +6,14 @@ from typing import Final
 ENV_JOB: Final = "MODELWRIGHT_TRAINING_JOB"  # JSON of a JobConfig
 ENV_WORKSPACE: Final = "MODELWRIGHT_WORKSPACE"
 ENV_ARTIFACT_DIR: Final = "MODELWRIGHT_ARTIFACT_DIR"
+ENV_MEASURES_DIR: Final = "MODELWRIGHT_MEASURES_DIR"
 ENV_STORES_DIR: Final = "MODELWRIGHT_STORES_DIR"
 ENV_TERMINATION_LOG: Final = "MODELWRIGHT_TERMINATION_LOG"
 ENV_INDEX: Final = "JOB_COMPLETION_INDEX"  # which Kubernetes sets in the pods of an Indexed Job
 
 DEFAULT_WORKSPACE: Final = "/workspace"
 DEFAULT_ARTIFACT_DIR: Final = "/artifact"
+DEFAULT_MEASURES_DIR: Final = "/measures"
 DEFAULT_STORES_DIR: Final = "/stores"
 DEFAULT_TERMINATION_LOG: Final = "/dev/termination-log"
 
@@ -25,12 +27,13 @@ class Stage(StrEnum):
     FETCH = "fetch"
     TRAIN = "train"
     EVALUATE = "evaluate"
+    LATENCY = "latency"
     PUBLISH = "publish"
     TRIAL = "trial"
 
 
-STAGES: Final = (Stage.FETCH, Stage.TRAIN, Stage.EVALUATE, Stage.PUBLISH)
-"""The stages of the training pod, in order: all but the last are init containers."""
+STAGES: Final = (Stage.FETCH, Stage.TRAIN, Stage.EVALUATE, Stage.LATENCY, Stage.PUBLISH)
+"""The stages of the training pod, in order: all but the last are init containers. See `JobConfig.stages`."""
 
 
 class ExitCode(IntEnum):

@@ -106,6 +106,32 @@ class EvaluateResult:
 
 
 @dataclass(frozen=True, slots=True)
+class LatencyResult:
+    """How fast the model answers, in milliseconds a call, and how large its file is, in bytes."""
+
+    p50_milliseconds: float
+    p99_milliseconds: float
+    size_bytes: int
+    stage: Stage = Stage.LATENCY
+
+    def __post_init__(self) -> None:
+        """Refuse negative counts and times."""
+        check_counts(self.size_bytes)
+        if not 0 <= self.p50_milliseconds <= self.p99_milliseconds:
+            message = "percentiles of a duration must be ascending and not negative"
+            raise ValueError(message)
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The figures under the names by which they are reported."""
+        return (
+            Metric("latencyP50Milliseconds", self.p50_milliseconds),
+            Metric("latencyP99Milliseconds", self.p99_milliseconds),
+            Metric("sizeBytes", float(self.size_bytes)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Tensor:
     """An input or output of the model.
 
@@ -154,12 +180,13 @@ class Failure:
     message: str
 
 
-Result = FetchResult | TrainResult | EvaluateResult | PublishResult | TrialResult
+Result = FetchResult | TrainResult | EvaluateResult | LatencyResult | PublishResult | TrialResult
 
 _RESULTS: Final[Mapping[Stage, type[Result]]] = {
     Stage.FETCH: FetchResult,
     Stage.TRAIN: TrainResult,
     Stage.EVALUATE: EvaluateResult,
+    Stage.LATENCY: LatencyResult,
     Stage.PUBLISH: PublishResult,
     Stage.TRIAL: TrialResult,
 }
