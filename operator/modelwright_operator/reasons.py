@@ -36,6 +36,8 @@ class Reason(StrEnum):
     DATA_NOT_FOUND = "DataNotFound"
     DATA_INVALID = "DataInvalid"
     DATA_DIGEST_MISMATCH = "DataDigestMismatch"
+    PREPARE_FAILED = "PrepareFailed"
+    PREPARED_DATA_INVALID = "PreparedDataInvalid"
     TARGET_INVALID = "TargetInvalid"
     ESTIMATOR_INVALID = "EstimatorInvalid"
     GATE_INVALID = "GateInvalid"

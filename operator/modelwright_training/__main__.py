@@ -20,12 +20,15 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HELP = {
     Stage.FETCH: "read the data sets into the workspace and record their digests",
+    Stage.SPLIT: "take in what the user's own image prepared",
     Stage.TRAIN: "fit the estimator",
     Stage.EVALUATE: "convert to ONNX, compare with scikit-learn, measure on the holdout",
     Stage.LATENCY: "time the ONNX model as the server runs it",
     Stage.PUBLISH: "verify the artifact and store it under its digest",
     Stage.TRIAL: "cross-validate one trial of a search",
 }
+
+_MODULES = {Stage.SPLIT: "split_off"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,8 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=f"The job is read from {contract.ENV_JOB}; see modelwright_training.contract.",
     )
     stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
-    for stage in Stage:
-        stages.add_parser(stage, help=_HELP[stage], description=_HELP[stage].capitalize() + ".")
+    for stage, does in _HELP.items():
+        stages.add_parser(stage, help=does, description=does.capitalize() + ".")
     stage = Stage(parser.parse_args(arguments).stage)
     log.start()
     message_file = Path(os.environ.get(contract.ENV_TERMINATION_LOG, contract.DEFAULT_TERMINATION_LOG))
@@ -53,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(stage: Stage, settings: Settings) -> Result:
     """Import only the stage that runs: they start one after the other, and publish needs no library."""
-    module = importlib.import_module(f"modelwright_training.{stage}")
+    module = importlib.import_module(f"modelwright_training.{_MODULES.get(stage, stage)}")
     return cast("Callable[[Settings], Result]", module.run)(settings)
 
 

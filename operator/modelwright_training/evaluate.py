@@ -63,7 +63,10 @@ def run(settings: Settings) -> EvaluateResult:
     noticed = reference.write(settings.artifact, data, runtime, signature)
     for line in noticed:
         logger.warning("%s", line)
-    _write(settings.artifact, converted.model, signature, _metrics(data, metrics), _card(job, data, fetched["data"]))
+    card = _card(job, data, fetched["data"])
+    if job.prepare:
+        card |= {"prepare": encode(job.prepare), "prepared": workspace.read_notes(Stage.SPLIT)["data"]}
+    _write(settings.artifact, converted.model, signature, _metrics(data, metrics), card)
     if (search := searched.record(job)) is not None:
         _write_json(settings.artifact / searched.FILE, search)
     seconds = {

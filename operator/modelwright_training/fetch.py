@@ -3,8 +3,8 @@
 import dataclasses
 import time
 
-from modelwright_training import sources
-from modelwright_training.contract import FetchedData, FetchResult, Stage
+from modelwright_training import handover, sources
+from modelwright_training.contract import TO_PREPARE, FetchedData, FetchResult, Stage
 from modelwright_training.log import logger, progress
 from modelwright_training.settings import Settings
 from modelwright_training.workspace import Workspace
@@ -26,6 +26,9 @@ def run(settings: Settings) -> FetchResult:
         workspace.write_table(index, fetched.table)
         found.append(FetchedData(source.name, fetched.digest, fetched.table.num_rows))
         logger.info("%s: %s rows, %s", source.name, fetched.table.num_rows, fetched.digest)
+    if job.prepare:
+        for index, source in enumerate(job.data):
+            handover.write(settings.handover / TO_PREPARE, source.name, workspace.read_table(index))
     notes = {"data": [dataclasses.asdict(data) for data in found], "seconds": time.monotonic() - started}
     workspace.write_notes(Stage.FETCH, notes)
     progress(100, "data read")

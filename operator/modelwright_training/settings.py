@@ -18,6 +18,7 @@ class Settings:
     measures: Path
     stores: Path
     index: int | None = None
+    handover: Path = Path(contract.DEFAULT_HANDOVER_DIR)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -43,4 +44,5 @@ class Settings:
             artifact=Path(environment.get(contract.ENV_ARTIFACT_DIR, contract.DEFAULT_ARTIFACT_DIR)),
             measures=Path(environment.get(contract.ENV_MEASURES_DIR, contract.DEFAULT_MEASURES_DIR)),
             stores=Path(environment.get(contract.ENV_STORES_DIR, contract.DEFAULT_STORES_DIR)),
+            handover=Path(environment.get(contract.ENV_HANDOVER_DIR, contract.DEFAULT_HANDOVER_DIR)),
         )

@@ -4,6 +4,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,15 @@ class Workspace:
         """Keep a data set."""
         with pa.ipc.new_file(str(self._table(index)), table.schema) as writer:
             writer.write_table(table)
+
+    def write_batches(self, index: int, schema: Any, batches: Iterable[Any]) -> int:  # noqa: ANN401 - as above
+        """Keep a data set that comes in pieces; return its number of rows."""
+        rows = 0
+        with pa.ipc.new_file(str(self._table(index)), schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+                rows += batch.num_rows
+        return rows
 
     def read_table(self, index: int) -> Any:  # noqa: ANN401 - Arrow has no types
         """Map a data set into memory."""

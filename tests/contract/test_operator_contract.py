@@ -14,7 +14,7 @@ from modelwright_operator.render import search, serving, space, training, verifi
 from modelwright_server import contract as server_contract
 from modelwright_server import schema
 from modelwright_training import contract as training_contract
-from tests.golden.test_manifests import FULL, FULL_JOB, SEARCH, SMALL, VERSION
+from tests.golden.test_manifests import FULL, FULL_JOB, PREPARED_JOB, SEARCH, SMALL, VERSION
 from tests.support import builders as make
 from tests.support import kubelet
 
@@ -98,12 +98,15 @@ def test_the_verification_reads_what_its_job_sets() -> None:
     assert rule["onExitCodes"]["values"] == [server_contract.ExitCode.PERMANENT]
 
 
-@pytest.mark.parametrize("maker", [make.training_job(), FULL_JOB], ids=["small", "full"])
+@pytest.mark.parametrize("maker", [make.training_job(), FULL_JOB, PREPARED_JOB], ids=["small", "full", "prepared"])
 def test_every_stage_reads_the_config_its_job_sets(maker: make.Maker) -> None:
     job = api.TrainingJob.model_validate(maker.stored())
     containers = _containers(training.batch_job(job, 1, make.SETTINGS))
     assert list(containers) == [stage.value for stage in training.job_config(job, make.SETTINGS).stages]
     for stage, container in containers.items():
+        if container["image"] != make.SETTINGS.training_image:
+            assert stage == "prepare"
+            continue
         config = training_contract.JobConfig.from_json(_environment(container)[training_contract.ENV_JOB])
         assert config == training.job_config(job, make.SETTINGS)
         assert container["command"] == ["python", "-m", "modelwright_training", stage]
@@ -149,14 +152,14 @@ def test_every_trial_reads_the_config_its_job_sets() -> None:
     assert codes == [[training_contract.ExitCode.PERMANENT], [training_contract.ExitCode.TRIAL_FAILED]]
 
 
-@pytest.mark.parametrize("stage", list(training_contract.STAGES))
+@pytest.mark.parametrize("stage", [training_contract.Stage(name) for name in kubelet.results()])
 def test_results_as_the_tests_write_them_are_as_stages_do(stage: training_contract.Stage) -> None:
     message = training_contract.parse_message(naming.canonical_json(kubelet.results()[stage]), stage)
     assert message is not None
     assert not isinstance(message, training_contract.Failure)
 
 
-def test_both_sides_agree_on_exit_codes_and_stages() -> None:
+def test_both_sides_agree_on_exit_codes() -> None:
     assert int(training_contract.ExitCode.PERMANENT) == int(server_contract.ExitCode.PERMANENT) == 2
     assert training_contract.DEFAULT_STORES_DIR == server_contract.DEFAULT_STORES_DIR
 

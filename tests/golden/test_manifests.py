@@ -8,7 +8,7 @@ import pytest
 
 from modelwright_operator import api, naming
 from modelwright_operator.decide.training import Trained
-from modelwright_operator.render import search, serving, training, verification
+from modelwright_operator.render import own_code, search, serving, training, verification
 from modelwright_operator.render.version import model_version_of
 from modelwright_training import contract
 from tests.golden.conftest import FOLDER
@@ -135,9 +135,21 @@ def _workload(deployment: api.Deployment) -> Raw:
     return serving.workload(deployment, VERSION, serving.revision_hash(deployment, VERSION), make.SETTINGS)
 
 
+OWN = {
+    "image": "registry.test/churn/prepare@sha256:" + "1" * 64,
+    "command": ["python", "/app/prepare.py"],
+    "args": ["--clean"],
+    "env": [{"name": "LEVEL", "value": "3"}, {"name": "HOME", "value": "/home/own"}],
+}
+PREPARED_JOB = make.training_job("prepared", model="churn").spec(
+    prepare={**OWN, "resources": {"limits": {"memory": "4Gi"}}}, data=[{"name": "train", "uri": "pvc://lake/churn.csv"}]
+)
+
+
 MANIFESTS: dict[str, Callable[[], Raw]] = {
     "training-job": lambda: training.batch_job(_job(make.training_job()), 1, make.SETTINGS),
     "training-job-full": lambda: training.batch_job(_job(FULL_JOB), 2, make.SETTINGS),
+    "training-job-prepared": lambda: training.batch_job(_job(PREPARED_JOB), 1, make.SETTINGS),
     "training-job-suspended": lambda: training.batch_job(
         _job(make.training_job().spec(suspend=True)), 1, make.SETTINGS
     ),
@@ -206,3 +218,37 @@ def test_stages_see_only_the_storage_they_need() -> None:
         "latency": [],
         "publish": [("registry", False)],
     }
+
+
+def test_what_runs_foreign_code_shares_no_scratch_folder() -> None:
+    """HOME is in /tmp, from where Python takes code: the one stage's must not become the next one's."""
+    pod = MANIFESTS["training-job-prepared"]()["spec"]["template"]["spec"]
+    scratch = {
+        container["name"]: mount["name"]
+        for container in (*pod["initContainers"], *pod["containers"])
+        for mount in container["volumeMounts"]
+        if mount["mountPath"] == own_code.TMP
+    }
+    for foreign in ("prepare", "evaluate"):
+        assert [name for name, volume in scratch.items() if volume == scratch[foreign]] == [foreign]
+    assert set(scratch) == {"fetch", "prepare", "split", "train", "evaluate", "publish"}
+
+
+def test_own_code_sees_its_folders_only_and_is_told_nothing_of_the_stores() -> None:
+    pod = MANIFESTS["training-job-prepared"]()["spec"]["template"]["spec"]
+    [own] = [container for container in pod["initContainers"] if container["name"] == "prepare"]
+    assert {(mount["mountPath"], mount.get("readOnly", False)) for mount in own["volumeMounts"]} == {
+        ("/workspace/data", True),
+        ("/workspace/prepared", False),
+        (own_code.TMP, False),
+    }
+    assert own["env"] == [
+        {"name": "HOME", "value": "/home/own"},
+        {"name": "LEVEL", "value": "3"},
+        {"name": "MODELWRIGHT_DATA_DIR", "value": "/workspace/data"},
+        {"name": "MODELWRIGHT_MODEL", "value": "churn"},
+        {"name": "MODELWRIGHT_OUTPUT_DIR", "value": "/workspace/prepared"},
+        {"name": "MODELWRIGHT_SEED", "value": "0"},
+        {"name": "MODELWRIGHT_TARGET", "value": "target"},
+        {"name": "MODELWRIGHT_TASK", "value": "Auto"},
+    ]

@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from modelwright_operator import naming
-from modelwright_training import contract
 from tests.support.builders import digest
 
 if TYPE_CHECKING:
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from tests.support.fake_cluster import FakeCluster
 
 Raw = dict[str, Any]
-STAGES = [stage.value for stage in contract.STAGES if stage is not contract.Stage.LATENCY]  # of most jobs
 
 SCHEMA: Raw = {
     "inputs": [{"name": "input", "datatype": "FP32", "shape": [-1, 2], "columns": ["a", "b"], "nullable": True}],
@@ -46,6 +44,9 @@ def results(seed: str = "a", model: str = "churn") -> dict[str, Raw]:
             "schema": {**SCHEMA, "task": "Classification"},
         },
     }
+
+
+STAGES = [name for name in results() if name != "latency"]  # of most jobs
 
 
 def waiting(name: str, reason: str = "PodInitializing", message: str = "", **extra: Any) -> Raw:

@@ -13,7 +13,15 @@ from tests.training.builders import Pod
 
 @pytest.fixture
 def pod(tmp_path: Path) -> Iterator[Pod]:
-    for folder in ("workspace", "artifact", "measures", "stores/models", "stores/lake"):
+    for folder in (
+        "workspace",
+        "artifact",
+        "measures",
+        "stores/models",
+        "stores/lake",
+        "handover/to-prepare",
+        "handover/from-prepare",
+    ):
         (tmp_path / folder).mkdir(parents=True)
     yield Pod(tmp_path)
     logging.captureWarnings(capture=False)  # a stage run in this process turned it on

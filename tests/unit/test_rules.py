@@ -31,6 +31,10 @@ def searched(*space: Raw, **fields: Any) -> make.Maker:
     return JOB().spec(tuning={"space": list(space) or [{"parameter": "C", "values": [1, 2, 3]}], **fields})
 
 
+def own(**fields: Any) -> Raw:
+    return {"image": "registry.test/team/own:1", **fields}
+
+
 ACCEPTED = {
     "a job as small as can be": JOB(),
     "a job with parameters": JOB().spec(
@@ -83,6 +87,9 @@ ACCEPTED = {
     "a nested estimator": JOB().spec(
         trainer={"sklearn": {"estimator": "sklearn.ensemble.HistGradientBoostingClassifier"}}
     ),
+    "data prepared by an own image": JOB().spec(
+        prepare=own(command=["python"], args=["-c", "x" * 2000], env=[{"name": "A"}], resources={"limits": {"cpu": 2}})
+    ),
     "cpu as a number": JOB().spec(resources={"requests": {"cpu": 1, "memory": "512Mi"}}),
     "the longest name of a job": JOB("a" * 57),
     "an imported version": VERSION(),
@@ -124,6 +131,15 @@ REFUSED: dict[str, tuple[make.Maker, str]] = {
         "region is for s3://",
     ),
     "a Secret of a claim": (JOB().spec(data=data(uri="pvc://lake/x.csv", secretName="s")), "secretName is for s3://"),
+    "an own image without a name": (JOB().spec(prepare={"args": ["x"]}), "image: is required"),
+    "an own image with a space": (JOB().spec(prepare=own(image="a b")), "image"),
+    "a variable of the operator's": (
+        JOB().spec(prepare=own(env=[{"name": "MODELWRIGHT_TRAINING_JOB", "value": "{}"}])),
+        "MODELWRIGHT_ are the operator's",
+    ),
+    "a variable twice": (JOB().spec(prepare=own(env=[{"name": "A"}, {"name": "A"}])), "duplicate"),
+    "a variable from a Secret": (JOB().spec(prepare=own(env=[{"name": "A", "valueFrom": {}}])), "not declared"),
+    "a program in the arguments": (JOB().spec(prepare=own(args=["x" * 2049])), "args"),
     "a digest that is none": (JOB().spec(data=data(digest="sha256:abc")), "digest"),
     "two kinds of holdout": (
         JOB().spec(

@@ -8,7 +8,7 @@ import pytest
 
 from modelwright_operator.decide import training
 from modelwright_operator.decide.observed import Job, Pod
-from modelwright_training.contract import STAGES, Stage
+from modelwright_training.contract import Stage
 from tests.support import builders as make
 from tests.support import kubelet
 from tests.table.planning import attempt_job, ended
@@ -99,7 +99,7 @@ def test_a_timed_job_has_a_stage_more_and_needs_its_result() -> None:
     raw, results = timed(*ended("Complete")), kubelet.results()
     seen = outcome(raw, pod(raw, kubelet.stage_statuses(results, stages=kubelet.stages_of(raw)), "Succeeded"))
     assert isinstance(seen, training.Trained)
-    assert [stage.name for stage in seen.stages] == list(STAGES)
+    assert [stage.name for stage in seen.stages] == list(kubelet.results())
     assert seen.latency is not None
     assert seen.latency.p99_milliseconds == 0.5
     del results["latency"]

@@ -29,17 +29,22 @@ from modelwright_operator.api.model_version import (
     ModelVersion,
     ModelVersionSpec,
     ModelVersionStatus,
+    OwnImageReference,
+    PreparedReference,
     Provenance,
     Schema,
     Tensor,
     VersionMetric,
 )
+from modelwright_operator.api.own_code import OwnCode
 from modelwright_operator.api.stores import Store
 from modelwright_operator.api.training_job import TrainingJob, TrainingJobSpec
 from modelwright_operator.api.training_parts import Gate
 from modelwright_operator.api.training_status import (
     DataDigest,
     GateStatus,
+    OwnImage,
+    PreparedDigest,
     Progress,
     PublishedArtifact,
     Resolved,
@@ -65,7 +70,12 @@ __all__ = [
     "ModelVersion",
     "ModelVersionSpec",
     "ModelVersionStatus",
+    "OwnCode",
+    "OwnImage",
+    "OwnImageReference",
     "Pod",
+    "PreparedDigest",
+    "PreparedReference",
     "Progress",
     "Provenance",
     "PublishedArtifact",

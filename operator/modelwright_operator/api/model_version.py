@@ -78,16 +78,37 @@ class DataReference(Model):
     rows: int | None = Field(default=None, description="Number of rows read.")
 
 
+class PreparedReference(Model):
+    """A table that the prepare stage made, and the model was made from."""
+
+    name: Short = Field(description="Name of the data set in the job.")
+    digest: Digest = Field(description="sha256 of the file.")
+    rows: int | None = Field(default=None, description="Number of rows in it.")
+
+
+class OwnImageReference(Model):
+    """An image of the user's that a stage ran in."""
+
+    stage: Short = Field(description="The stage: prepare or train.")
+    image: Text = Field(description="The image by its digest, as the node reported it.")
+
+
 class Provenance(Model):
     """How the model came to be."""
 
     training_job: JobReference | None = Field(default=None, description="The TrainingJob that made it.")
     source: Source | None = Field(default=None, description="The code the run belonged to.")
     data: list[DataReference] | None = Field(default=None, max_length=20, description="Data it was made from.")
+    prepared: list[PreparedReference] | None = Field(
+        default=None, max_length=20, description="What the prepare stage made of the data."
+    )
     image: Text | None = Field(default=None, description="Image of the training stages.")
     image_digest: Digest | None = Field(default=None, description="Digest of that image, as the node ran it.")
+    own_images: list[OwnImageReference] | None = Field(
+        default=None, max_length=4, description="Images of the user's that stages ran in."
+    )
     parameters_digest: Digest | None = Field(
-        default=None, description="Digest of trainer, columns, evaluation, task, target and seed."
+        default=None, description="Digest of trainer, prepare, columns, evaluation, task, target and seed."
     )
     seed: int | None = Field(default=None, description="Seed of the run.")
 

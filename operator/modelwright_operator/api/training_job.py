@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from modelwright_operator.api.meta import Model, ModelName, Pod, Resource, Resources, immutable, rules
+from modelwright_operator.api.own_code import OwnCode
 from modelwright_operator.api.training_parts import Column, Columns, Data, Evaluation, Gate, Source, Storage, Trainer
 from modelwright_operator.api.training_status import TrainingJobStatus
 from modelwright_operator.api.tuning import Tuning
@@ -34,6 +35,11 @@ class TrainingJobSpec(Model):
         "sorted order. The probabilities come in sorted order in any case.",
     )
     columns: Columns | None = Field(default=None, description="Which columns are what; absent: found from the data.")
+    prepare: OwnCode | None = Field(
+        default=None,
+        description="An image of yours that turns the tables of spec.data into those to learn from: it reads "
+        "/workspace/data/NAME.parquet and writes /workspace/prepared/NAME.parquet for each.",
+    )
     trainer: Trainer = Field(description="How to train.")
     tuning: Tuning | None = Field(default=None, description="Search for the trainer's parameters; absent: as given.")
     evaluation: Evaluation = Field(

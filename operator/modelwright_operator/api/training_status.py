@@ -14,7 +14,7 @@ from modelwright_operator.api.tuning import BestTrial, TuningStatus
 class StageStatus(Observed):
     """One stage of the current attempt."""
 
-    name: Short = Field(description="fetch, train, evaluate, latency or publish.")
+    name: Short = Field(description="fetch, prepare, split, train, evaluate, latency or publish.")
     state: Literal["Waiting", "Running", "Succeeded", "Failed"] = Field(description="How far the stage is.")
     exit_code: int | None = Field(default=None, description="Exit code of the stage's container, once it ended.")
     message: Annotated[str, StringConstraints(max_length=2048)] | None = Field(
@@ -68,14 +68,35 @@ class DataDigest(Observed):
     rows: int | None = Field(default=None, description="Number of rows read.")
 
 
+class PreparedDigest(Observed):
+    """What the prepare stage made of a data set."""
+
+    name: Short = Field(description="Name of the data set in the job.")
+    digest: Digest = Field(description="sha256 of the file it wrote.")
+    rows: int | None = Field(default=None, description="Number of rows in it.")
+
+
+class OwnImage(Observed):
+    """An image of the user's that a stage ran in."""
+
+    stage: Short = Field(description="The stage.")
+    image: Text = Field(description="The image by its digest, as the node reports it.")
+
+
 class Resolved(Observed):
     """What this run was made of, for reproduction."""
 
     data: list[DataDigest] = Field(default_factory=list[DataDigest], max_length=20, description="Digests of the data.")
+    prepared: list[PreparedDigest] | None = Field(
+        default=None, max_length=20, description="Digests of what the prepare stage wrote."
+    )
     image: Text | None = Field(default=None, description="Image of the training stages.")
     image_digest: Digest | None = Field(default=None, description="Digest of that image, as the node ran it.")
+    own_images: list[OwnImage] | None = Field(
+        default=None, max_length=4, description="Your own images, as they were pulled."
+    )
     parameters_digest: Digest | None = Field(
-        default=None, description="Digest of trainer, columns, evaluation, task, target and seed."
+        default=None, description="Digest of trainer, prepare, columns, evaluation, task, target and seed."
     )
 
 

@@ -10,13 +10,13 @@ A result is believed only from a pod that the attempt's own Job controls.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal
 
 from modelwright_operator.decide import losses
 from modelwright_operator.decide.observed import parse_time
 from modelwright_operator.decide.pods import Problem, cut, problem
-from modelwright_operator.raw import part
+from modelwright_operator.raw import Raw, part
 from modelwright_operator.reasons import Reason, reported
 from modelwright_training import contract
 
@@ -64,6 +64,8 @@ class Trained:
     finished_at: datetime | None
     image_digest: str | None = None
     latency: contract.LatencyResult | None = None  # of jobs that have this stage
+    split: contract.SplitResult | None = None
+    own_images: Mapping[str, str] = field(default_factory=dict[str, str])  # of stages in the user's own images
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,40 @@ class Broken:
 Outcome = InProgress | Trained | Broken
 
 
+_OWN_FAILED: Final = {contract.Stage.PREPARE: Reason.PREPARE_FAILED}
+
+
+def _containers(job: Job) -> tuple[Raw, ...]:
+    spec = part(job.spec, "template", "spec")
+    return (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
+
+
+def stages_of(job: Job) -> tuple[contract.Stage, ...]:
+    """Return the stages that an attempt has, by its Job's own template: an older operator may have made it."""
+    names = {str(container.get("name")) for container in _containers(job)}
+    return tuple(stage for stage in contract.STAGES if stage.value in names)
+
+
+def _own(job: Job) -> frozenset[str]:
+    """Return the stages that run in the user's own image: only ours are told of the whole job."""
+    return frozenset(
+        str(item["name"])
+        for item in _containers(job)
+        if all(variable.get("name") != contract.ENV_JOB for variable in item.get("env") or ())
+    )
+
+
+def _failed_own(name: contract.Stage, container: Container, ended_message: str, exit_code: int) -> tuple[Reason, str]:
+    """Say how the user's own code ended; whatever it wrote is only text."""
+    if (container.terminated or {}).get("reason") == "OOMKilled":
+        field_name = "spec.prepare" if name is contract.Stage.PREPARE else "spec.trainer.container"
+        message = f"stage {name} was killed at its memory limit: raise {field_name}.resources.limits.memory"
+        return Reason.OUT_OF_MEMORY, message
+    tail = cut(ended_message) or "it left no log"
+    reason = _OWN_FAILED.get(name, Reason.TRAINING_FAILED)
+    return reason, f"your image of stage {name} ended with exit code {exit_code}: {tail}"
+
+
 def _failed_stage(name: contract.Stage, container: Container, ended_message: str, exit_code: int) -> tuple[Reason, str]:
     parsed = contract.parse_message(ended_message, name)
     if isinstance(parsed, contract.Failure):
@@ -91,7 +127,7 @@ def _failed_stage(name: contract.Stage, container: Container, ended_message: str
     return Reason.STAGE_FAILED, f"stage {name} ended with exit code {exit_code}: {tail}"
 
 
-def _stage(name: contract.Stage, pod: Pod | None) -> Stage:
+def _stage(name: contract.Stage, pod: Pod | None, own: frozenset[str]) -> Stage:
     container = pod.container(name) if pod is not None else None
     if container is None:
         return Stage(name, "Waiting")
@@ -103,16 +139,9 @@ def _stage(name: contract.Stage, pod: Pod | None) -> Stage:
     finished = parse_time(ended.get("finishedAt"))
     if code == 0:
         return Stage(name, "Succeeded", 0, started_at=container.started_at, finished_at=finished)
-    reason, message = _failed_stage(name, container, str(ended.get("message", "")), code)
+    explain = _failed_own if name in own else _failed_stage
+    reason, message = explain(name, container, str(ended.get("message", "")), code)
     return Stage(name, "Failed", code, message, reason, container.started_at, finished)
-
-
-def stages_of(job: Job) -> tuple[contract.Stage, ...]:
-    """Return the stages that an attempt has, by its Job's own template: an older operator may have made it."""
-    spec = part(job.spec, "template", "spec")
-    containers = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
-    names = {str(container.get("name")) for container in containers}
-    return tuple(stage for stage in contract.STAGES if stage.value in names) or contract.STAGES
 
 
 def _results(pod: Pod, stages: Sequence[contract.Stage]) -> dict[contract.Stage, contract.Result] | None:
@@ -140,8 +169,9 @@ def newest(pods: Sequence[Pod]) -> Pod | None:
     )
 
 
-def _trained(stages: tuple[Stage, ...], pod: Pod | None, finished_at: datetime | None) -> Outcome:
-    results = _results(pod, [stage.name for stage in stages]) if pod is not None else None
+def _trained(stages: tuple[Stage, ...], pod: Pod | None, own: frozenset[str], finished_at: datetime | None) -> Outcome:
+    ours = [stage.name for stage in stages if stage.name not in own]
+    results = _results(pod, ours) if pod is not None else None
     match results:
         case {
             contract.Stage.FETCH: contract.FetchResult() as fetch,
@@ -152,8 +182,18 @@ def _trained(stages: tuple[Stage, ...], pod: Pod | None, finished_at: datetime |
             latency = others.get(contract.Stage.LATENCY)
             timed = latency if isinstance(latency, contract.LatencyResult) else None
             image = pod.container(contract.Stage.PUBLISH) if pod is not None else None
-            digest = image.image_digest if image else None
-            return Trained(stages, fetch, evaluate, publish, finished_at, digest, timed)
+            split = others.get(contract.Stage.SPLIT)
+            return Trained(
+                stages,
+                fetch,
+                evaluate,
+                publish,
+                finished_at,
+                image.image_digest if image else None,
+                timed,
+                split if isinstance(split, contract.SplitResult) else None,
+                _images(pod, own),
+            )
         case _:
             return Broken(
                 stages,
@@ -178,12 +218,17 @@ def _problem(own: Sequence[Pod], stages: Sequence[Stage], rejected: str | None) 
 
 def _limited(job: Job, stage: contract.Stage) -> bool:
     """Tell whether a stage has a memory limit of its own: then the same attempt would reach it once more."""
-    spec: Mapping[str, Any] = job.spec.get("template", {}).get("spec", {})
-    containers: Sequence[Mapping[str, Any]] = (*spec.get("initContainers", ()), *spec.get("containers", ()))
     return any(
         container["name"] == stage.value and part(container, "resources", "limits").get("memory")
-        for container in containers
+        for container in _containers(job)
     )
+
+
+def _images(pod: Pod | None, own: frozenset[str]) -> Mapping[str, str]:
+    """Return what the node says it ran in the user's own stages, by digest where it knows one."""
+    containers = pod.containers if pod is not None else ()
+    found = {item.name: str(item.raw.get("imageID") or "") for item in containers if item.name in own}
+    return {name: image.rpartition("://")[2][:1024] for name, image in found.items() if image}
 
 
 def _broken(job: Job, pod: Pod | None, stages: tuple[Stage, ...]) -> Broken:
@@ -214,13 +259,13 @@ def outcome(job: Job, pods: Sequence[Pod], rejected: str | None = None) -> Outco
         pods: pods, of which those that the Job controls are looked at.
         rejected: why the API server would not take the Job's pods, if its controller said so.
     """
-    own = [pod for pod in pods if pod.controller_uid == job.uid]
-    pod = newest(own)
-    stages = tuple(_stage(name, pod) for name in stages_of(job))
+    mine = [pod for pod in pods if pod.controller_uid == job.uid]
+    pod, own = newest(mine), _own(job)
+    stages = tuple(_stage(name, pod, own) for name in stages_of(job))
     if complete := (job.condition("Complete") if job.has("Complete") else None):
-        return _trained(stages, pod, parse_time(complete.get("lastTransitionTime")))
+        return _trained(stages, pod, own, parse_time(complete.get("lastTransitionTime")))
     if not job.has("Failed"):
-        return InProgress(stages, _problem(own, stages, rejected))
+        return InProgress(stages, _problem(mine, stages, rejected))
     return _broken(job, pod, stages)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from kubernetes.aio.client import models as k8s
 
 from modelwright_operator import api, naming
-from modelwright_operator.render import common, space
+from modelwright_operator.render import common, own_code, space
 from modelwright_operator.render.serving import default_resources
 from modelwright_training import contract
 
@@ -32,7 +32,7 @@ _MEASURING: Final = {  # who shares that volume, and who only reads it
     contract.Stage.LATENCY: False,
     contract.Stage.PUBLISH: True,
 }
-_TMP: Final = "/tmp"  # noqa: S108  # a volume of its own in each pod
+_TMP: Final = own_code.TMP
 
 
 def storage_uri(job: api.TrainingJob, settings: Settings) -> str:
@@ -46,10 +46,17 @@ def parameters_digest(job: api.TrainingJob) -> str:
     spec["evaluation"] = {key: value for key, value in spec["evaluation"].items() if key not in _ONLY_MEASURED}
     always = {key: spec.get(key) for key in ("target", "task", "columns", "trainer", "evaluation", "seed")}
     # What came later counts only where it is given: the digests of what was before stay.
-    later = {key: spec[key] for key in ("positiveLabel", "tuning") if key in spec}
+    later = {key: spec[key] for key in ("positiveLabel", "prepare", "tuning") if key in spec}
     if "tuning" in later:  # how many trials run at once decides nothing
         later["tuning"] = {key: value for key, value in later["tuning"].items() if key != "parallelism"}
     return naming.full_hash(always | later)
+
+
+def _own_code(own: api.OwnCode | None) -> contract.OwnCode | None:
+    if own is None:
+        return None
+    run = own.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"image", "resources"})
+    return contract.OwnCode(own.image, naming.full_hash(run))
 
 
 def access(store: api.Store) -> contract.StoreAccess | None:
@@ -100,7 +107,27 @@ def job_config(job: api.TrainingJob, settings: Settings, *, trials: Sequence[int
         positive_label=spec.positive_label,
         tuning=space.told(job, trials),
         latency=contract.Latency(latency.threads, latency.rows) if latency else None,
+        prepare=_own_code(spec.prepare),
     )
+
+
+def _handed(stage: contract.Stage, stages: tuple[contract.Stage, ...]) -> list[k8s.V1VolumeMount]:
+    """Return what a stage of ours hands to, or takes from, the user's own image."""
+    if contract.Stage.PREPARE not in stages:
+        return []
+    folders = {
+        contract.Stage.FETCH: [own_code.handed(contract.TO_PREPARE)],
+        contract.Stage.SPLIT: [own_code.handed(contract.FROM_PREPARE, read_only=True)],
+    }
+    return folders.get(stage, [])
+
+
+def _scratch(stage: contract.Stage) -> str:
+    """Return the scratch volume of a stage of ours: one that runs the user's code leaves nothing to the others there.
+
+    HOME is in it, where Python looks for packages and start-up code of the user.
+    """
+    return own_code.tmp_volume(stage) if stage is contract.Stage.EVALUATE else "tmp"
 
 
 def _mounts(
@@ -112,6 +139,7 @@ def _mounts(
             common.mount("workspace", workspace),
             *common.claim_mounts(all_claims, data_claims, read_only=True),
         ],
+        contract.Stage.SPLIT: [common.mount("workspace", workspace)],
         contract.Stage.TRAIN: [common.mount("workspace", workspace)],
         contract.Stage.EVALUATE: [
             common.mount("workspace", workspace, read_only=True),
@@ -144,8 +172,12 @@ def pod_spec(job: api.TrainingJob, settings: Settings, config: contract.JobConfi
     mounts = _mounts(config, all_claims, data_claims, store_claims)
     secrets = {contract.Stage.FETCH: [data.secret_name for data in job.spec.data]}
     environment = common.variables({contract.ENV_JOB: config.to_json(), "HOME": _TMP})
+    own = (
+        {contract.Stage.PREPARE: own_code.prepare(job, job.spec.prepare, DEFAULT_RESOURCES)} if job.spec.prepare else {}
+    )
     containers = [
-        k8s.V1Container(
+        own.get(stage)
+        or k8s.V1Container(
             name=stage.value,
             image=settings.training_image,
             image_pull_policy=settings.image_pull_policy,
@@ -155,10 +187,16 @@ def pod_spec(job: api.TrainingJob, settings: Settings, config: contract.JobConfi
             resources=_resources(job, stage),
             security_context=common.container_security(),
             termination_message_policy="FallbackToLogsOnError",
-            volume_mounts=[*mounts[stage], common.mount("tmp", _TMP)],
+            volume_mounts=[
+                *mounts[stage],
+                *_handed(stage, config.stages),
+                common.mount(_scratch(stage), _TMP),
+            ],
         )
         for stage in config.stages
     ]
+    mounted = [mount for item in containers for mount in item.volume_mounts or ()]
+    scratch = sorted({mount.name for mount in mounted if mount.mount_path == _TMP})
     return k8s.V1PodSpec(
         init_containers=containers[:-1],
         containers=containers[-1:],
@@ -168,7 +206,8 @@ def pod_spec(job: api.TrainingJob, settings: Settings, config: contract.JobConfi
             common.empty_dir("workspace", "10Gi"),
             common.empty_dir("artifact", "2Gi"),
             *([common.empty_dir("measures", "64Mi")] if config.latency is not None else []),
-            common.empty_dir("tmp", "1Gi"),
+            *own_code.volumes(config.stages),
+            *(common.empty_dir(name, "1Gi") for name in scratch),
             *common.claim_volumes(all_claims),
         ],
         **common.every_pod(),

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 def resolved(job: api.TrainingJob, trained: Trained, image: str | None) -> api.Resolved:
     """Return what the run was made of."""
+    split = trained.split
+    own = [api.OwnImage(stage=stage, image=name) for stage, name in sorted(trained.own_images.items())]
     # The query of a web address may be a signature, which is nobody else's business.
     uris = {
         data.name: data.uri.partition("?")[0] if data.uri.startswith("https://") else data.uri for data in job.spec.data
@@ -24,8 +26,12 @@ def resolved(job: api.TrainingJob, trained: Trained, image: str | None) -> api.R
             api.DataDigest(name=data.name, uri=uris.get(data.name, ""), digest=data.digest, rows=data.rows)
             for data in trained.fetch.data
         ],
+        prepared=[api.PreparedDigest(name=data.name, digest=data.digest, rows=data.rows) for data in split.data]
+        if split and split.data
+        else None,
         image=image,
         image_digest=trained.image_digest,
+        own_images=own or None,
         parameters_digest=parameters_digest(job),
     )
 
@@ -73,8 +79,10 @@ def model_version_of(job: api.TrainingJob, trained: Trained, image: str | None) 
             training_job=api.JobReference(name=job.metadata.name, uid=job.metadata.uid),
             source=job.spec.source,
             data=[api.DataReference(**data.model_dump()) for data in made_of.data],
+            prepared=[api.PreparedReference(**data.model_dump()) for data in made_of.prepared or ()] or None,
             image=image,
             image_digest=made_of.image_digest,
+            own_images=[api.OwnImageReference(**item.model_dump()) for item in made_of.own_images or ()] or None,
             parameters_digest=made_of.parameters_digest,
             seed=job.spec.seed,
         ),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from modelwright_training.contract.checks import check_digest
 from modelwright_training.contract.gates import Gate
 from modelwright_training.contract.names import STAGES, Preprocessing, Stage, Task
+from modelwright_training.contract.own_code import OwnCode
 from modelwright_training.contract.tuning import Tuning
 from modelwright_training.strict_json import JsonValue, decode, dumps, loads
 
@@ -137,6 +138,7 @@ class JobConfig:
     positive_label: str | None = field(default=None, metadata={"omit": True})  # of two classes; absent: the second
     tuning: Tuning | None = field(default=None, metadata={"omit": True})
     latency: Latency | None = field(default=None, metadata={"omit": True})
+    prepare: OwnCode | None = field(default=None, metadata={"omit": True})
 
     def __post_init__(self) -> None:
         """Refuse what no single field shows."""
@@ -161,7 +163,9 @@ class JobConfig:
     @property
     def stages(self) -> tuple[Stage, ...]:
         """The stages that this job has, in order."""
-        left_out = {Stage.LATENCY} if self.latency is None else set[Stage]()
+        left_out: set[Stage] = {Stage.LATENCY} if self.latency is None else set()
+        if self.prepare is None:
+            left_out |= {Stage.PREPARE, Stage.SPLIT}
         return tuple(stage for stage in STAGES if stage not in left_out)
 
     def to_json(self) -> str:

@@ -8,6 +8,7 @@ ENV_WORKSPACE: Final = "MODELWRIGHT_WORKSPACE"
 ENV_ARTIFACT_DIR: Final = "MODELWRIGHT_ARTIFACT_DIR"
 ENV_MEASURES_DIR: Final = "MODELWRIGHT_MEASURES_DIR"
 ENV_STORES_DIR: Final = "MODELWRIGHT_STORES_DIR"
+ENV_HANDOVER_DIR: Final = "MODELWRIGHT_HANDOVER_DIR"
 ENV_TERMINATION_LOG: Final = "MODELWRIGHT_TERMINATION_LOG"
 ENV_INDEX: Final = "JOB_COMPLETION_INDEX"  # which Kubernetes sets in the pods of an Indexed Job
 
@@ -15,6 +16,7 @@ DEFAULT_WORKSPACE: Final = "/workspace"
 DEFAULT_ARTIFACT_DIR: Final = "/artifact"
 DEFAULT_MEASURES_DIR: Final = "/measures"
 DEFAULT_STORES_DIR: Final = "/stores"
+DEFAULT_HANDOVER_DIR: Final = "/handover"
 DEFAULT_TERMINATION_LOG: Final = "/dev/termination-log"
 
 MESSAGE_LIMIT: Final = 1536  # bytes of a termination message: the kubelet shares 12 KiB among a pod's containers
@@ -22,9 +24,11 @@ FAILURE_TEXT_LIMIT: Final = 600  # bytes of a failure's text for people
 
 
 class Stage(StrEnum):
-    """A container of ours: of the training pod (see `STAGES`), or of a trial's, which fetches as well."""
+    """A container of the training pod (see `STAGES`), or of a trial's, which fetches as well."""
 
     FETCH = "fetch"
+    PREPARE = "prepare"  # the user's own image
+    SPLIT = "split"  # takes in what the own image left
     TRAIN = "train"
     EVALUATE = "evaluate"
     LATENCY = "latency"
@@ -32,7 +36,15 @@ class Stage(StrEnum):
     TRIAL = "trial"
 
 
-STAGES: Final = (Stage.FETCH, Stage.TRAIN, Stage.EVALUATE, Stage.LATENCY, Stage.PUBLISH)
+STAGES: Final = (
+    Stage.FETCH,
+    Stage.PREPARE,
+    Stage.SPLIT,
+    Stage.TRAIN,
+    Stage.EVALUATE,
+    Stage.LATENCY,
+    Stage.PUBLISH,
+)
 """The stages of the training pod, in order: all but the last are init containers. See `JobConfig.stages`."""
 
 
@@ -51,6 +63,7 @@ class Reason(StrEnum):
     DATA_NOT_FOUND = "DataNotFound"
     DATA_INVALID = "DataInvalid"
     DATA_DIGEST_MISMATCH = "DataDigestMismatch"
+    PREPARED_DATA_INVALID = "PreparedDataInvalid"
     TARGET_INVALID = "TargetInvalid"
     ESTIMATOR_INVALID = "EstimatorInvalid"
     GATE_INVALID = "GateInvalid"

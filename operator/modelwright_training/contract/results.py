@@ -33,6 +33,14 @@ class FetchResult:
 
 
 @dataclass(frozen=True, slots=True)
+class SplitResult:
+    """What the prepare stage left was taken in: digest of each table's file, number of rows."""
+
+    data: tuple[FetchedData, ...]
+    stage: Stage = Stage.SPLIT
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
     """How many rows were trained and tested on."""
 
@@ -180,10 +188,11 @@ class Failure:
     message: str
 
 
-Result = FetchResult | TrainResult | EvaluateResult | LatencyResult | PublishResult | TrialResult
+Result = FetchResult | SplitResult | TrainResult | EvaluateResult | LatencyResult | PublishResult | TrialResult
 
 _RESULTS: Final[Mapping[Stage, type[Result]]] = {
     Stage.FETCH: FetchResult,
+    Stage.SPLIT: SplitResult,
     Stage.TRAIN: TrainResult,
     Stage.EVALUATE: EvaluateResult,
     Stage.LATENCY: LatencyResult,
@@ -197,7 +206,7 @@ def parse_message(text: str, stage: Stage) -> Result | Failure | None:
 
     None is returned for everything that is not exactly a message of this stage, such as the log's tail after a crash.
     """
-    if len(text.encode(errors="replace")) > MESSAGE_LIMIT:
+    if len(text.encode(errors="replace")) > MESSAGE_LIMIT or stage not in _RESULTS:
         return None
     try:
         parsed = loads(text)

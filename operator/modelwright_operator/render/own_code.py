@@ -1,0 +1,76 @@
+"""Stages that run in the user's own image: what they see, and what they are told.
+
+Such a container is as restricted as ours, and shares with other stages only the folders named here, each a volume of
+its own: what it leaves elsewhere (in /tmp, say, where Python looks for code of the user's) no other stage ever sees.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kubernetes.aio.client import models as k8s
+
+from modelwright_operator.render import common
+from modelwright_training import contract
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from modelwright_operator import api
+
+SIZE_LIMIT: Final = "20Gi"  # of each folder that is handed over
+TMP: Final = "/tmp"  # noqa: S108  # a volume of its own
+
+
+def prepare(job: api.TrainingJob, own: api.OwnCode, default: api.Resources) -> k8s.V1Container:
+    """Return the container of the prepare stage."""
+    told = {contract.ENV_DATA_DIR: contract.OWN_DATA_DIR, contract.ENV_OUTPUT_DIR: contract.OWN_PREPARED_DIR}
+    mounts = [
+        common.mount(contract.TO_PREPARE, contract.OWN_DATA_DIR, read_only=True),
+        common.mount(contract.FROM_PREPARE, contract.OWN_PREPARED_DIR),
+    ]
+    return _container(contract.Stage.PREPARE, job, own, told, mounts, default)
+
+
+def handed(folder: str, *, read_only: bool = False) -> k8s.V1VolumeMount:
+    """Return the mount by which a stage of ours sees a folder that is handed over."""
+    return common.mount(folder, f"{contract.DEFAULT_HANDOVER_DIR}/{folder}", read_only=read_only)
+
+
+def _container(  # noqa: PLR0913, PLR0917 - a container's parts
+    stage: contract.Stage,
+    job: api.TrainingJob,
+    own: api.OwnCode,
+    told: Mapping[str, str],
+    mounts: Sequence[k8s.V1VolumeMount],
+    default: api.Resources,
+) -> k8s.V1Container:
+    every = {
+        contract.ENV_MODEL: job.spec.model,
+        contract.ENV_TARGET: job.spec.target,
+        contract.ENV_TASK: job.spec.task,
+        contract.ENV_SEED: str(job.spec.seed),
+    }
+    given = {variable.name: variable.value for variable in own.env or ()}
+    return k8s.V1Container(
+        name=stage.value,
+        image=own.image,
+        command=own.command or None,
+        args=own.args or None,
+        env=common.variables({"HOME": TMP, **given, **every, **told}),
+        resources=common.resources(own.resources or job.spec.resources, default),
+        security_context=common.container_security(),
+        termination_message_policy="FallbackToLogsOnError",
+        volume_mounts=[*mounts, common.mount(tmp_volume(stage), TMP)],
+    )
+
+
+def volumes(stages: Sequence[contract.Stage]) -> list[k8s.V1Volume]:
+    """Return the volumes of the folders that are handed over."""
+    folders = [contract.TO_PREPARE, contract.FROM_PREPARE] if contract.Stage.PREPARE in stages else []
+    return [common.empty_dir(folder, SIZE_LIMIT) for folder in folders]
+
+
+def tmp_volume(stage: contract.Stage) -> str:
+    """Return the name of the stage's own scratch volume."""
+    return f"tmp-{stage}"
