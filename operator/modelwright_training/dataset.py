@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from modelwright_training import features, roles, sources, split, target
+from modelwright_training import features, roles, sources, split, table_schema, target
 from modelwright_training import tables as tabular
 from modelwright_training.contract import JobConfig, Rows, Task
 from modelwright_training.features import Features, Values
@@ -52,6 +52,7 @@ class Part:
 class Dataset:
     """Everything a model is trained and tested on.
 
+    `columns` are the schema of all rows, as it was found, in the terms of `spec.schema`.
     `classes` are those of the training rows, sorted, None for a regression; `positive` is one of two, else None.
     `purged` rows are in neither part: those training rows whose groups are among the newest rows held out.
     """
@@ -60,6 +61,7 @@ class Dataset:
     features: Features
     train: Part
     holdout: Part
+    columns: tuple[Mapping[str, Any], ...]
     classes: target.Target | None = None
     positive: int | str | None = None
     purged: int = 0
@@ -99,15 +101,18 @@ def prepare(job: JobConfig, task: Task, tables: Mapping[str, Any]) -> Dataset:
     testing = job.evaluation.holdout
     training = [name for name in names if name != testing]
     order = [*training, *([testing] if testing else [])]
-    table = tabular.joined({f"data set {name!r}": tables[name] for name in order})
+    named = {f"data set {name!r}": tables[name] for name in order}
+    for subject, part in named.items():
+        table_schema.enforce(part, job.schema or (), subject)
+    table = tabular.joined(named)
     labels = target.extract(table, job.target, task)
     found = features.infer(table, job.columns, job.target)
     known = roles.read(table, job.columns)
     count = sum(tables[name].num_rows for name in training)
     drawn = not testing and not {"time", "group"} & job.columns.roles.keys()
     target.check_trainable(labels[:count], job.target, task, drawn=drawn)
-    named = Split(np.arange(count), np.arange(count, len(labels)))
-    parts = named if testing else split.split(labels, task, known, job)
+    given = Split(np.arange(count), np.arange(count, len(labels)))
+    parts = given if testing else split.split(labels, task, known, job)
     train, holdout = (
         Part(features.extract(table, found, rows), labels[rows], known.take(rows))
         for rows in (parts.train, parts.holdout)
@@ -120,4 +125,5 @@ def prepare(job: JobConfig, task: Task, tables: Mapping[str, Any]) -> Dataset:
         target.check_holdout(train.target, holdout.target, job.target)
         classes = np.unique(train.target)
     positive = target.positive(np.array([]) if classes is None else classes, job.positive_label, job.target, task)
-    return Dataset(task, found, train, holdout, classes, positive, parts.purged)
+    columns = tuple(table_schema.found(table, job, found))
+    return Dataset(task, found, train, holdout, columns, classes, positive, parts.purged)

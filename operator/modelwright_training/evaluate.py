@@ -69,6 +69,7 @@ def run(settings: Settings) -> EvaluateResult:
     _write(settings.artifact, converted.model, signature, _metrics(data, metrics), card)
     if (search := searched.record(job)) is not None:
         _write_json(settings.artifact / searched.FILE, search)
+    _write_json(settings.artifact / "columns.json", {"columns": data.columns})
     seconds = {
         "fetch": fetched["seconds"],
         "train": workspace.read_notes(Stage.TRAIN)["seconds"],

@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from modelwright_training import csv_text
 from modelwright_training.contract import DataSource, Reason
 from modelwright_training.errors import StageError
+from modelwright_training.tables import Family, family
 
 SUFFIXES = (".csv", ".parquet", ".arrow")
 MAX_COLUMNS = 10_000
@@ -68,6 +71,9 @@ def _csv(source: DataSource, path: str, stream: IO[bytes], size: int) -> Any:  #
     """Parse comma-separated UTF-8 with a header; one block, so that types are inferred from all rows."""
     if size > MAX_CSV_BYTES:
         refuse(source, f"has the file {path!r} of {size >> 20} MiB; use Parquet, or several files and a glob")
+    if (problem := csv_text.problem(stream)) is not None:
+        refuse(source, f"has the file {path!r}, which {problem}")
+    stream.seek(0)
     try:
         return pyarrow.csv.read_csv(
             stream,
@@ -79,14 +85,24 @@ def _csv(source: DataSource, path: str, stream: IO[bytes], size: int) -> Any:  #
 
 
 def _parquet(source: DataSource, path: str, stream: IO[bytes]) -> Any:  # noqa: ANN401 - Arrow has no types
+    """Read row group by row group, after the sizes that the file itself states; texts are unpacked once they fit."""
     try:
-        file = pyarrow.parquet.ParquetFile(stream)
-        schema, rows = file.schema_arrow, file.metadata.num_rows
-        _fits(source, path, rows * sum(_width(field.type) for field in schema))
-        groups = (file.read_row_group(index, use_threads=False) for index in range(file.metadata.num_row_groups))
+        said = pyarrow.parquet.ParquetFile(stream)
+        schema, metadata = said.schema_arrow, said.metadata
+        _check_count(source, path, metadata.num_columns)
+        _fits(source, path, max(metadata.num_rows * sum(_width(field.type) for field in schema), _unpacked(metadata)))
+        packed = [field.name for field in schema if family(field.type) is Family.TEXT]
+        file = pyarrow.parquet.ParquetFile(stream, metadata=metadata, read_dictionary=packed)
+        groups = (file.read_row_group(index, use_threads=False) for index in range(metadata.num_row_groups))
         return _whole(source, path, schema, groups)
     except (pa.ArrowException, OSError) as error:  # a damaged page is an OSError
         refuse(source, f"has the file {path!r}, which is not Parquet: {error}")
+
+
+def _unpacked(metadata: Any) -> int:  # noqa: ANN401 - Arrow has no types
+    """Return the bytes of all pages once unpacked, as the file states them; values of dictionaries may be more."""
+    groups = (metadata.row_group(index) for index in range(metadata.num_row_groups))
+    return sum(group.column(index).total_uncompressed_size for group in groups for index in range(group.num_columns))
 
 
 def _arrow(source: DataSource, path: str, stream: IO[bytes]) -> Any:  # noqa: ANN401 - Arrow has no types
@@ -105,16 +121,29 @@ def _arrow(source: DataSource, path: str, stream: IO[bytes]) -> Any:  # noqa: AN
 
 
 def _whole(source: DataSource, path: str, schema: Any, pieces: Iterator[Any]) -> Any:  # noqa: ANN401 - Arrow
-    """Put the pieces under each other while they fit into memory."""
+    """Put the pieces under each other while they fit into memory, their dictionaries unpacked."""
+    plain = pa.schema([field.with_type(_value_type(field.type)) for field in schema])
     tables: list[Any] = []
     size = 0
     for piece in pieces:
-        tables.append(piece)
-        size += piece.nbytes
+        piece.validate(full=True)  # offsets and indices that lead out of their buffers
+        _fits(source, path, size + sum(map(_unpacked_size, piece.columns)))
+        tables.append(piece.cast(plain))
+        size += tables[-1].nbytes
         _fits(source, path, size)
-    table = pa.concat_tables(tables) if tables else schema.empty_table()
-    table.validate(full=True)  # offsets and indices that lead out of their buffers
-    return table
+    return pa.concat_tables(tables) if tables else plain.empty_table()
+
+
+def _value_type(kind: Any) -> Any:  # noqa: ANN401 - Arrow has no types
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _unpacked_size(column: Any) -> int:  # noqa: ANN401 - Arrow has no types
+    """Return the bytes of a dictionary's texts written out: few bytes may say that a long one stands in many rows."""
+    if not pa.types.is_dictionary(column.type) or family(column.type) is not Family.TEXT:
+        return 0
+    lengths = (pc.call_function("binary_length", [chunk.dictionary]).take(chunk.indices) for chunk in column.chunks)
+    return sum(int(pc.call_function("sum", [found]).as_py() or 0) for found in lengths)
 
 
 def _fits(source: DataSource, path: str, size: int) -> None:
@@ -142,6 +171,10 @@ def _checked(source: DataSource, path: str, table: Any) -> Any:  # noqa: ANN401 
         refuse(source, f"has the column {twice[0]!r} twice in {path!r}; give each column its own name")
     if len(names) == 1 and (found := [mark for mark in ";\t|" if mark in table.column_names[0]]):
         refuse(source, f"has the file {path!r}, whose columns are separated by {found[0]!r}; use commas")
-    if len(names) > MAX_COLUMNS:
-        refuse(source, f"has {len(names)} columns in {path!r}, more than {MAX_COLUMNS}")
+    _check_count(source, path, len(names))
     return table.replace_schema_metadata(None)
+
+
+def _check_count(source: DataSource, path: str, columns: int) -> None:
+    if columns > MAX_COLUMNS:
+        refuse(source, f"has {columns} columns in {path!r}, more than {MAX_COLUMNS}")

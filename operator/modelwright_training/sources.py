@@ -18,16 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import pyarrow as pa
-
 from modelwright_server import stores
-from modelwright_training import bundled, downloads, formats
+from modelwright_training import bundled, downloads, formats, tables
 from modelwright_training.contract import DataSource, Reason
 from modelwright_training.errors import StageError
 from modelwright_training.formats import MAX_SOURCE_BYTES, refuse
 
 MAX_FILES: Final = 10_000
 _NAMES_SHOWN = 5
+_PACKED = (".gz", ".zip", ".bz2", ".xz", ".zst")
 
 
 @dataclass(frozen=True)
@@ -171,6 +170,8 @@ def _file(source: DataSource, path: str, file: Path, claim: Path, left: int) -> 
 def _check_format(source: DataSource, path: str, *, is_folder: bool) -> None:
     if not formats.known(path):
         hint = f"name its files, {path.rstrip('/')}/*.parquet" if is_folder else "no other format is read"
+        if path.endswith(_PACKED):
+            hint = "unpack it, or use Parquet, which is compressed in itself"
         refuse(source, f"names {path!r}, which ends in none of {', '.join(formats.SUFFIXES)}; {hint}")
 
 
@@ -181,17 +182,7 @@ def _open_plain(path: str, flags: int) -> int:
 
 def _joined(source: DataSource, files: list[_File]) -> Any:  # noqa: ANN401 - Arrow has no types
     """Put the files' rows under each other; whole numbers and fractions become fractions, nothing else is mixed."""
-    first = files[0]
-    for file in files:
-        if odd := sorted(set(file.table.column_names) ^ set(first.table.column_names)):
-            refuse(
-                source, f"has the column {odd[0]!r} in one of {first.path!r} and {file.path!r}, but not in the other"
-            )
-    tables = [file.table.select(first.table.column_names) for file in files]
-    try:
-        return pa.concat_tables(tables, promote_options="permissive")
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        refuse(source, f"has files whose columns differ in type: {error}")
+    return tables.joined({f"{file.path!r} of data set {source.name!r}": file.table for file in files})
 
 
 def _neighbours(claim: Path, path: str) -> str:

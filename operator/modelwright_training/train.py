@@ -10,7 +10,7 @@ import joblib
 import numpy as np
 from sklearn.utils.validation import has_fit_parameter
 
-from modelwright_training import dataset, estimator, gates, pipeline
+from modelwright_training import dataset, estimator, gates, leakage, pipeline
 from modelwright_training.contract import JobConfig, Reason, Stage, Task, TrainResult
 from modelwright_training.dataset import Dataset
 from modelwright_training.errors import StageError
@@ -33,12 +33,15 @@ def run(settings: Settings) -> TrainResult:
     data = load(job, workspace)
     check_searched(job, workspace)
     logger.info("rows: %s to train on, %s held out; features: %s", *_counts(data))
+    odd = (*leakage.check(data), *leakage.between_parts(data))
+    for line in odd:
+        logger.warning("%s", line)
     progress(20, f"fitting {job.trainer.sklearn.estimator}")
     fitted, said = fit(job, data)
     joblib.dump(fitted, workspace.estimator)
-    workspace.write_notes(Stage.TRAIN, {"warnings": said, "seconds": time.monotonic() - started})
+    workspace.write_notes(Stage.TRAIN, {"warnings": [*odd, *said], "seconds": time.monotonic() - started})
     progress(100, "fitted")
-    return TrainResult(data.task, data.rows)
+    return TrainResult(data.task, data.rows, odd)
 
 
 def check_searched(job: JobConfig, workspace: Workspace) -> None:

@@ -120,6 +120,12 @@ def test_a_full_config_carries_every_choice() -> None:
     assert config.latency == training_contract.Latency(threads=2, rows=64)
     assert config.columns == training_contract.Columns(("id",), ("plan",), time="day", group="customer", weight="w")
     assert config.positive_label == "yes"
+    assert config.schema == (
+        training_contract.ColumnSchema("age", training_contract.ColumnType.INTEGER, nullable=False, min=0, max=130),
+        training_contract.ColumnSchema(
+            "plan", training_contract.ColumnType.TEXT, nullable=True, categories=("basic", "pro")
+        ),
+    )
     assert config.trainer.sklearn.parameters == {"max_iter": 200, "learning_rate": 0.1}
     assert config.trainer.sklearn.preprocessing is training_contract.Preprocessing.NONE
     assert config.storage.uri == "pvc://registry/models"

@@ -80,6 +80,22 @@ REFUSED: Mapping[str, tuple[Object, tuple[str, ...]]] = {
         training_job("bad", task="Regression", positiveLabel="yes"),
         ("spec.positiveLabel", "spec.task"),
     ),
+    "categories of a date": (
+        training_job("bad", schema=[{"name": "day", "type": "Date", "categories": ["a"]}]),
+        ("spec.schema[0]", "Text and Integer"),
+    ),
+    "bounds of a text": (
+        training_job("bad", schema=[{"name": "plan", "type": "Text", "max": 1}]),
+        ("spec.schema[0]", "Number and Integer"),
+    ),
+    "bounds the wrong way round": (
+        training_job("bad", schema=[{"name": "age", "type": "Number", "min": 2, "max": 1}]),
+        ("spec.schema[0]", "min must not be above max"),
+    ),
+    "a column described twice": (
+        training_job("bad", schema=[{"name": "age", "type": "Number"}, {"name": "age", "type": "Text"}]),
+        ("spec.schema[1]", "Duplicate"),
+    ),
     "negative retries": (training_job("bad", retryLimit=-1), ("spec.retryLimit", "0")),
     "name of a TrainingJob": (training_job("bad.name"), ("name of a TrainingJob", "lower-case")),
     "long name of a TrainingJob": (training_job("a" * 58), ("name of a TrainingJob", "57")),

@@ -37,6 +37,10 @@ FULL_JOB = make.training_job("full", model="churn").spec(
     target="churned",
     task="Classification",
     positiveLabel="yes",
+    schema=[
+        {"name": "age", "type": "Integer", "nullable": False, "min": 0, "max": 130},
+        {"name": "plan", "type": "Text", "nullable": True, "categories": ["basic", "pro"]},
+    ],
     columns={"drop": ["id"], "categorical": ["plan"], "time": "day", "group": "customer", "weight": "w"},
     trainer={
         "sklearn": {

@@ -186,6 +186,16 @@ def test_success_makes_the_version_and_says_so_in_one_pass() -> None:
     assert manifest["spec"]["provenance"]["image"] == make.SETTINGS.training_image
 
 
+def test_what_is_odd_about_the_data_is_said_and_bounded() -> None:
+    subject = running()
+    job = attempt_job(subject, conditions=ended("Complete"))
+    results = kubelet.results()
+    results["train"]["warnings"] = ["the column 'a' predicts the target alone", *"bcdefghij"]
+    plan = planned(subject, job, done_pod(job, results))
+    assert plan.status["warnings"] == ["the column 'a' predicts the target alone", *"bcdefgh"]
+    assert plan.conditions == {"Ready": "True/Succeeded", "Complete": "True/Succeeded"}
+
+
 @pytest.mark.parametrize(
     ("made_by", "reason", "reproduced"),
     [

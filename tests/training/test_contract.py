@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from modelwright_training import contract
 from modelwright_training.contract import (
     Columns,
+    ColumnSchema,
+    ColumnType,
     EvaluateResult,
     Failure,
     FetchedData,
@@ -39,6 +41,7 @@ SCHEMA = Schema(
 RESULTS: list[Result] = [
     FetchResult((FetchedData("train", DIGEST, 3),)),
     TrainResult(Task.REGRESSION, Rows(2, 1)),
+    TrainResult(Task.REGRESSION, Rows(2, 1), ("the column 'a' predicts the target alone",)),
     EvaluateResult(Task.REGRESSION, Rows(2, 1), (Metric("rmse", 0.5),), Parity(3, 1e-7)),
     LatencyResult(0.25, 1.5, 2048),
     PublishResult("pvc://models/m/0a/", DIGEST, 10, reused=False, schema=SCHEMA),
@@ -54,9 +57,10 @@ def test_job_survives_its_json() -> None:
 def test_what_is_not_given_is_not_said() -> None:
     """So that neither pods nor digests of jobs change that do not use it."""
     plain = json.loads(JOB.to_json())
-    assert "positiveLabel" not in plain
+    assert not {"positiveLabel", "schema"} & plain.keys()
     assert set(plain["columns"]) == {"drop", "categorical"}
-    full = job(columns=Columns((), (), "day", "customer", "w"), positive_label="yes")
+    schema = (ColumnSchema("a", ColumnType.TEXT, nullable=True, categories=("b",)),)
+    full = job(columns=Columns((), (), "day", "customer", "w"), positive_label="yes", schema=schema)
     assert JobConfig.from_json(full.to_json()) == full
 
 

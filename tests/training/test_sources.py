@@ -114,8 +114,8 @@ def test_given_digest_is_checked(lake: Path) -> None:
         ("pvc://lake/twice.csv", Reason.DATA_INVALID, "column 'a' twice"),
         ("pvc://lake/semicolon.csv", Reason.DATA_INVALID, "separated by ';'"),
         ("pvc://lake/bad.parquet", Reason.DATA_INVALID, "not Parquet"),
-        ("pvc://lake/mixed-*.csv", Reason.DATA_INVALID, "differ in type"),
-        ("pvc://lake/other-*.csv", Reason.DATA_INVALID, "column 'b' in one of"),
+        ("pvc://lake/mixed-*.csv", Reason.DATA_INVALID, "'a' is a number (int64) in 'mixed-1.csv' of data set"),
+        ("pvc://lake/other-*.csv", Reason.DATA_INVALID, "'other-1.csv' of data set 'train' has the column 'b', "),
     ],
 )
 def test_bad_sources(lake: Path, uri: str, reason: Reason, named: str) -> None:

@@ -39,7 +39,7 @@ from modelwright_operator.api.model_version import (
 from modelwright_operator.api.own_code import OwnCode
 from modelwright_operator.api.stores import Store
 from modelwright_operator.api.training_job import TrainingJob, TrainingJobSpec
-from modelwright_operator.api.training_parts import Gate
+from modelwright_operator.api.training_parts import ColumnSchema, Gate
 from modelwright_operator.api.training_status import (
     DataDigest,
     GateStatus,
@@ -56,6 +56,7 @@ from modelwright_operator.api.tuning import BestTrial, Trial, Tuning, TuningStat
 __all__ = [
     "Artifact",
     "BestTrial",
+    "ColumnSchema",
     "Condition",
     "DataDigest",
     "DataReference",

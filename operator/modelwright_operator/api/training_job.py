@@ -8,7 +8,17 @@ from pydantic import Field, StringConstraints
 
 from modelwright_operator.api.meta import Model, ModelName, Pod, Resource, Resources, immutable, rules
 from modelwright_operator.api.own_code import OwnCode
-from modelwright_operator.api.training_parts import Column, Columns, Data, Evaluation, Gate, Source, Storage, Trainer
+from modelwright_operator.api.training_parts import (
+    Column,
+    Columns,
+    ColumnSchema,
+    Data,
+    Evaluation,
+    Gate,
+    Source,
+    Storage,
+    Trainer,
+)
 from modelwright_operator.api.training_status import TrainingJobStatus
 from modelwright_operator.api.tuning import Tuning
 from modelwright_training.contract import LABEL_METRICS, PROBABILITY_METRICS, REGRESSION_METRICS
@@ -39,6 +49,13 @@ class TrainingJobSpec(Model):
         default=None,
         description="An image of yours that turns the tables of spec.data into those to learn from: it reads "
         "/workspace/data/NAME.parquet and writes /workspace/prepared/NAME.parquet for each.",
+    )
+    schema_: list[ColumnSchema] | None = Field(
+        default=None,
+        alias="schema",
+        max_length=300,
+        description="What columns of the data must be, in every data set; columns not named may be anything.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     trainer: Trainer = Field(description="How to train.")
     tuning: Tuning | None = Field(default=None, description="Search for the trainer's parameters; absent: as given.")
@@ -116,6 +133,10 @@ TrainingJobSpec.model_config["json_schema_extra"] = {
                     "(!has(self.columns.weight) || self.columns.weight != self.target))"
                 ),
                 "spec.columns names the target as time, group or weight: these must be other columns",
+            ),
+            (
+                "!has(self.schema) || self.schema.map(c, has(c.categories) ? c.categories.size() : 0).sum() <= 500",
+                "spec.schema has more than 500 categories: name only those that matter",
             ),
             (
                 "!has(self.positiveLabel) || self.task != 'Regression'",

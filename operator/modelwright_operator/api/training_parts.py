@@ -93,6 +93,35 @@ class Columns(Model):
     )
 
 
+class ColumnSchema(Model):
+    """What a column of the data must be."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.categories) || self.type in ['Text', 'Integer']",
+                "categories are for the types Text and Integer: remove them, or change type",
+            ),
+            (
+                "!(has(self.min) || has(self.max)) || self.type in ['Number', 'Integer']",
+                "min and max are for the types Number and Integer: remove them, or change type",
+            ),
+            ("!has(self.min) || !has(self.max) || self.min <= self.max", "min must not be above max"),
+        )
+    )
+
+    name: Column = Field(description="Name of the column.")
+    type: Literal["Number", "Integer", "Boolean", "Text", "Date", "Timestamp"] = Field(
+        description="Type of its values; whole numbers are Numbers as well."
+    )
+    nullable: bool = Field(default=False, description="True: values may be missing (null, NaN, the empty text).")
+    categories: list[Annotated[str, StringConstraints(max_length=128)]] | None = Field(
+        default=None, min_length=1, max_length=100, description="The only values it may have; whole numbers in digits."
+    )
+    min: float | None = Field(default=None, description="Least value it may have, in the column's unit.")
+    max: float | None = Field(default=None, description="Greatest value it may have, in the column's unit.")
+
+
 class Sklearn(Model):
     """A scikit-learn estimator, trained by Modelwright's own image."""
 

@@ -136,6 +136,9 @@ class TrainingJobStatus(Status):
     gates: list[GateStatus] = Field(
         default_factory=list[GateStatus], max_length=16, description="Verdict of each gate."
     )
+    warnings: list[Text] = Field(
+        default_factory=list[Text], max_length=8, description="What is odd about the data, and what to do about it."
+    )
     resolved: Resolved | None = Field(default=None, description="What this run was made of.")
     artifact: PublishedArtifact | None = Field(default=None, description="The published model.")
     model_version: Short | None = Field(default=None, description="The ModelVersion made, or reproduced.")

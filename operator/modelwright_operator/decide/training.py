@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _FIRST_DELAY_SECONDS: Final = 10
 _RESOURCES: Final = {contract.Stage.LATENCY: "spec.evaluation.latency.resources"}  # where they are not spec.resources
+_WARNINGS: Final = 8
+_WARNING_LIMIT: Final = 500
 
 StageState = Literal["Waiting", "Running", "Succeeded", "Failed"]
 
@@ -66,6 +68,7 @@ class Trained:
     latency: contract.LatencyResult | None = None  # of jobs that have this stage
     split: contract.SplitResult | None = None
     own_images: Mapping[str, str] = field(default_factory=dict[str, str])  # of stages in the user's own images
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,11 @@ def _results(pod: Pod, stages: Sequence[contract.Stage]) -> dict[contract.Stage,
     return results
 
 
+def _warnings(train: object) -> tuple[str, ...]:
+    said = train.warnings if isinstance(train, contract.TrainResult) else ()
+    return tuple(text[:_WARNING_LIMIT] for text in said[:_WARNINGS])
+
+
 def running_stage(pod: Pod) -> str | None:
     """Return the name of the stage that runs in a pod now."""
     running = (container.name for container in pod.containers if container.running)
@@ -193,6 +201,7 @@ def _trained(stages: tuple[Stage, ...], pod: Pod | None, own: frozenset[str], fi
                 timed,
                 split if isinstance(split, contract.SplitResult) else None,
                 _images(pod, own),
+                _warnings(others.get(contract.Stage.TRAIN)),
             )
         case _:
             return Broken(

@@ -295,6 +295,7 @@ def _complete(snapshot: TrainingJobSnapshot, trained: training.Trained, values: 
         "metrics": [metric.model_dump(mode="json", by_alias=True) for metric in metrics_of(trained)],
         "gates": [_gate(item) for item in judged],
         "resolved": resolved(job, trained, image).model_dump(mode="json", by_alias=True, exclude_none=True),
+        **({"warnings": list(trained.warnings)} if trained.warnings else {}),
         "artifact": api.PublishedArtifact(
             uri=trained.publish.uri, digest=trained.publish.digest, size_bytes=trained.publish.size_bytes
         ).model_dump(mode="json", by_alias=True),

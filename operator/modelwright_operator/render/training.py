@@ -46,7 +46,7 @@ def parameters_digest(job: api.TrainingJob) -> str:
     spec["evaluation"] = {key: value for key, value in spec["evaluation"].items() if key not in _ONLY_MEASURED}
     always = {key: spec.get(key) for key in ("target", "task", "columns", "trainer", "evaluation", "seed")}
     # What came later counts only where it is given: the digests of what was before stay.
-    later = {key: spec[key] for key in ("positiveLabel", "prepare", "tuning") if key in spec}
+    later = {key: spec[key] for key in ("positiveLabel", "prepare", "schema", "tuning") if key in spec}
     if "tuning" in later:  # how many trials run at once decides nothing
         later["tuning"] = {key: value for key, value in later["tuning"].items() if key != "parallelism"}
     return naming.full_hash(always | later)
@@ -57,6 +57,20 @@ def _own_code(own: api.OwnCode | None) -> contract.OwnCode | None:
         return None
     run = own.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"image", "resources"})
     return contract.OwnCode(own.image, naming.full_hash(run))
+
+
+def _schema(columns: Sequence[api.ColumnSchema]) -> tuple[contract.ColumnSchema, ...]:
+    return tuple(
+        contract.ColumnSchema(
+            name=column.name,
+            type=contract.ColumnType(column.type),
+            nullable=column.nullable,
+            categories=tuple(column.categories) if column.categories else None,
+            min=column.min,
+            max=column.max,
+        )
+        for column in columns
+    )
 
 
 def access(store: api.Store) -> contract.StoreAccess | None:
@@ -104,6 +118,7 @@ def job_config(job: api.TrainingJob, settings: Settings, *, trials: Sequence[int
             commit=spec.source.commit if spec.source else None,
         ),
         gates=tuple(contract.Gate(gate.metric, gate.min, gate.max) for gate in spec.gates or ()),
+        schema=_schema(spec.schema_) if spec.schema_ else None,
         positive_label=spec.positive_label,
         tuning=space.told(job, trials),
         latency=contract.Latency(latency.threads, latency.rows) if latency else None,

@@ -85,6 +85,7 @@ from modelwright_training.contract.results import (
     parse_message,
 )
 from modelwright_training.contract.space import Trial, trials
+from modelwright_training.contract.table import ColumnSchema, ColumnType
 from modelwright_training.contract.tuning import (
     MAX_TRIALS,
     Algorithm,
@@ -138,6 +139,8 @@ __all__ = [
     "TO_PREPARE",
     "UNBOUNDED_METRICS",
     "Algorithm",
+    "ColumnSchema",
+    "ColumnType",
     "Columns",
     "DataSource",
     "EvaluateResult",

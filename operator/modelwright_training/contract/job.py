@@ -7,6 +7,7 @@ from modelwright_training.contract.checks import check_digest
 from modelwright_training.contract.gates import Gate
 from modelwright_training.contract.names import STAGES, Preprocessing, Stage, Task
 from modelwright_training.contract.own_code import OwnCode
+from modelwright_training.contract.table import ColumnSchema
 from modelwright_training.contract.tuning import Tuning
 from modelwright_training.strict_json import JsonValue, decode, dumps, loads
 
@@ -135,6 +136,7 @@ class JobConfig:
     storage: Storage
     source: Source
     gates: tuple[Gate, ...] = field(default=(), metadata={"omit": True})
+    schema: tuple[ColumnSchema, ...] | None = field(default=None, metadata={"omit": True})  # what the data must be
     positive_label: str | None = field(default=None, metadata={"omit": True})  # of two classes; absent: the second
     tuning: Tuning | None = field(default=None, metadata={"omit": True})
     latency: Latency | None = field(default=None, metadata={"omit": True})

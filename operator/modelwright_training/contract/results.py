@@ -54,10 +54,11 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """An estimator was fitted; `task` is never Auto."""
+    """An estimator was fitted; `task` is never Auto. `warnings` are sentences about the data, few and short."""
 
     task: Task
     rows: Rows
+    warnings: tuple[str, ...] = field(default=(), metadata={"omit": True})
     stage: Stage = Stage.TRAIN
 
 
