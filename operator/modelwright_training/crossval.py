@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 
 from modelwright_training import measure, train
-from modelwright_training.contract import JobConfig, Metric, Reason, Task
+from modelwright_training.classification import Classified
+from modelwright_training.contract import JobConfig, Reason, Task
 from modelwright_training.dataset import Dataset
 from modelwright_training.errors import StageError
 from modelwright_training.folds import folds
+from modelwright_training.measure import Answers
+from modelwright_training.regression import Regressed
 
 _DIGITS = 6  # as measure's: scores are part of the digest
 
@@ -27,7 +30,7 @@ def scores(job: JobConfig, data: Dataset, metric: str, count: int) -> list[float
     for kept, tested in folds(data.train, data.task, job, count):
         fold = replace(data, train=data.train.take(kept), holdout=data.train.take(tested))
         fitted, _ = train.fit(job, fold)
-        measured = {item.name: item.value for item in _measured(fitted, fold)}
+        measured = {item.name: item.value for item in measure.measure(_answers(fitted, fold))}
         if metric not in measured:
             message = (
                 f"tuning.metric: {metric} cannot be measured for {job.trainer.sklearn.estimator} on these data; there"
@@ -43,18 +46,19 @@ def summary(found: list[float]) -> tuple[float, float]:
     return _rounded(float(np.mean(found))), _rounded(float(np.std(found)))
 
 
-def _measured(fitted: Any, fold: Dataset) -> tuple[Metric, ...]:  # noqa: ANN401 - any pipeline
+def _answers(fitted: Any, fold: Dataset) -> Answers:  # noqa: ANN401 - any pipeline
     rows, target = fold.holdout.values.native(), fold.holdout.target
     predicted = np.asarray(fitted.predict(rows))
     if fold.task is Task.REGRESSION:
-        return measure.regression(target, predicted.reshape(len(target)))
+        return Regressed.of(target, predicted.reshape(len(target)))
     known = np.asarray(fitted.classes_)
     classes = np.union1d(known, target)  # a class with few rows may not be among those fitted on
     probabilities = None
     if hasattr(fitted, "predict_proba"):
         probabilities = np.zeros((len(target), len(classes)))
         probabilities[:, np.searchsorted(classes, known)] = fitted.predict_proba(rows)
-    return measure.classification(target, predicted, probabilities, classes)
+    positive = 1 if fold.positive is None else int(np.searchsorted(classes, fold.positive))
+    return Classified.of(target, predicted, probabilities, classes, positive)
 
 
 def _rounded(value: float) -> float:

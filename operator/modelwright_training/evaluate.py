@@ -20,11 +20,14 @@ import onnx
 
 from modelwright_server import artifact
 from modelwright_training import convert, edges, gates, measure, parity, pipeline, reference, samples, searched, train
+from modelwright_training.classification import Classified
 from modelwright_training.contract import EvaluateResult, JobConfig, Metric, Schema, Stage, Task
 from modelwright_training.convert import Converted
 from modelwright_training.dataset import Dataset
 from modelwright_training.features import Kind
 from modelwright_training.log import logger, progress
+from modelwright_training.measure import Answers
+from modelwright_training.regression import Regressed
 from modelwright_training.runtime import Runtime
 from modelwright_training.settings import Settings
 from modelwright_training.strict_json import encode
@@ -54,7 +57,7 @@ def run(settings: Settings) -> EvaluateResult:
     summary = report.summary
     logger.info("parity: %s rows, largest difference %.3g", summary.rows, summary.max_difference)
     progress(80, "measuring on the holdout")
-    metrics = measured(fitted, runtime, data)
+    metrics = measure.measure(answers(fitted, runtime, data))
     for metric in metrics:
         logger.info("%s: %s", metric.name, metric.value)
     judged = gates.judge(job.gates, {metric.name: metric.value for metric in metrics})
@@ -88,14 +91,16 @@ def run(settings: Settings) -> EvaluateResult:
     return EvaluateResult(data.task, data.rows, metrics, summary, judged)
 
 
-def measured(fitted: Any, runtime: Runtime, data: Dataset) -> tuple[Metric, ...]:  # noqa: ANN401 - any pipeline
-    """Measure the ONNX model's predictions of the holdout."""
+def answers(fitted: Any, runtime: Runtime, data: Dataset) -> Answers:  # noqa: ANN401 - any pipeline
+    """Return what the ONNX model says of the holdout."""
     outputs = runtime.predict(data.holdout.values)
     target = data.holdout.target
     if data.task is Task.REGRESSION:
-        return measure.regression(target, outputs[0][:, 0])
+        return Regressed.of(target, outputs[0][:, 0])
     probabilities = outputs[1] if len(outputs) > 1 else None
-    return measure.classification(target, outputs[0], probabilities, np.asarray(fitted.classes_))
+    classes = np.asarray(fitted.classes_)
+    positive = 1 if data.positive is None else int(np.searchsorted(classes, data.positive))
+    return Classified.of(target, outputs[0], probabilities, classes, positive)
 
 
 def schema(converted: Converted, report: parity.Report) -> Schema:

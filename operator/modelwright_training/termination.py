@@ -6,7 +6,9 @@ from pathlib import Path
 from modelwright_training.contract import (
     FAILURE_TEXT_LIMIT,
     MESSAGE_LIMIT,
+    EvaluateResult,
     Failure,
+    Metric,
     PublishResult,
     Reason,
     Result,
@@ -20,12 +22,13 @@ def result_text(result: Result) -> str:
     """Return the message of a stage that is done.
 
     Raises:
-        StageError: ResultTooLarge, when it cannot fit; a publish result gives up its schema first.
+        StageError: ResultTooLarge, when it cannot fit. What the artifact has anyway is given up first: the schema of
+            a publish result, the intervals of an evaluate result's metrics.
 
     """
     text = dumps(result)
-    if len(text.encode()) > MESSAGE_LIMIT and isinstance(result, PublishResult):
-        text = dumps(dataclasses.replace(result, schema=None))
+    if len(text.encode()) > MESSAGE_LIMIT:
+        text = dumps(_shorter(result))
     if len(text.encode()) > MESSAGE_LIMIT:
         message = (
             f"the result of stage {result.stage} has {len(text.encode())} bytes, more than the {MESSAGE_LIMIT} a pod"
@@ -33,6 +36,16 @@ def result_text(result: Result) -> str:
         )
         raise StageError(Reason.RESULT_TOO_LARGE, message)
     return text
+
+
+def _shorter(result: Result) -> Result:
+    match result:
+        case PublishResult():
+            return dataclasses.replace(result, schema=None)
+        case EvaluateResult():
+            return dataclasses.replace(result, metrics=tuple(Metric(item.name, item.value) for item in result.metrics))
+        case _:
+            return result
 
 
 def failure_text(stage: Stage, error: StageError) -> str:

@@ -12,6 +12,7 @@ from modelwright_operator import api
 from modelwright_operator.render.training import job_config
 from modelwright_operator.settings import Settings
 from modelwright_training import measure, train
+from modelwright_training.classification import Classified
 from modelwright_training.dataset import load
 from tests.demo.progress import DemoError
 from tests.e2e.fixtures import rows_body
@@ -100,7 +101,7 @@ def ask(cluster: Cluster, namespace: str, service: str, path: str, held: Holdout
         labels.extend(outputs["label"])
         probabilities.append(outputs["probabilities"])
     scores = np.asarray(probabilities, dtype=np.float32)
-    found = measure.classification(held.labels, np.asarray(labels), scores, held.classes)
+    found = measure.measure(Classified.of(held.labels, np.asarray(labels), scores, held.classes))
     return Verdict(
         metrics={metric.name: metric.value for metric in found},
         difference=float(np.max(np.abs(scores - held.probabilities))),

@@ -20,7 +20,7 @@ def test_what_was_timed_is_in_the_status_and_in_the_version() -> None:
     statuses = kubelet.stage_statuses(kubelet.results(), stages=kubelet.stages_of(job))
     plan = planned(timed(), job, kubelet.pod_of(job, kubelet.pod_status(statuses, "Succeeded")))
     expected = [
-        {"name": "accuracy", "value": 0.96, "dataset": "holdout"},
+        {"name": "accuracy", "value": 0.96, "low": 0.92, "high": 0.98, "dataset": "holdout"},
         {"name": "latencyP50Milliseconds", "value": 0.125, "dataset": "latency"},
         {"name": "latencyP99Milliseconds", "value": 0.5, "dataset": "latency"},
         {"name": "sizeBytes", "value": 1024.0, "dataset": "latency"},

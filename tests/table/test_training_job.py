@@ -176,11 +176,14 @@ def test_success_makes_the_version_and_says_so_in_one_pass() -> None:
     assert plan.conditions == {"Ready": "True/Succeeded", "Complete": "True/Succeeded"}
     assert plan.status["modelVersion"] == VERSION
     assert plan.status["artifact"]["digest"] == make.digest("a")
-    assert plan.status["metrics"] == [{"name": "accuracy", "value": 0.96, "dataset": "holdout"}]
+    assert plan.status["metrics"] == [
+        {"name": "accuracy", "value": 0.96, "low": 0.92, "high": 0.98, "dataset": "holdout"}
+    ]
     assert plan.status["resolved"]["data"][0]["digest"] == make.digest("d")
     assert [stage["state"] for stage in plan.status["stages"]] == ["Succeeded"] * 4
     assert plan.events == ["Normal/Succeeded"]
     manifest = plan.manifest("ModelVersion")
+    assert manifest["spec"]["metrics"] == plan.status["metrics"]
     assert "ownerReferences" not in manifest["metadata"]
     assert manifest["spec"]["provenance"]["trainingJob"] == {"name": "churn-train", "uid": "uid-of-churn-train"}
     assert manifest["spec"]["provenance"]["image"] == make.SETTINGS.training_image

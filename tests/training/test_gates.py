@@ -107,3 +107,17 @@ def test_verdicts_are_reported_and_the_model_published_all_the_same(pod: Pod, mo
     assert said[1]["observed"] == measured["log_loss"]
     *_, without = pod.run(job(LOGISTIC), monkeypatch)
     assert published.digest == without.digest  # type: ignore[union-attr]  # gates are no part of the model
+
+
+def test_metrics_and_gates_are_about_the_positive_class(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Average precision is that of the class asked for, and so is the one that a gate is judged by."""
+    found: dict[str | None, dict[str, float]] = {}
+    for label in (None, "1", "0"):
+        config = job(LOGISTIC, positive_label=label, gates=(Gate("average_precision", min=0.5),))
+        *_, evaluated, _ = pod.run(config, monkeypatch)
+        assert isinstance(evaluated, EvaluateResult)
+        found[label] = {metric.name: metric.value for metric in evaluated.metrics}
+        assert evaluated.gates[0].observed == found[label]["average_precision"]
+    assert found[None] == found["1"]
+    assert found["0"]["f1"] != found["1"]["f1"]
+    assert found["0"]["accuracy"] == found["1"]["accuracy"]

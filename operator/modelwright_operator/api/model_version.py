@@ -57,6 +57,8 @@ class VersionMetric(Model):
 
     name: Short = Field(description="Name of the metric.")
     value: float = Field(description="Its value.")
+    low: float | None = Field(default=None, description="Lower limit of its 95 percent confidence interval.")
+    high: float | None = Field(default=None, description="Upper limit of its 95 percent confidence interval.")
     dataset: Short = Field(
         default="holdout", description="Rows it was measured on; latency: timed calls of the finished model."
     )

@@ -44,6 +44,8 @@ class Metric(Observed):
 
     name: Short = Field(description="Name of the metric, for example accuracy or roc_auc.")
     value: float = Field(description="Its value.")
+    low: float | None = Field(default=None, description="Lower limit of its 95 percent confidence interval.")
+    high: float | None = Field(default=None, description="Upper limit of its 95 percent confidence interval.")
     dataset: Short = Field(
         default="holdout", description="holdout: measured on these rows; latency: by the stage of that name."
     )

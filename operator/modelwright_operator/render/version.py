@@ -58,7 +58,10 @@ def _schema(schema: contract.Schema | None) -> api.Schema | None:
 
 def metrics_of(trained: Trained) -> list[api.VersionMetric]:
     """Return what was measured of the model, with what it was measured on."""
-    held_out = [api.VersionMetric(name=metric.name, value=metric.value) for metric in trained.evaluate.metrics]
+    held_out = [
+        api.VersionMetric(name=metric.name, value=metric.value, low=metric.low, high=metric.high)
+        for metric in trained.evaluate.metrics
+    ]
     timed = trained.latency.metrics if trained.latency is not None else ()
     return [*held_out, *(api.VersionMetric(name=item.name, value=item.value, dataset="latency") for item in timed)]
 

@@ -5,7 +5,7 @@ from typing import Final, Literal, get_args
 from modelwright_training.contract.names import Task
 
 LabelMetric = Literal["accuracy", "balanced_accuracy", "f1"]
-ProbabilityMetric = Literal["roc_auc", "log_loss"]
+ProbabilityMetric = Literal["roc_auc", "average_precision", "log_loss", "brier", "ece"]
 RegressionMetric = Literal["rmse", "mae", "r2"]
 MetricName = Literal[LabelMetric, ProbabilityMetric, RegressionMetric]
 
@@ -14,7 +14,7 @@ PROBABILITY_METRICS: Final[tuple[str, ...]] = get_args(ProbabilityMetric)  # of 
 REGRESSION_METRICS: Final[tuple[str, ...]] = get_args(RegressionMetric)
 METRICS: Final[tuple[str, ...]] = get_args(MetricName)
 UNBOUNDED_METRICS: Final = frozenset({"log_loss", *REGRESSION_METRICS})  # every other lies between 0 and 1
-LOWER_IS_BETTER: Final = frozenset({"log_loss", "rmse", "mae"})
+LOWER_IS_BETTER: Final = frozenset({"log_loss", "brier", "ece", "rmse", "mae"})
 
 
 def metrics_of(task: Task, *, probabilities: bool) -> tuple[str, ...]:

@@ -84,10 +84,21 @@ class TrialResult:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One number measured on the holdout with the ONNX model's predictions."""
+    """One number measured with the ONNX model's predictions, and the limits of its 95 % interval, if there is one."""
 
     name: str
     value: float
+    low: float | None = field(default=None, metadata={"omit": True})
+    high: float | None = field(default=None, metadata={"omit": True})
+
+    def __post_init__(self) -> None:
+        """Refuse half an interval, and one that leaves out its value."""
+        if (self.low is None) != (self.high is None):
+            message = "a metric has both limits or none"
+            raise ValueError(message)
+        if self.low is not None and self.high is not None and not self.low <= self.value <= self.high:
+            message = "a metric lies within its limits"
+            raise ValueError(message)
 
 
 @dataclass(frozen=True, slots=True)
