@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from modelwright_training import features, roles, sources, split, table_schema, target
+from modelwright_training import features, roles, slices, sources, split, table_schema, target
 from modelwright_training import tables as tabular
 from modelwright_training.contract import JobConfig, Rows, Task
 from modelwright_training.features import Features, Values
 from modelwright_training.roles import Roles
+from modelwright_training.slices import Slice
 from modelwright_training.split import Split
 
 
@@ -54,6 +55,7 @@ class Dataset:
 
     `columns` are the schema of all rows, as it was found, in the terms of `spec.schema`.
     `classes` are those of the training rows, sorted, None for a regression; `positive` is one of two, else None.
+    `slices` group the rows of the holdout.
     `purged` rows are in neither part: those training rows whose groups are among the newest rows held out.
     """
 
@@ -65,6 +67,7 @@ class Dataset:
     classes: target.Target | None = None
     positive: int | str | None = None
     purged: int = 0
+    slices: tuple[Slice, ...] = ()
 
     @property
     def rows(self) -> Rows:
@@ -125,5 +128,6 @@ def prepare(job: JobConfig, task: Task, tables: Mapping[str, Any]) -> Dataset:
         target.check_holdout(train.target, holdout.target, job.target)
         classes = np.unique(train.target)
     positive = target.positive(np.array([]) if classes is None else classes, job.positive_label, job.target, task)
+    sliced = slices.read(table, job.evaluation.slices, parts.train, parts.holdout)
     columns = tuple(table_schema.found(table, job, found))
-    return Dataset(task, found, train, holdout, columns, classes, positive, parts.purged)
+    return Dataset(task, found, train, holdout, columns, classes, positive, parts.purged, sliced)

@@ -19,15 +19,26 @@ import numpy as np
 import onnx
 
 from modelwright_server import artifact
-from modelwright_training import convert, edges, gates, measure, parity, pipeline, reference, samples, searched, train
-from modelwright_training.classification import Classified
+from modelwright_training import (
+    answers,
+    convert,
+    edges,
+    gates,
+    groups,
+    importance,
+    measure,
+    parity,
+    pipeline,
+    reference,
+    samples,
+    searched,
+    train,
+)
 from modelwright_training.contract import EvaluateResult, JobConfig, Metric, Schema, Stage, Task
 from modelwright_training.convert import Converted
 from modelwright_training.dataset import Dataset
 from modelwright_training.features import Kind
 from modelwright_training.log import logger, progress
-from modelwright_training.measure import Answers
-from modelwright_training.regression import Regressed
 from modelwright_training.runtime import Runtime
 from modelwright_training.settings import Settings
 from modelwright_training.strict_json import encode
@@ -57,10 +68,13 @@ def run(settings: Settings) -> EvaluateResult:
     summary = report.summary
     logger.info("parity: %s rows, largest difference %.3g", summary.rows, summary.max_difference)
     progress(80, "measuring on the holdout")
-    metrics = measure.measure(answers(fitted, runtime, data))
+    classes = np.asarray(fitted.classes_) if data.task is Task.CLASSIFICATION else None
+    given = answers.given(runtime, data, data.holdout, classes)
+    metrics = measure.measure(given)
     for metric in metrics:
         logger.info("%s: %s", metric.name, metric.value)
-    judged = gates.judge(job.gates, {metric.name: metric.value for metric in metrics})
+    sliced = groups.measured(given, data.slices, job.evaluation.min_slice_rows or 1)
+    judged = gates.judge(job.gates, {metric.name: metric.value for metric in metrics}, groups.observed(sliced))
     fetched = workspace.read_notes(Stage.FETCH)
     signature = schema(converted, report)
     noticed = reference.write(settings.artifact, data, runtime, signature)
@@ -69,7 +83,7 @@ def run(settings: Settings) -> EvaluateResult:
     card = _card(job, data, fetched["data"])
     if job.prepare:
         card |= {"prepare": encode(job.prepare), "prepared": workspace.read_notes(Stage.SPLIT)["data"]}
-    _write(settings.artifact, converted.model, signature, _metrics(data, metrics), card)
+    _write(settings.artifact, converted.model, signature, _metrics(data, metrics, sliced), card)
     if (search := searched.record(job)) is not None:
         _write_json(settings.artifact / searched.FILE, search)
     _write_json(settings.artifact / "columns.json", {"columns": data.columns})
@@ -81,6 +95,7 @@ def run(settings: Settings) -> EvaluateResult:
     warned = [*workspace.read_notes(Stage.TRAIN)["warnings"], *noticed]
     said = {"parity": asdict(report), "warnings": warned, "seconds": seconds}
     said["gates"] = gates.report(job.gates, judged)
+    said["importance"] = asdict(importance.measure(runtime, data, classes, job.seed))
     _write_json(settings.artifact / artifact.REPORT, {**said, **_circumstances(job), **_tuning(job)})
     if job.latency is not None:
         some = np.arange(min(len(data.holdout), samples.ROWS))
@@ -89,18 +104,6 @@ def run(settings: Settings) -> EvaluateResult:
     logger.info("artifact: %s, %s bytes", manifest.digest, manifest.size)
     progress(100, "evaluated")
     return EvaluateResult(data.task, data.rows, metrics, summary, judged)
-
-
-def answers(fitted: Any, runtime: Runtime, data: Dataset) -> Answers:  # noqa: ANN401 - any pipeline
-    """Return what the ONNX model says of the holdout."""
-    outputs = runtime.predict(data.holdout.values)
-    target = data.holdout.target
-    if data.task is Task.REGRESSION:
-        return Regressed.of(target, outputs[0][:, 0])
-    probabilities = outputs[1] if len(outputs) > 1 else None
-    classes = np.asarray(fitted.classes_)
-    positive = 1 if data.positive is None else int(np.searchsorted(classes, data.positive))
-    return Classified.of(target, outputs[0], probabilities, classes, positive)
 
 
 def schema(converted: Converted, report: parity.Report) -> Schema:
@@ -128,8 +131,9 @@ def _write_json(path: Path, document: Any) -> None:  # noqa: ANN401 - JSON
     path.write_text(json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def _metrics(data: Dataset, metrics: tuple[Metric, ...]) -> dict[str, Any]:
-    return {"task": data.task, "rows": encode(data.rows), "metrics": encode(metrics)}
+def _metrics(data: Dataset, metrics: tuple[Metric, ...], sliced: tuple[groups.Measured, ...]) -> dict[str, Any]:
+    found = {"task": data.task, "rows": encode(data.rows), "metrics": encode(metrics)}
+    return {**found, "slices": groups.document(sliced)} if sliced else found
 
 
 def _card(job: JobConfig, data: Dataset, fetched: list[dict[str, Any]]) -> dict[str, Any]:

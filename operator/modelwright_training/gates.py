@@ -5,9 +5,10 @@ Every stage that measures something judges the gates on it; the operator puts th
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 
-from modelwright_training.contract import Gate, GateResult, Reason, Task, Verdict, metrics_of
+from modelwright_training.contract import FAIRNESS_METRICS, Gate, GateResult, Reason, Task, Verdict, metrics_of
 from modelwright_training.errors import StageError
 
 
@@ -20,7 +21,7 @@ def check(gates: Sequence[Gate], task: Task, *, probabilities: bool) -> None:
     """
     known = metrics_of(task, probabilities=probabilities)
     for index, gate in enumerate(gates):
-        if gate.metric in known:
+        if gate.metric in known or (gate.metric in FAIRNESS_METRICS and task is Task.CLASSIFICATION):
             continue
         what = f"{task.lower()} has {', '.join(known)}"
         if gate.metric in metrics_of(task, probabilities=True):
@@ -29,9 +30,39 @@ def check(gates: Sequence[Gate], task: Task, *, probabilities: bool) -> None:
         raise StageError(Reason.GATE_INVALID, message)
 
 
-def judge(gates: Sequence[Gate], observed: Mapping[str, float]) -> tuple[GateResult, ...]:
-    """Judge every gate by the values observed, by metric; one without a value is NotMeasured."""
-    return tuple(_judged(index, gate, observed.get(gate.metric)) for index, gate in enumerate(gates))
+def check_classes(gates: Sequence[Gate], *, binary: bool) -> None:
+    """Refuse gates that compare how two classes are told apart where there are not two.
+
+    Raises:
+        StageError: GateInvalid, naming the gate.
+
+    """
+    for index, gate in enumerate(gates):
+        if gate.metric in FAIRNESS_METRICS and not binary:
+            message = f"gates[{index}].metric {gate.metric} needs a target with two classes; choose another metric"
+            raise StageError(Reason.GATE_INVALID, message)
+
+
+def judge(
+    gates: Sequence[Gate],
+    observed: Mapping[str, float],
+    groups: Mapping[tuple[str, str], Mapping[str | None, float]] = MappingProxyType({}),
+) -> tuple[GateResult, ...]:
+    """Judge every gate by the values observed; one without a value is NotMeasured.
+
+    `observed` are the values by metric, `groups` those of a gate with a slice, by metric and slice: of all its groups
+    the worst counts.
+    """
+    results: list[GateResult] = []
+    for index, gate in enumerate(gates):
+        if gate.slice is None:
+            results.append(_judged(index, gate, observed.get(gate.metric)))
+            continue
+        values = groups.get((gate.metric, gate.slice), {})
+        sign = 1 if gate.min is not None else -1
+        worst = min(values, key=lambda group: sign * values[group], default=None)
+        results.append(_judged(index, gate, values.get(worst), worst))
+    return tuple(results)
 
 
 def report(gates: Sequence[Gate], results: Sequence[GateResult]) -> list[dict[str, Any]]:
@@ -39,8 +70,8 @@ def report(gates: Sequence[Gate], results: Sequence[GateResult]) -> list[dict[st
     return [{**asdict(gates[result.gate]), **asdict(result)} for result in results]
 
 
-def _judged(index: int, gate: Gate, value: float | None) -> GateResult:
+def _judged(index: int, gate: Gate, value: float | None, group: str | None = None) -> GateResult:
     if value is None:
         return GateResult(index, Verdict.NOT_MEASURED)
     passed = value >= gate.min if gate.min is not None else gate.max is not None and value <= gate.max
-    return GateResult(index, Verdict.PASSED if passed else Verdict.FAILED, value)
+    return GateResult(index, Verdict.PASSED if passed else Verdict.FAILED, value, group)

@@ -23,7 +23,7 @@ def result_text(result: Result) -> str:
 
     Raises:
         StageError: ResultTooLarge, when it cannot fit. What the artifact has anyway is given up first: the schema of
-            a publish result, the intervals of an evaluate result's metrics.
+            a publish result, intervals and groups of an evaluate result.
 
     """
     text = dumps(result)
@@ -43,7 +43,9 @@ def _shorter(result: Result) -> Result:
         case PublishResult():
             return dataclasses.replace(result, schema=None)
         case EvaluateResult():
-            return dataclasses.replace(result, metrics=tuple(Metric(item.name, item.value) for item in result.metrics))
+            metrics = tuple(Metric(item.name, item.value) for item in result.metrics)
+            gates = tuple(dataclasses.replace(item, group=None) for item in result.gates)
+            return dataclasses.replace(result, metrics=metrics, gates=gates)
         case _:
             return result
 

@@ -32,6 +32,7 @@ def run(settings: Settings) -> TrainResult:
     progress(0, "preparing the data")
     data = load(job, workspace)
     check_searched(job, workspace)
+    gates.check_classes(job.gates, binary=data.positive is not None)
     logger.info("rows: %s to train on, %s held out; features: %s", *_counts(data))
     odd = (*leakage.check(data), *leakage.between_parts(data))
     for line in odd:

@@ -19,6 +19,7 @@ FAILED = [{"gate": 0, "verdict": "Failed", "observed": 0.873}, {"gate": 1, "verd
 
 def trained(results: list[Raw], *others: make.Maker, gates: list[Raw] | None = None) -> Planned:
     subject = make.training_job().spec(gates=GATES if gates is None else gates)
+    subject = subject.spec(evaluation={"holdoutPercent": 25, "slices": ["region"]})
     subject = subject.status(attempt=1, job="x", startedAt="2026-03-01T12:00:00Z")
     job = attempt_job(subject, conditions=ended("Complete"))
     said = kubelet.results()
@@ -83,6 +84,23 @@ def test_nothing_passes_by_silence(results: list[Raw]) -> None:
     assert plan.applies == []
     assert plan.conditions["Failed"] == "True/ResultMissing"
     assert "spec.gates" in plan.messages
+
+
+def test_a_gate_of_groups_names_the_worst_one() -> None:
+    gates = [
+        {"metric": "accuracy", "min": 0.8, "slice": "region"},
+        {"metric": "selection_rate_difference", "max": 0.1, "slice": "region"},
+    ]
+    results = [
+        {"gate": 0, "verdict": "Failed", "observed": 0.71, "group": "north"},
+        {"gate": 1, "verdict": "Failed", "observed": 0.3},
+    ]
+    plan = trained(results, gates=gates)
+    assert (
+        "accuracy of region 'north' is 0.71, below min 0.8; selection_rate_difference of region is 0.3" in plan.messages
+    )
+    assert plan.status["gates"][0] == {**gates[0], "observed": 0.71, "group": "north", "verdict": "Failed"}
+    assert "group" not in plan.status["gates"][1]
 
 
 def test_a_job_without_gates_has_no_verdicts() -> None:

@@ -71,6 +71,13 @@ ACCEPTED = {
             ],
         }
     ),
+    "gates of groups": JOB().spec(
+        evaluation={"holdoutPercent": 25, "slices": ["region"], "minSliceRows": 50},
+        gates=[
+            {"metric": "accuracy", "min": 0.8, "slice": "region"},
+            {"metric": "selection_rate_difference", "max": 0.1, "slice": "region"},
+        ],
+    ),
     "globs": JOB().spec(data=data(uri="pvc://lake/2026-*/part-?.parquet")),
     "an object store": JOB().spec(
         data=data(
@@ -202,6 +209,19 @@ REFUSED: dict[str, tuple[make.Maker, str]] = {
         "none that classification has",
     ),
     "a search by a metric that is none": (searched(metric="luck"), "not one of"),
+    "a gate on a slice that is not measured": (
+        JOB().spec(gates=[{"metric": "accuracy", "min": 0.8, "slice": "region"}]),
+        "must be one of spec.evaluation.slices",
+    ),
+    "a gate between groups without a slice": (
+        JOB().spec(gates=[{"metric": "true_positive_rate_ratio", "min": 0.8}]),
+        "name their slice",
+    ),
+    "too many slices": (
+        JOB().spec(evaluation={"holdoutPercent": 25, "slices": [f"c{number}" for number in range(11)]}),
+        "slices",
+    ),
+    "groups of next to nothing": (JOB().spec(evaluation={"holdoutPercent": 25, "minSliceRows": 5}), "minSliceRows"),
     "a seed below zero": (JOB().spec(seed=-1), "seed"),
     "a seed that is a text": (JOB().spec(seed="7"), "seed"),
     "too many retries": (JOB().spec(retryLimit=11), "retryLimit"),

@@ -21,7 +21,7 @@ from modelwright_operator.api.training_parts import (
 )
 from modelwright_operator.api.training_status import TrainingJobStatus
 from modelwright_operator.api.tuning import Tuning
-from modelwright_training.contract import LABEL_METRICS, PROBABILITY_METRICS, REGRESSION_METRICS
+from modelwright_training.contract import FAIRNESS_METRICS, LABEL_METRICS, PROBABILITY_METRICS, REGRESSION_METRICS
 
 
 class TrainingJobSpec(Model):
@@ -89,8 +89,10 @@ class TrainingJobSpec(Model):
 
 _KINDS = (
     ("Regression", "Regressor", REGRESSION_METRICS),
-    ("Classification", "Classifier", (*LABEL_METRICS, *PROBABILITY_METRICS)),
+    ("Classification", "Classifier", (*LABEL_METRICS, *PROBABILITY_METRICS, *FAIRNESS_METRICS)),
 )
+_SLICES = "has(self.evaluation.slices) && g.slice in self.evaluation.slices"
+_SLICED = f"!has(self.gates) || self.gates.all(g, !has(g.slice) || ({_SLICES}))"
 _SAME = "self.task == '{}' || self.trainer.sklearn.estimator.endsWith('{}')"
 _GATES = [
     (
@@ -126,6 +128,10 @@ TrainingJobSpec.model_config["json_schema_extra"] = {
                 "spec.evaluation.holdout leaves no data to train on: add a data set to spec.data",
             ),
             *_GATES,
+            (
+                _SLICED,
+                "a slice in spec.gates must be one of spec.evaluation.slices",
+            ),
             (
                 (
                     "!has(self.columns) || ((!has(self.columns.time) || self.columns.time != self.target) && "

@@ -16,7 +16,7 @@ from modelwright_operator.api.meta import (
     rules,
 )
 from modelwright_operator.api.stores import DATA_URI, STORE_RULES, Store
-from modelwright_training.contract import UNBOUNDED_METRICS, MetricName
+from modelwright_training.contract import FAIRNESS_METRICS, UNBOUNDED_METRICS, GateMetricName
 
 Column = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Limit = Annotated[float, Field(ge=-1e15, le=1e15)]
@@ -174,6 +174,16 @@ class Evaluation(Model):
         description="Percent of the rows kept for evaluation: the newest by columns.time, else whole groups by "
         "columns.group, else drawn by the seed, of each class alike.",
     )
+    slices: list[Column] | None = Field(
+        default=None,
+        max_length=10,
+        description="Columns by whose groups the holdout is measured too; they need not be features. Numbers are cut "
+        "at the quartiles of the training rows.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    min_slice_rows: Annotated[int, Field(ge=30, le=1000000)] | None = Field(
+        default=None, description="Rows of the holdout that a group must have to be measured; 200 by default."
+    )
     latency: Latency | None = Field(
         default=None,
         description="Time the ONNX model, in a container of its own, and give latencyP50Milliseconds, "
@@ -195,14 +205,23 @@ class Gate(Model):
                 f"self.metric in {sorted(UNBOUNDED_METRICS)} || {_FRACTIONS}",
                 "this metric lies between 0 and 1: write its min or max as a fraction",
             ),
+            (
+                f"has(self.slice) || !(self.metric in {list(FAIRNESS_METRICS)})",
+                "this metric compares groups: name their slice, one of spec.evaluation.slices",
+            ),
         )
     )
 
-    metric: MetricName = Field(
+    metric: GateMetricName = Field(
         description="The metric, measured on the holdout with the ONNX model; its task must be the job's."
     )
     min: Limit | None = Field(default=None, description="Least value that passes, in the metric's own unit.")
     max: Limit | None = Field(default=None, description="Greatest value that passes, in the metric's own unit.")
+    slice: Column | None = Field(
+        default=None,
+        description="One of spec.evaluation.slices: every measured group of it must keep to the limit, or, for "
+        "differences and ratios, all of them together. Absent: the whole holdout.",
+    )
 
 
 class Storage(Model):

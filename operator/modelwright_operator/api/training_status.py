@@ -57,7 +57,11 @@ class GateStatus(Observed):
     metric: Short = Field(description="The metric.")
     min: float | None = Field(default=None, description="Least value that passes.")
     max: float | None = Field(default=None, description="Greatest value that passes.")
+    slice: Short | None = Field(
+        default=None, description="The slice whose groups were judged; absent: the whole holdout."
+    )
     observed: float | None = Field(default=None, description="The value judged; absent: there was none.")
+    group: Short | None = Field(default=None, description="The group that has this value, the worst of its slice.")
     verdict: Short = Field(description="Passed, Failed, or NotMeasured (which does not pass).")
 
 

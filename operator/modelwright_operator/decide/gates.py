@@ -21,6 +21,7 @@ class Judged:
     gate: api.Gate
     verdict: Verdict
     observed: float | None
+    group: str | None = None
 
     @property
     def passed(self) -> bool:
@@ -31,10 +32,13 @@ class Judged:
     def words(self) -> str:
         """The gate, what was observed and the limit, for people."""
         kind, limit = ("min", self.gate.min) if self.gate.min is not None else ("max", self.gate.max)
+        of = (
+            f" of {self.gate.slice}" + (f" {self.group!r}" if self.group is not None else "") if self.gate.slice else ""
+        )
         if self.observed is None:
-            return f"{self.gate.metric} ({kind} {limit:g}) could not be measured on the holdout"
+            return f"{self.gate.metric}{of} ({kind} {limit:g}) could not be measured on the holdout"
         side = "below min" if kind == "min" else "above max"
-        return f"{self.gate.metric} is {self.observed:g}, {side} {limit:g}"
+        return f"{self.gate.metric}{of} is {self.observed:g}, {side} {limit:g}"
 
 
 def judged(gates: Sequence[api.Gate], results: Sequence[GateResult]) -> tuple[Judged, ...] | None:
@@ -42,7 +46,10 @@ def judged(gates: Sequence[api.Gate], results: Sequence[GateResult]) -> tuple[Ju
     found = {result.gate: result for result in results}
     if len(results) != len(gates) or found.keys() != set(range(len(gates))):
         return None
-    return tuple(Judged(gate, found[index].verdict, found[index].observed) for index, gate in enumerate(gates))
+    return tuple(
+        Judged(gate, found[index].verdict, found[index].observed, found[index].group)
+        for index, gate in enumerate(gates)
+    )
 
 
 def refusal(judged: Sequence[Judged]) -> str | None:

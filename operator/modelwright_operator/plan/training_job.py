@@ -349,7 +349,7 @@ def _made(
 
 def _gate(judged: gates.Judged) -> dict[str, Any]:
     limits = judged.gate.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return {**limits, "observed": judged.observed, "verdict": judged.verdict.value}
+    return {**limits, "observed": judged.observed, "group": judged.group, "verdict": judged.verdict.value}
 
 
 def _failed(values: Mapping[str, Any], reason: Reason, message: str) -> _Move:

@@ -32,6 +32,7 @@ _MEASURING: Final = {  # who shares that volume, and who only reads it
     contract.Stage.LATENCY: False,
     contract.Stage.PUBLISH: True,
 }
+_SLICE_ROWS: Final = 200  # of a group that is measured
 _TMP: Final = own_code.TMP
 
 
@@ -109,7 +110,10 @@ def job_config(job: api.TrainingJob, settings: Settings, *, trials: Sequence[int
             )
         ),
         evaluation=contract.Evaluation(
-            holdout=spec.evaluation.holdout, holdout_percent=spec.evaluation.holdout_percent or 25
+            holdout=spec.evaluation.holdout,
+            holdout_percent=spec.evaluation.holdout_percent or 25,
+            slices=tuple(spec.evaluation.slices or ()),
+            min_slice_rows=(spec.evaluation.min_slice_rows or _SLICE_ROWS) if spec.evaluation.slices else None,
         ),
         seed=spec.seed,
         storage=contract.Storage(storage_uri(job, settings)),
@@ -117,7 +121,7 @@ def job_config(job: api.TrainingJob, settings: Settings, *, trials: Sequence[int
             repository=spec.source.repository if spec.source else None,
             commit=spec.source.commit if spec.source else None,
         ),
-        gates=tuple(contract.Gate(gate.metric, gate.min, gate.max) for gate in spec.gates or ()),
+        gates=tuple(contract.Gate(gate.metric, gate.min, gate.max, gate.slice) for gate in spec.gates or ()),
         schema=_schema(spec.schema_) if spec.schema_ else None,
         positive_label=spec.positive_label,
         tuning=space.told(job, trials),

@@ -18,12 +18,15 @@ from modelwright_training.contract.job import (
     Trainer,
 )
 from modelwright_training.contract.metrics import (
+    FAIRNESS_METRICS,
+    GATE_METRICS,
     LABEL_METRICS,
     LOWER_IS_BETTER,
     METRICS,
     PROBABILITY_METRICS,
     REGRESSION_METRICS,
     UNBOUNDED_METRICS,
+    GateMetricName,
     MetricName,
     metrics_of,
 )
@@ -123,7 +126,9 @@ __all__ = [
     "ENV_TERMINATION_LOG",
     "ENV_WORKSPACE",
     "FAILURE_TEXT_LIMIT",
+    "FAIRNESS_METRICS",
     "FROM_PREPARE",
+    "GATE_METRICS",
     "LABEL_METRICS",
     "LOWER_IS_BETTER",
     "MAX_TRIALS",
@@ -150,6 +155,7 @@ __all__ = [
     "FetchResult",
     "FetchedData",
     "Gate",
+    "GateMetricName",
     "GateResult",
     "JobConfig",
     "Latency",

@@ -76,15 +76,26 @@ class Trainer:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The holdout: a data set's name, or else a share of the training data in percent (1 to 90)."""
+    """The holdout: a data set's name, or else a share of the training data in percent (1 to 90).
+
+    `slices` are columns; each of their groups is measured that has at least `min_slice_rows` rows held out.
+    """
 
     holdout: str | None
     holdout_percent: int
+    slices: tuple[str, ...] = field(default=(), metadata={"omit": True})
+    min_slice_rows: int | None = field(default=None, metadata={"omit": True})  # given where there are slices
 
     def __post_init__(self) -> None:
         """Refuse a share that leaves nothing to train or to test on."""
         if not 1 <= self.holdout_percent <= 90:  # noqa: PLR2004 - the docstring says it
             message = "holdoutPercent must be between 1 and 90"
+            raise ValueError(message)
+        if len(set(self.slices)) != len(self.slices):
+            message = "slices must be different columns"
+            raise ValueError(message)
+        if bool(self.slices) != (self.min_slice_rows is not None) or (self.min_slice_rows or 1) < 1:
+            message = "slices and minSliceRows, at least 1, go together"
             raise ValueError(message)
 
 
@@ -157,6 +168,10 @@ class JobConfig:
         taken = [*self.columns.roles.values(), self.target]
         if len(set(taken)) != len(taken):
             message = "target, columns.time, columns.group and columns.weight must be different columns"
+            raise ValueError(message)
+        unknown = {gate.slice for gate in self.gates if gate.slice is not None} - set(self.evaluation.slices)
+        if unknown:
+            message = f"gates name the slice {min(unknown)!r}, which is not in evaluation.slices"
             raise ValueError(message)
         if not 0 <= self.seed < _SEED_LIMIT:
             message = f"seed must be between 0 and {_SEED_LIMIT - 1}"

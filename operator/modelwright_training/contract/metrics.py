@@ -7,12 +7,23 @@ from modelwright_training.contract.names import Task
 LabelMetric = Literal["accuracy", "balanced_accuracy", "f1"]
 ProbabilityMetric = Literal["roc_auc", "average_precision", "log_loss", "brier", "ece"]
 RegressionMetric = Literal["rmse", "mae", "r2"]
+FairnessMetric = Literal[
+    "selection_rate_difference",
+    "selection_rate_ratio",
+    "true_positive_rate_difference",
+    "true_positive_rate_ratio",
+    "false_positive_rate_difference",
+    "false_positive_rate_ratio",
+]
 MetricName = Literal[LabelMetric, ProbabilityMetric, RegressionMetric]
 
 LABEL_METRICS: Final[tuple[str, ...]] = get_args(LabelMetric)
 PROBABILITY_METRICS: Final[tuple[str, ...]] = get_args(ProbabilityMetric)  # of estimators with probabilities only
 REGRESSION_METRICS: Final[tuple[str, ...]] = get_args(RegressionMetric)
+FAIRNESS_METRICS: Final[tuple[str, ...]] = get_args(FairnessMetric)  # between groups of rows, two classes only
 METRICS: Final[tuple[str, ...]] = get_args(MetricName)
+GateMetricName = Literal[MetricName, FairnessMetric]
+GATE_METRICS: Final[tuple[str, ...]] = get_args(GateMetricName)
 UNBOUNDED_METRICS: Final = frozenset({"log_loss", *REGRESSION_METRICS})  # every other lies between 0 and 1
 LOWER_IS_BETTER: Final = frozenset({"log_loss", "brier", "ece", "rmse", "mae"})
 
