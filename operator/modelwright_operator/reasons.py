@@ -70,6 +70,8 @@ class Reason(StrEnum):
     MODEL_REJECTED = "ModelRejected"
     IN_USE = "InUse"
     NOT_IN_USE = "NotInUse"
+    RETIRED = "Retired"
+    CLEANUP_FAILED = "CleanupFailed"
 
     # Deployment
     VERSION_NOT_FOUND = "VersionNotFound"

@@ -33,6 +33,10 @@ class Settings:
     """Every so often everything is listed anew, which repairs what a watch missed."""
     progress_seconds: int = 15
     """Every so often the progress of running training Jobs is read from their logs."""
+    retention_versions_per_model: int = 10
+    """How many versions of a model that nothing uses are kept, the newest; 0: all."""
+    retention_grace_period_seconds: int = 604800
+    """How long a version beyond these is still there before it and its files are removed."""
     workers: int = 8
     """Objects reconciled at the same time."""
     request_timeout_seconds: int = 30
@@ -59,6 +63,8 @@ _PATTERNS: Final = {"tracing_endpoint": (re.compile(r"https?://[^\s/@]+(/\S*)?")
 _MINIMUM: Final = {
     "resync_seconds": 10,
     "progress_seconds": 1,
+    "retention_versions_per_model": 0,
+    "retention_grace_period_seconds": 0,
     "workers": 1,
     "request_timeout_seconds": 1,
     "health_port": 0,

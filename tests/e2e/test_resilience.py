@@ -11,7 +11,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.fixtures import DEPLOYMENTS, JOBS, OURS, VERSIONS, Object, Team, claim, deployment, is_true, training_job
+from tests.e2e.fixtures import (
+    CLAIM,
+    DEPLOYMENTS,
+    JOBS,
+    OURS,
+    VERSIONS,
+    Object,
+    Team,
+    claim,
+    deployment,
+    is_true,
+    training_job,
+)
+from tests.support.claims import run_in_claim
 from tests.support.installation import NAMESPACE, Installation
 
 if TYPE_CHECKING:
@@ -47,13 +60,14 @@ def away(installation: Installation) -> Generator[Installation]:
 class Process:
     """The operator as a process of this machine, to be killed at will and started again at once."""
 
-    def __init__(self, installation: Installation, namespace: str) -> None:
+    def __init__(self, installation: Installation, namespace: str, **settings: str) -> None:
         self._environment = installation.cluster.environment | {
             "MODELWRIGHT_SERVING_IMAGE": installation.images["serving"],
             "MODELWRIGHT_TRAINING_IMAGE": installation.images["training"],
             "MODELWRIGHT_WATCH_NAMESPACES": namespace,
             "MODELWRIGHT_HEALTH_PORT": "18191",
             "MODELWRIGHT_METRICS_PORT": "18192",
+            **settings,
         }
         self._log = Path(tempfile.mkdtemp()) / "operator.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -73,6 +87,26 @@ class Process:
 
     def log(self) -> str:
         return self._log.read_text()
+
+
+def test_of_two_versions_that_nothing_uses_one_goes_with_its_files(away: Installation, team: Team) -> None:
+    settings = {"RETENTION_VERSIONS_PER_MODEL": "1", "RETENTION_GRACE_PERIOD_SECONDS": "2", "RESYNC_SECONDS": "10"}
+    operator = Process(away, team.namespace, **{f"MODELWRIGHT_{name}": value for name, value in settings.items()})
+    operator.start()
+    try:
+        first = team.train("first", seed=1)["status"]
+        second = team.train("second", seed=2)["status"]
+        team.wait(VERSIONS, first["modelVersion"], lambda seen: seen is None, deadline=90)
+    finally:
+        operator.kill()
+    assert [item["metadata"]["name"] for item in team.find(VERSIONS)] == [second["modelVersion"]]
+    kept = second["artifact"]["digest"].removeprefix("sha256:")
+    program = "import os; print(sorted(os.listdir('cancer')), sorted(os.listdir('cancer/" + kept + "')))"
+    listed = run_in_claim(team, CLAIM, program)
+    assert listed.startswith(f"['{kept}'] ["), listed
+    assert "manifest.json" in listed
+    assert "model.onnx" in listed
+    assert "Traceback" not in operator.log()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from modelwright_operator import api, naming
 from modelwright_operator.decide.training import Trained
-from modelwright_operator.render import own_code, search, serving, training, verification
+from modelwright_operator.render import cleanup, own_code, search, serving, training, verification
 from modelwright_operator.render.version import model_version_of
 from modelwright_training import contract
 from tests.golden.conftest import FOLDER
@@ -163,6 +163,7 @@ MANIFESTS: dict[str, Callable[[], Raw]] = {
     "training-job-expiring": lambda: training.batch_job(_job(make.training_job()), 1, make.SETTINGS, expire=True),
     "model-version": lambda: model_version_of(_job(make.training_job()), _trained(), make.SETTINGS.training_image),
     "verification-job": lambda: verification.batch_job(_version(make.model_version("a")), "1", make.SETTINGS),
+    "cleanup-job": lambda: cleanup.batch_job(_version(make.model_version("a")), "1", make.SETTINGS),
     "workload": lambda: _workload(SMALL),
     "workload-full": lambda: _workload(FULL),
     "service": lambda: serving.service(SMALL, serving.revision_hash(SMALL, VERSION)),

@@ -50,10 +50,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [modelwright.dev]
   resources: [trainingjobs, modelversions, modeldeployments]
   verbs: [get, list, watch]
-# A ModelVersion is made from a finished job by server-side apply, which asks for both verbs.
+# A ModelVersion is made from a finished job by server-side apply, which asks for both verbs, and deleted when it is not
+# among those that are kept.
 - apiGroups: [modelwright.dev]
   resources: [modelversions]
-  verbs: [create, patch]
+  verbs: [create, patch, delete]
 - apiGroups: [modelwright.dev]
   resources: [trainingjobs/status, modelversions/status, modeldeployments/status]
   verbs: [get, patch]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
@@ -143,6 +144,21 @@ class Verification(Observed):
     )
 
 
+class Retention(Observed):
+    """What is ahead of a version that is not among those that are kept."""
+
+    remove_at: datetime = Field(
+        description="When the version and its files are removed, unless it is used or made once more before."
+    )
+    retired_at: datetime | None = Field(default=None, description="When it was taken out of use to be removed.")
+    job: Short | None = Field(
+        default=None, description="The batch Job that removes its files; from then on it is lost."
+    )
+    attempt: Short | None = Field(
+        default=None, description="Names the attempt: the annotation modelwright.dev/retry starts another."
+    )
+
+
 class ModelVersionStatus(Status):
     """What is known of the version."""
 
@@ -151,6 +167,9 @@ class ModelVersionStatus(Status):
         default=None, alias="schema", description="Inputs and outputs found in the artifact."
     )
     size_bytes: int | None = Field(default=None, description="Size of the artifact in bytes.")
+    retention: Retention | None = Field(
+        default=None, description="When and how the version is removed; absent: it is kept."
+    )
     used_by: list[Short] = Field(
         default_factory=list, max_length=50, description="Deployments that use this version (50 at most)."
     )

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from modelwright_operator import api, naming
+from modelwright_operator.cluster import family
 from modelwright_operator.decide.observed import Child, Job, Pod, Workload
 from modelwright_operator.decide.snapshot import (
     AnySnapshot,
@@ -89,7 +90,11 @@ def gather(store: Store, settings: Settings, owner: Owner) -> AnySnapshot | None
         made_by = store.get(naming.TRAINING_JOBS, owner.namespace, maker.name) if maker else None
         training_job = api.TrainingJob.model_validate(made_by) if made_by is not None else None
         users = users_of(store, owner.namespace, owner.name)
-        return ModelVersionSnapshot(time, settings, (), version, jobs, pods, training_job, users, rejections)
+        siblings = family.siblings(store, owner.namespace, raw, settings.retention_versions_per_model)
+        training = bool(siblings) and family.training(store, owner.namespace, version.spec.model)
+        return ModelVersionSnapshot(
+            time, settings, (), version, jobs, pods, training_job, users, rejections, siblings, training
+        )
     deployment = api.Deployment.model_validate(raw)
     return DeploymentSnapshot(
         time,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from modelwright_operator import api
     from modelwright_operator.decide.observed import Child, Job, LogLine, Pod, Workload
+    from modelwright_operator.decide.retention import Sibling
     from modelwright_operator.reasons import Reason
     from modelwright_operator.settings import Settings
 
@@ -54,7 +55,13 @@ class TrainingJobSnapshot(Snapshot):
 
 @dataclass(frozen=True)
 class ModelVersionSnapshot(Snapshot):
-    """A ModelVersion, its verification Jobs, the TrainingJob that made it and the Deployments that use it."""
+    """A ModelVersion, its Jobs, the TrainingJob that made it and the Deployments that use it.
+
+    Attributes:
+        siblings: all versions of the namespace that are of its model or name its artifact, itself among them; none if
+            the model has no more of them than are kept.
+        training: whether a TrainingJob of its model is under way, where there are siblings.
+    """
 
     version: api.ModelVersion
     jobs: tuple[Job, ...]
@@ -62,6 +69,8 @@ class ModelVersionSnapshot(Snapshot):
     training_job: api.TrainingJob | None
     users: tuple[str, ...]
     rejections: Mapping[str, str]
+    siblings: tuple[Sibling, ...]
+    training: bool
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from modelwright_operator import api, naming
 from modelwright_operator.decide import conditions, losses, pods
+from modelwright_operator.plan import retention
 from modelwright_operator.plan.outcome import Apply, Confirm, Plan, finish, refused, wanted
 from modelwright_operator.raw import is_map
 from modelwright_operator.reasons import Reason
@@ -34,10 +36,26 @@ def plan(snapshot: ModelVersionSnapshot) -> Plan:
     version = snapshot.version
     if version.metadata.deletion_timestamp is not None:
         return Plan()
-    marks, values, writes = _verdict(snapshot)
     users = sorted(snapshot.users)
-    marks = (*marks, _in_use(users))
-    return finish(version, marks, {**values, "usedBy": users[:_USERS]}, snapshot.now, writes)
+    used: dict[str, Any] = {"usedBy": users[:_USERS]}
+    match retention.step(snapshot, _attempt(version)):
+        case retention.Gone(writes):
+            return writes
+        case retention.Retired(marks, values, writes):
+            known = {**_kept_values(version), **values, **used}
+            return finish(version, (*marks, _in_use(users)), known, snapshot.now, writes)
+        case retention.Kept(future, look_again):
+            marks, values, writes = _verdict(snapshot)
+            known = {**values, **future, **used}
+            if look_again is not None and writes.requeue_after is None:
+                writes = replace(writes, requeue_after=look_again)
+            return finish(version, (*marks, _in_use(users)), known, snapshot.now, writes)
+
+
+def _kept_values(version: api.ModelVersion) -> dict[str, Any]:
+    """Return what the status says and no pass decides anew."""
+    anew = {"conditions", "observed_generation", "used_by", "retention"}
+    return version.status.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=anew)
 
 
 def _in_use(users: Sequence[str]) -> Mark:
@@ -66,9 +84,7 @@ def _attempt(version: api.ModelVersion) -> str:
 def _verdict(snapshot: ModelVersionSnapshot) -> _Verdict:
     version = snapshot.version
     status = version.status
-    values = status.model_dump(
-        mode="json", by_alias=True, exclude_none=True, exclude={"conditions", "observed_generation", "used_by"}
-    )
+    values = _kept_values(version)
     decided = conditions.find(status.conditions, conditions.VERIFIED)
     attempt = _attempt(version)
     tried = status.verification.attempt if status.verification else None

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from modelwright_operator import api, naming
 from modelwright_operator.decide import conditions, gates, progress, reproduction, training
 from modelwright_operator.decide.pods import cut
-from modelwright_operator.plan import search
+from modelwright_operator.plan import retention, search
 from modelwright_operator.plan.outcome import Apply, Confirm, Plan, finish, refused, wanted
 from modelwright_operator.plan.outcome import Move as _Move
 from modelwright_operator.plan.outcome import values_of as _values
@@ -106,7 +106,15 @@ def _next(snapshot: TrainingJobSnapshot) -> _Move:
         return _run(snapshot, attempt, current)
     if attempt:
         return _deleted(snapshot, attempt)
-    return _start(snapshot, 1, _values(job.status))
+    return _begin(snapshot)
+
+
+def _begin(snapshot: TrainingJobSnapshot) -> _Move:
+    values = _values(snapshot.job.status)
+    if any(retention.under_way(version) for version in snapshot.versions):
+        message = "waiting until the files of an old version are removed, since this run might make the same again"
+        return _Move(conditions.reconciling(Reason.PENDING, message), values, Plan(requeue_after=_PROGRESS_SECONDS))
+    return _start(snapshot, 1, values)
 
 
 def _start(snapshot: TrainingJobSnapshot, attempt: int, values: Mapping[str, Any]) -> _Move:
