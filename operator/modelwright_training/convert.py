@@ -6,6 +6,7 @@ The same pipeline gives the same bytes: names are fixed, and nothing tells when 
 """
 
 import copy
+import itertools
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ from skl2onnx._supported_operators import sklearn_operator_name_map
 from skl2onnx.common._registration import get_converter
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn.base import is_classifier
+from sklearn.linear_model import LogisticRegression
 
+from modelwright_training import unservable
 from modelwright_training.contract import Reason, Schema, Task, Tensor
 from modelwright_training.errors import StageError
 from modelwright_training.features import MATRIX_INPUT, Features, Kind
@@ -34,7 +37,6 @@ _ELEMENT = {
     Kind.TEXT: TensorProto.STRING,
 }
 _REMEDIES = {
-    "VotingClassifier": "set flatten_transform to false",
     "KBinsDiscretizer": 'set encode to "onehot-dense"',
 }
 
@@ -82,7 +84,7 @@ def _core(fitted: Any, features: Features) -> onnx.ModelProto:  # noqa: ANN401 -
         if features.numeric:
             inputs.append((_NUMBERS, FloatTensorType([None, len(features.numeric)])))
         inputs.append((_TEXTS, StringTensorType([None, len(features.categorical)])))
-    fitted = _with_float32_thresholds(fitted)
+    fitted = _convertible(fitted)
     options = None
     if is_classifier(fitted):
         options = {id(fitted): {"zipmap": False}}  # plain tensors instead of a sequence of maps
@@ -93,22 +95,48 @@ def _core(fitted: Any, features: Features) -> onnx.ModelProto:  # noqa: ANN401 -
     return cast("onnx.ModelProto", core)
 
 
-def _with_float32_thresholds(fitted: Any) -> Any:  # noqa: ANN401 - any pipeline
-    """Round the thresholds of histogram gradient boosting down to float32, in a copy.
+def _convertible(fitted: Any) -> Any:  # noqa: ANN401 - any pipeline
+    """Return the pipeline as skl2onnx takes it, in a copy where that differs.
 
-    skl2onnx rounds them to the nearest (those of other trees it rounds down), so that a value between a threshold and
-    its rounding would change sides. For numbers that are float32, as all are here, `x <= t` and `x <= floor(t)` agree.
+    - Thresholds of histogram gradient boosting are rounded down to float32. skl2onnx rounds them to the nearest (those
+      of other trees it rounds down), so that a value between a threshold and its rounding would change sides. For
+      numbers that are float32, as all are here, `x <= t` and `x <= floor(t)` agree.
+    - Of a search only the best estimator predicts.
+    - Linear discriminants of two classes are a logistic function of their decision, which skl2onnx forgets.
+    - Voting need not flatten what `transform` returns, which nobody asks for.
     """
-    if not hasattr(fitted.steps[-1][1], "_predictors"):
+    last = fitted.steps[-1][1]
+    plain = not hasattr(last, "best_estimator_") and not _is_binary_discriminant(last)
+    if plain and not any(hasattr(part, "_predictors") or _votes(part) for part in unservable.parts(fitted)):
         return fitted
     copied = copy.deepcopy(fitted)
-    for predictors in copied.steps[-1][1]._predictors:  # noqa: SLF001 - nothing public has them
-        for predictor in predictors:
+    name, last = copied.steps[-1]
+    last = getattr(last, "best_estimator_", last)
+    copied.steps[-1] = (name, _as_logistic(last) if _is_binary_discriminant(last) else last)
+    for part in unservable.parts(copied):
+        if _votes(part):
+            part.flatten_transform = False
+        for predictor in itertools.chain.from_iterable(getattr(part, "_predictors", ())):
             exact = predictor.nodes["num_threshold"]
             nearest = exact.astype(np.float32)
             below = np.where(nearest > exact, np.nextafter(nearest, np.float32(-np.inf)), nearest)
             predictor.nodes["num_threshold"] = below
     return copied
+
+
+def _is_binary_discriminant(estimator: Any) -> bool:  # noqa: ANN401 - any estimator
+    return type(estimator).__name__ == "LinearDiscriminantAnalysis" and len(estimator.classes_) == 2  # noqa: PLR2004
+
+
+def _as_logistic(fitted: Any) -> Any:  # noqa: ANN401 - linear discriminants
+    same: Any = LogisticRegression()
+    same.coef_, same.intercept_, same.classes_ = fitted.coef_, fitted.intercept_, fitted.classes_
+    same.n_features_in_, same.n_iter_ = fitted.n_features_in_, np.zeros(1, dtype=np.int32)
+    return same
+
+
+def _votes(part: object) -> bool:
+    return type(part).__name__ == "VotingClassifier"
 
 
 def _allow_zipmap_option(estimator: type[Any]) -> None:

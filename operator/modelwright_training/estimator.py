@@ -1,6 +1,11 @@
 # pyright: basic
 # (scikit-learn comes without types.)
-"""From `trainer.sklearn` to an estimator: only a public classifier or regressor of scikit-learn is ever called."""
+"""From `trainer.sklearn` to an estimator: only public classes of scikit-learn are ever called.
+
+Estimators that wrap others get these as JSON in their parameters: `{"estimator": PATH, "parameters": {…}}`, in a list
+also with a `name`. What is inside may be anything under `sklearn.` that is an estimator, such as a pipeline with a
+scaler; the outermost must be a classifier or regressor.
+"""
 
 import difflib
 import importlib
@@ -13,13 +18,20 @@ import numpy as np
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.utils._param_validation import Interval, RealNotInt
 
+from modelwright_training import unservable
 from modelwright_training.contract import JobConfig, Reason, SklearnTrainer, Task
 from modelwright_training.errors import StageError
 from modelwright_training.strict_json import JsonValue
 
 _PATH = re.compile(r"sklearn(\.[A-Za-z][A-Za-z0-9_]*)+\.[A-Z][A-Za-z0-9]*")
+_MEMBER = re.compile(r"[A-Za-z0-9_]{1,60}")
 _NOT_PUBLIC = frozenset({"tests", "externals", "conftest"})
-_NESTED = frozenset({"estimator", "estimators", "base_estimator", "regressor"})
+_INNER = frozenset({"estimator", "parameters", "name"})
+_NEEDS_INNER = frozenset({"estimator", "estimators"})
+_SLOTS = _NEEDS_INNER | {"final_estimator", "regressor", "steps"}
+_NO_INNER = ("None", "passthrough", "drop", "deprecated")
+_MAX_DEPTH = 4
+_MAX_MEMBERS = 20
 # Kubernetes drops nulls, and writes 1.0 as 1.
 _TEXTS: Mapping[str, object] = {"None": None, "1": 1, "1.0": 1.0}
 _SEED_LIMIT = 2**31  # some estimators hand the seed to C code
@@ -32,26 +44,78 @@ def build(trainer: SklearnTrainer, seed: int) -> Any:  # noqa: ANN401 - any esti
         StageError: EstimatorInvalid, naming the field.
 
     """
-    kind = _class(trainer.estimator)
+    estimator = _made(trainer.estimator, trainer.parameters, seed, "parameters", 0)
+    if not (is_classifier(estimator) or is_regressor(estimator)):
+        _refuse("estimator", f"{trainer.estimator} is neither a classifier nor a regressor")
+    if problem := unservable.find(estimator):
+        _refuse("parameters", problem)
+    return estimator
+
+
+def _made(path: str, parameters: Mapping[str, JsonValue], seed: int, field: str, depth: int) -> Any:  # noqa: ANN401
+    """Make an estimator, after those inside it."""
+    kind = _class(path, field)
     accepted: list[str] = sorted(kind._get_param_names())  # noqa: SLF001 - `get_params` needs an instance
-    for name in trainer.parameters:
+    for name in parameters:
         if name not in accepted:
             near = difflib.get_close_matches(name, accepted) or accepted
-            _refuse("parameters", f"{trainer.estimator} has no parameter {name!r}; did you mean {', '.join(near)}?")
-    given = {name: _value(_settled(kind, name, value)) for name, value in trainer.parameters.items()}
+            _refuse(field, f"{path} has no parameter {name!r}; did you mean {', '.join(near)}?")
+    given = {
+        name: _with_inner(_settled(kind, name, value, field), seed, f"{field}.{name}", depth)
+        for name, value in parameters.items()
+    }
     if "random_state" in accepted and given.get("random_state") is None:
         given["random_state"] = seed % _SEED_LIMIT
     try:
         estimator = kind(**given)
-        predicts = is_classifier(estimator) or is_regressor(estimator)
+        is_classifier(estimator)  # asks those inside, too
     except Exception as error:  # noqa: BLE001 - estimators fail as they like
         said = f"cannot be made: {error}"
-        if _NESTED.intersection(accepted):
-            said = "wraps another estimator, which a TrainingJob cannot express; use that one itself"
-        _refuse("parameters", f"{trainer.estimator} {said}")
-    if not predicts:
-        _refuse("estimator", f"{trainer.estimator} is neither a classifier nor a regressor")
+        if needed := sorted(_NEEDS_INNER.intersection(accepted)):
+            said = f"wraps another estimator: give {needed[0]} as {{estimator: sklearn.…, parameters: {{…}}}}"
+            said += ", in a list" if needed[0] == "estimators" else ""
+        _refuse(field, f"{path} {said}")
     return estimator
+
+
+def _with_inner(value: JsonValue, seed: int, field: str, depth: int) -> Any:  # noqa: ANN401 - whatever the parameter takes
+    """Return a parameter's value, with estimators in place of what describes them."""
+    if _is_inner(value):
+        return _inner(value, seed, field, depth)
+    if isinstance(value, list) and value and all(map(_is_inner, value)):
+        if len(value) > _MAX_MEMBERS:
+            _refuse(field, f"has {len(value)} estimators, more than {_MAX_MEMBERS}")
+        return _named(value, seed, field, depth)
+    if field.rsplit(".", 1)[-1] in _SLOTS and isinstance(value, list | dict | str) and value not in _NO_INNER:
+        _refuse(field, "takes estimators: write {estimator: sklearn.…, parameters: {…}}, where several in a list")
+    return _value(value)
+
+
+def _is_inner(value: JsonValue) -> TypeGuard[dict[str, JsonValue]]:
+    return isinstance(value, dict) and value.keys() <= _INNER and isinstance(value.get("estimator"), str)
+
+
+def _inner(value: dict[str, JsonValue], seed: int, field: str, depth: int) -> Any:  # noqa: ANN401 - any estimator
+    if depth == _MAX_DEPTH:
+        _refuse(field, f"has estimators in estimators deeper than {_MAX_DEPTH}")
+    parameters = value.get("parameters", {})
+    if not isinstance(parameters, dict):
+        _refuse(field, "parameters must be an object")
+    return _made(str(value["estimator"]), parameters, seed, field, depth + 1)
+
+
+def _named(members: list[Any], seed: int, field: str, depth: int) -> list[tuple[str, Any]]:
+    """Return the named estimators that ensembles and pipelines take; without a name, one is called as its class."""
+    found: dict[str, Any] = {}
+    for member in members:
+        made = _inner(member, seed, field, depth)
+        name = member.get("name", type(made).__name__.lower())
+        if not isinstance(name, str) or not _MEMBER.fullmatch(name) or "__" in name:
+            _refuse(field, f"{name!r} is no name: letters, digits and single _")
+        if name in found:
+            _refuse(field, f"two estimators are called {name!r}; give each a name of its own")
+        found[name] = made
+    return list(found.items())
 
 
 def resolve_task(job: JobConfig, estimator: object) -> Task:
@@ -75,29 +139,30 @@ def settle_class_weight(estimator: Any, classes: Mapping[str, object]) -> None: 
         StageError: EstimatorInvalid, for a key that is no class.
 
     """
-    weights = getattr(estimator, "class_weight", None)
-    if not isinstance(weights, dict):
-        return
-    if unknown := [key for key in weights if key not in classes]:
-        _refuse("parameters", f"class_weight names {unknown[0]!r}, but the classes are {', '.join(classes)}")
-    estimator.set_params(class_weight={classes[key]: weight for key, weight in weights.items()})
+    for name, weights in estimator.get_params().items():
+        if name.rsplit("__", 1)[-1] != "class_weight" or not isinstance(weights, dict):
+            continue
+        if unknown := [key for key in weights if key not in classes]:
+            _refuse("parameters", f"{name} names {unknown[0]!r}, but the classes are {', '.join(classes)}")
+        estimator.set_params(**{name: {classes[key]: weight for key, weight in weights.items()}})
 
 
-def _class(path: str) -> type[Any]:
+def _class(path: str, field: str) -> type[Any]:
+    field = "estimator" if field == "parameters" else field
     parts = path.split(".")
     if not _PATH.fullmatch(path) or _NOT_PUBLIC.intersection(parts):
-        _refuse("estimator", f"{path!r} is not a public class of scikit-learn, such as sklearn.linear_model.Ridge")
+        _refuse(field, f"{path!r} is not a public class of scikit-learn, such as sklearn.linear_model.Ridge")
     module, name = ".".join(parts[:-1]), parts[-1]
     try:
         found = getattr(importlib.import_module(module), name, None)
     except ImportError:
         message = f"{path!r} cannot be imported: scikit-learn has no module {module!r}"
-        _refuse("estimator", message)
+        _refuse(field, message)
     if found is None:
         near = difflib.get_close_matches(name, dir(importlib.import_module(module)))
-        _refuse("estimator", f"{module} has no {name!r}" + (f"; did you mean {', '.join(near)}?" if near else ""))
+        _refuse(field, f"{module} has no {name!r}" + (f"; did you mean {', '.join(near)}?" if near else ""))
     if not _is_estimator_class(found):
-        _refuse("estimator", f"{path!r} is not an estimator")
+        _refuse(field, f"{path!r} is not an estimator")
     return found
 
 
@@ -116,7 +181,7 @@ def _value(value: JsonValue) -> Any:  # noqa: ANN401 - whatever the parameter ta
     return value
 
 
-def _settled(kind: type[Any], name: str, value: JsonValue) -> JsonValue:
+def _settled(kind: type[Any], name: str, value: JsonValue, field: str) -> JsonValue:
     """Return a whole number as the share that was meant, where the parameter takes shares.
 
     Raises:
@@ -129,7 +194,7 @@ def _settled(kind: type[Any], name: str, value: JsonValue) -> JsonValue:
     intervals = [constraint for constraint in constraints if isinstance(constraint, Interval)]
     share = any(interval.type is RealNotInt and value in interval for interval in intervals)
     if share and any(interval.type is Integral for interval in intervals):
-        _refuse("parameters", f'{name}: {value} may be a number or a share; write the text "1" or the text "1.0"')
+        _refuse(field, f'{name}: {value} may be a number or a share; write the text "1" or the text "1.0"')
     return float(value) if share else value
 
 

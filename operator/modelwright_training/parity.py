@@ -173,6 +173,8 @@ def _native(fitted: Any, rows: Any, task: Task) -> Answers:  # noqa: ANN401 - an
         probabilities = np.asarray(fitted.predict_proba(rows))
         ranked = np.sort(probabilities, axis=1)
         return Answers(said, probabilities, ranked[:, -1] - ranked[:, -2])
+    if not hasattr(fitted, "decision_function"):
+        return Answers(said, None, None)
     scores = np.asarray(fitted.decision_function(rows))
     scores = scores / max(1.0, float(np.abs(scores).max()))
     if scores.ndim == 1:

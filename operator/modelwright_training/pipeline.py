@@ -4,6 +4,7 @@
 
 from typing import Any
 
+from sklearn.base import BaseEstimator, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
@@ -48,6 +49,7 @@ def build(estimator: Any, features: Features, preprocessing: Preprocessing) -> P
             )
             raise StageError(Reason.DATA_INVALID, message)
         return Pipeline([(ESTIMATOR_STEP, estimator)])
+    estimator = _with_scaled_members(estimator)
     steps = _numeric_steps(estimator)
     if features.is_matrix:
         return Pipeline([*steps, (ESTIMATOR_STEP, estimator)])
@@ -73,6 +75,38 @@ def _numeric_steps(estimator: object) -> list[tuple[str, Any]]:
     steps: list[tuple[str, Any]] = []
     if not _learns_from_missing(estimator):
         steps.append(("fill", SimpleImputer(strategy="median")))
-    if type(estimator).__module__.split(".")[1] in _SCALED_MODULES:
+    if _wants_scale(estimator):
         steps.append(("scale", StandardScaler()))
     return steps
+
+
+def _wants_scale(estimator: object) -> bool:
+    """Whether an estimator, or all it consists of, cares about scales; a pipeline takes care of that itself."""
+    if isinstance(estimator, Pipeline):
+        return False
+    if members := _members(estimator):
+        return all(_wants_scale(member) for _, member in members)
+    inner = getattr(estimator, "estimator", None)
+    if isinstance(inner, BaseEstimator):
+        return _wants_scale(inner)
+    return type(estimator).__module__.split(".")[1] in _SCALED_MODULES
+
+
+def _with_scaled_members(estimator: Any) -> Any:  # noqa: ANN401 - any estimator
+    """Give a scaler of their own to those members of an ensemble that want one, where others do not."""
+    members = _members(estimator)
+    wanting = {name for name, member in members if _wants_scale(member)}
+    if not 0 < len(wanting) < len(members):
+        return estimator
+    scaled = [
+        (name, Pipeline([("scale", StandardScaler()), (ESTIMATOR_STEP, member)]) if name in wanting else member)
+        for name, member in members
+    ]
+    copied: Any = clone(estimator)
+    return copied.set_params(estimators=scaled)
+
+
+def _members(estimator: object) -> list[tuple[str, Any]]:
+    """Return the named members of an ensemble of different estimators."""
+    members = getattr(estimator, "estimators", None)
+    return members if isinstance(members, list) and all(isinstance(member, tuple) for member in members) else []

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.compose import make_column_transformer
-from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.ensemble import HistGradientBoostingRegressor, VotingRegressor
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -224,14 +224,17 @@ def test_mixed_columns_are_served_as_scikit_learn_predicts_them(lake: Team, tmp_
 
 
 def test_a_regression_over_many_files_is_served_as_scikit_learn_predicts_it(lake: Team, tmp_path: Path) -> None:
-    estimator = "sklearn.ensemble.HistGradientBoostingRegressor"
+    boosting = {"estimator": "sklearn.ensemble.HistGradientBoostingRegressor", "parameters": {"max_iter": 30}}
+    members = [{"name": "linear", "estimator": "sklearn.linear_model.Ridge"}, {"name": "boosting", **boosting}]
     lake.apply(
         training_job(
             "houses",
             model="houses",
             data=[{"name": "all", "uri": f"pvc://{DATA}/houses/part-*.parquet"}],
             target="price",
-            trainer={"sklearn": {"estimator": estimator, "parameters": {"max_iter": 30}}},
+            trainer={
+                "sklearn": {"estimator": "sklearn.ensemble.VotingRegressor", "parameters": {"estimators": members}}
+            },
             evaluation={"holdoutPercent": 30},
         )
     )
@@ -240,7 +243,9 @@ def test_a_regression_over_many_files_is_served_as_scikit_learn_predicts_it(lake
     version = lake.get(VERSIONS, job["status"]["modelVersion"])
     data = as_the_pod_saw_it(lake, job, tmp_path)
     assert len(data.holdout) == 90
-    model = HistGradientBoostingRegressor(max_iter=30, random_state=7)
+    linear = make_pipeline(StandardScaler(), Ridge(random_state=7))
+    voting = VotingRegressor([("a", linear), ("b", HistGradientBoostingRegressor(max_iter=30, random_state=7))])
+    model = make_pipeline(SimpleImputer(strategy="median"), voting)
     model.fit(data.train.values.native(), data.train.target)
     serve(lake, "houses", version["metadata"]["name"])
     assert nullable(version) == {"input"}

@@ -5,11 +5,22 @@ from modelwright_training.contract import Preprocessing, Reason, SklearnTrainer,
 from modelwright_training.errors import StageError
 from tests.training.builders import HIST_CLASSIFIER, LOGISTIC, job, make
 
+VOTING = "sklearn.ensemble.VotingClassifier"
+BAGGING = "sklearn.ensemble.BaggingClassifier"
+PIPELINE = "sklearn.pipeline.Pipeline"
 RIDGE = "sklearn.linear_model.Ridge"
 
 
 def build(path: str, parameters: dict[str, object] | None = None, seed: int = 7) -> object:
     return estimator.build(SklearnTrainer(path, parameters or {}, Preprocessing.AUTO), seed)  # type: ignore[arg-type]
+
+
+def deep(levels: int) -> dict[str, object]:
+    """Return estimators in estimators, so many levels."""
+    inner: dict[str, object] = {"estimator": LOGISTIC}
+    for _ in range(levels):
+        inner = {"estimator": BAGGING, "parameters": {"estimator": inner}}
+    return inner
 
 
 @pytest.mark.parametrize(
@@ -29,7 +40,23 @@ def build(path: str, parameters: dict[str, object] | None = None, seed: int = 7)
         ("sklearn.ensemble.IsolationForest", {}, "neither a classifier nor a regressor"),
         ("sklearn.decomposition.PCA", {}, "neither a classifier nor a regressor"),
         ("sklearn.ensemble.StackingClassifier", {}, "wraps another estimator"),
-        ("sklearn.ensemble.BaggingClassifier", {"estimator": "x"}, "wraps another estimator"),
+        ("sklearn.ensemble.BaggingClassifier", {"estimator": "x"}, "estimator: takes estimators"),
+        (VOTING, {"estimators": LOGISTIC}, "estimators: takes estimators: write {estimator: sklearn."),
+        (VOTING, {"estimators": [{"estimator": LOGISTIC}, 3]}, "estimators: takes estimators"),
+        (
+            VOTING,
+            {"estimators": [{"estimator": "os.system"}]},
+            "sklearn.parameters.estimators: 'os.system' is not a public",
+        ),
+        (VOTING, {"estimators": [{"estimator": "sklearn.datasets.load_iris"}]}, "not a public class"),
+        (VOTING, {"estimators": [{"estimator": LOGISTIC}] * 2}, "two estimators are called 'logisticregression'"),
+        (VOTING, {"estimators": [{"estimator": LOGISTIC, "name": "a__b"}]}, "'a__b' is no name"),
+        (VOTING, {"estimators": [{"estimator": LOGISTIC, "name": 3}]}, "3 is no name"),
+        (VOTING, {"estimators": [{"estimator": LOGISTIC}] * 21}, "has 21 estimators, more than 20"),
+        (VOTING, {"estimators": [{"estimator": LOGISTIC, "parameters": {"c": 1}}]}, "has no parameter 'c'"),
+        (BAGGING, {"estimator": {"estimator": LOGISTIC, "parameters": 3}}, "parameters must be an object"),
+        (BAGGING, {"estimator": deep(6)}, "deeper than 4"),
+        (PIPELINE, {"steps": [{"estimator": "sklearn.preprocessing.StandardScaler"}]}, "neither a classifier"),
         (HIST_CLASSIFIER, {"max_itr": 3}, "did you mean max_iter"),
         (HIST_CLASSIFIER, {"zzz": 3}, "no parameter 'zzz'"),
     ],
@@ -95,3 +122,34 @@ def test_fit_failure_says_what_scikit_learn_says() -> None:
     with pytest.raises(StageError, match=r"CCA cannot be fitted .*n_components") as error:
         make(job("sklearn.cross_decomposition.CCA", uri="sklearn://diabetes"))
     assert error.value.reason is Reason.TRAINING_FAILED
+
+
+def test_estimators_inside_others_are_made_with_their_own_parameters_and_seed() -> None:
+    forest = {"estimator": "sklearn.ensemble.RandomForestClassifier", "parameters": {"max_depth": "None"}, "name": "f"}
+    scaled = {"steps": [{"estimator": "sklearn.preprocessing.StandardScaler"}, {"estimator": LOGISTIC}]}
+    members = [forest, {"estimator": PIPELINE, "parameters": scaled}]
+    built = build(VOTING, {"estimators": members, "voting": "soft"})
+    found = built.get_params()  # type: ignore[attr-defined]
+    assert found["f__max_depth"] is None
+    assert found["f__random_state"] == found["pipeline__logisticregression__random_state"] == 7
+    assert [name for name, _ in found["estimators"]] == ["f", "pipeline"]
+
+
+def test_a_class_called_estimator_is_no_estimator() -> None:
+    built = build(LOGISTIC, {"class_weight": {"estimator": 2}})
+    assert built.get_params()["class_weight"] == {"estimator": 2}  # type: ignore[attr-defined]
+
+
+def test_class_weights_inside_others_name_classes() -> None:
+    inner = {"estimator": LOGISTIC, "parameters": {"class_weight": {"0": 1, "1": 5}}}
+    model = make(job(BAGGING, {"estimator": inner}))
+    assert model.fitted[-1].estimator.class_weight == {0: 1, 1: 5}
+
+
+def test_members_get_scales_where_they_want_them() -> None:
+    linear, forest = {"estimator": LOGISTIC}, {"estimator": "sklearn.ensemble.RandomForestClassifier"}
+    mixed = make(job(VOTING, {"estimators": [linear, forest]}))
+    assert [name for name, _ in mixed.fitted.steps] == ["fill", "estimator"]
+    assert [type(member).__name__ for member in mixed.fitted[-1].estimators_] == ["Pipeline", "RandomForestClassifier"]
+    alike = make(job(BAGGING, {"estimator": linear}))
+    assert [name for name, _ in alike.fitted.steps] == ["fill", "scale", "estimator"]

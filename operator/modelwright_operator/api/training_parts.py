@@ -133,7 +133,8 @@ class Sklearn(Model):
     parameters: dict[str, Any] = Field(
         default_factory=dict,
         max_length=50,
-        description='Keyword arguments of the estimator; write Python\'s None as the text "None".',
+        description='Keyword arguments of the estimator; write Python\'s None as the text "None", estimators inside it'
+        " as objects with estimator and parameters.",
     )
     preprocessing: Literal["Auto", "None"] = Field(
         default="Auto",
