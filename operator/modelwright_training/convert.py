@@ -22,7 +22,7 @@ from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn.base import is_classifier
 from sklearn.linear_model import LogisticRegression
 
-from modelwright_training import unservable
+from modelwright_training import parts
 from modelwright_training.contract import Reason, Schema, Task, Tensor
 from modelwright_training.errors import StageError
 from modelwright_training.features import MATRIX_INPUT, Features, Kind
@@ -107,13 +107,13 @@ def _convertible(fitted: Any) -> Any:  # noqa: ANN401 - any pipeline
     """
     last = fitted.steps[-1][1]
     plain = not hasattr(last, "best_estimator_") and not _is_binary_discriminant(last)
-    if plain and not any(hasattr(part, "_predictors") or _votes(part) for part in unservable.parts(fitted)):
+    if plain and not any(hasattr(part, "_predictors") or _votes(part) for part in parts.of(fitted)):
         return fitted
     copied = copy.deepcopy(fitted)
     name, last = copied.steps[-1]
     last = getattr(last, "best_estimator_", last)
     copied.steps[-1] = (name, _as_logistic(last) if _is_binary_discriminant(last) else last)
-    for part in unservable.parts(copied):
+    for part in parts.of(copied):
         if _votes(part):
             part.flatten_transform = False
         for predictor in itertools.chain.from_iterable(getattr(part, "_predictors", ())):

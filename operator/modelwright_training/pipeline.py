@@ -4,12 +4,14 @@
 
 from typing import Any
 
+import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from modelwright_training import parts
 from modelwright_training.contract import Preprocessing, Reason
 from modelwright_training.errors import StageError
 from modelwright_training.features import Features
@@ -60,6 +62,18 @@ def build(estimator: Any, features: Features, preprocessing: Preprocessing) -> P
     if count:
         parts.insert(0, ("numbers", Pipeline(steps) if steps else "passthrough", list(range(count))))
     return Pipeline([("columns", ColumnTransformer(parts, sparse_threshold=0)), (ESTIMATOR_STEP, estimator)])
+
+
+def round_fills(fitted: Any) -> None:  # noqa: ANN401 - any pipeline
+    """Round what gaps are filled with to float32, as all other numbers are.
+
+    The median of an even number of rows lies between two values, and so do the thresholds of trees: unrounded, one
+    would fall to the other side of the other as soon as the graph computes with it.
+    """
+    for part in parts.of(fitted):
+        filled: Any = getattr(part, "statistics_", None) if isinstance(part, SimpleImputer) else None
+        if filled is not None and filled.dtype.kind == "f":
+            part.statistics_ = filled.astype(np.float32).astype(np.float64)
 
 
 def takes_missing(fitted: Pipeline, preprocessing: Preprocessing) -> bool:

@@ -104,6 +104,7 @@ def fit(job: JobConfig, data: Dataset) -> tuple[Any, list[str]]:
             raise  # more memory may mend it
         except Exception as error:
             raise _explained(error, job) from error
+    pipeline.round_fills(built)
     # Warnings about the fit; those about coming releases of scikit-learn are not the user's.
     told = [warning for warning in caught if issubclass(warning.category, UserWarning | RuntimeWarning)]
     said = sorted({f"{warning.category.__name__}: {warning.message}" for warning in told})

@@ -6,8 +6,10 @@ Tests train each of them and find that it fails indeed, so that none is refused 
 depends on the data is left to `parity`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
+
+from modelwright_training import parts
 
 _SIGMOID = 'set method to "sigmoid", whose probabilities are served as they are'
 _LOG_LINK = (
@@ -18,41 +20,15 @@ _CATEGORIES = (
     "with categorical_features has wrong predictions as ONNX; leave it out, and name such columns in"
     " columns.categorical, which one-hot encodes them"
 )
-_MAX_PARTS = 100_000
 
 
 def find(estimator: object) -> str | None:
     """Return what is wrong with an unfitted estimator, or with one inside it, and what to do; None if nothing is."""
-    for part in parts(estimator):
+    for part in parts.of(estimator):
         for name, is_wrong, problem in _RULES:
             if type(part).__name__ == name and is_wrong(part):
                 return f"{name} {problem}"
     return None
-
-
-def parts(estimator: object) -> Iterator[Any]:
-    """Yield an estimator and all of scikit-learn's objects inside it, fitted or not, each once."""
-    waiting, seen = [estimator], {id(estimator)}
-    while waiting and len(seen) < _MAX_PARTS:
-        part = waiting.pop()
-        if not isinstance(part, list | tuple | dict):
-            yield part
-        for inner in _inside(part):
-            if id(inner) not in seen and (isinstance(inner, list | tuple | dict) or _is_own(inner)):
-                seen.add(id(inner))
-                waiting.append(inner)
-
-
-def _inside(part: Any) -> list[Any]:  # noqa: ANN401 - anything
-    if isinstance(part, list | tuple):
-        return list(part)
-    if isinstance(part, dict):
-        return list(part.values())
-    return list(getattr(part, "__dict__", {}).values())
-
-
-def _is_own(value: object) -> bool:
-    return type(value).__module__.startswith("sklearn.") and hasattr(value, "__dict__")
 
 
 def _always(_: Any) -> bool:  # noqa: ANN401 - any estimator

@@ -1,6 +1,7 @@
 """Which estimators become ONNX models that agree with scikit-learn, and that the others are found out."""
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from modelwright_training import unservable
-from modelwright_training.contract import Columns, Preprocessing, Reason
+from modelwright_training.contract import Columns, DataSource, Evaluation, Preprocessing, Reason
 from modelwright_training.errors import StageError
 from modelwright_training.features import Values
 from tests.training.builders import HIST_CLASSIFIER, HIST_REGRESSOR, LOGISTIC, Model, job, make
@@ -249,6 +250,21 @@ BOOSTED = {"estimator": HIST_CLASSIFIER, "parameters": {"max_iter": 10}}
 @pytest.mark.filterwarnings("ignore:The .*probability.* parameter:FutureWarning")
 def test_combined_estimators(path: str, parameters: dict[str, Any]) -> None:
     assert agrees(make(job(f"sklearn.{path}", parameters, columns=Columns((), ("code",))), {"train": MIXED}))
+
+
+def test_a_filled_gap_stays_on_its_side_of_a_threshold() -> None:
+    """The median of an even number of rows is where boosting splits first, if the target jumps there."""
+    low = np.nextafter(np.float32(1), np.float32(2))
+    high = np.nextafter(low, np.float32(2))  # the float32 nearest to the middle of the two is this one
+    x = np.concatenate([np.linspace(-2, -1, 99), [low, high], np.linspace(2, 3, 99)])
+    table = pa.table({"x": x, "target": np.where(x > low, 10.0, 0.0) + np.arange(200) / 1000})
+    members = [{"estimator": "sklearn.linear_model.Ridge"}, {"estimator": HIST_REGRESSOR}]
+    sources = (DataSource("train", "sklearn://x", None), DataSource("test", "sklearn://x", None))
+    config = job("sklearn.ensemble.VotingRegressor", {"estimators": members})
+    config = replace(config, data=sources, evaluation=Evaluation("test", 25))
+    model = make(config, {"train": table, "test": table})
+    missing = Values(model.data.features, np.array([[np.nan]]), np.empty((1, 0), dtype=object))
+    assert model.runtime.predict(missing)[0][0, 0] == pytest.approx(model.fitted.predict(missing.native())[0], abs=1e-4)
 
 
 def test_values_between_a_threshold_and_its_rounding_stay_on_their_side() -> None:
