@@ -21,6 +21,7 @@ import onnx
 from modelwright_server import artifact
 from modelwright_training import (
     answers,
+    challenge,
     convert,
     edges,
     gates,
@@ -74,7 +75,6 @@ def run(settings: Settings) -> EvaluateResult:
     for metric in metrics:
         logger.info("%s: %s", metric.name, metric.value)
     sliced = groups.measured(given, data.slices, job.evaluation.min_slice_rows or 1)
-    judged = gates.judge(job.gates, {metric.name: metric.value for metric in metrics}, groups.observed(sliced))
     fetched = workspace.read_notes(Stage.FETCH)
     signature = schema(converted, report)
     noticed = reference.write(settings.artifact, data, runtime, signature)
@@ -83,6 +83,11 @@ def run(settings: Settings) -> EvaluateResult:
     card = _card(job, data, fetched["data"])
     if job.prepare:
         card |= {"prepare": encode(job.prepare), "prepared": workspace.read_notes(Stage.SPLIT)["data"]}
+    challenged = challenge.challenge(job, settings.workspace, data, given, card)
+    judged = (
+        *gates.judge(job.gates, {metric.name: metric.value for metric in metrics}, groups.observed(sliced)),
+        *challenged.gates,
+    )
     _write(settings.artifact, converted.model, signature, _metrics(data, metrics, sliced), card)
     if (search := searched.record(job)) is not None:
         _write_json(settings.artifact / searched.FILE, search)
@@ -96,14 +101,16 @@ def run(settings: Settings) -> EvaluateResult:
     said = {"parity": asdict(report), "warnings": warned, "seconds": seconds}
     said["gates"] = gates.report(job.gates, judged)
     said["importance"] = asdict(importance.measure(runtime, data, classes, job.seed))
-    _write_json(settings.artifact / artifact.REPORT, {**said, **_circumstances(job), **_tuning(job)})
+    _write_json(
+        settings.artifact / artifact.REPORT, {**said, **challenged.report, **_circumstances(job), **_tuning(job)}
+    )
     if job.latency is not None:
         some = np.arange(min(len(data.holdout), samples.ROWS))
         samples.write(settings.measures, data.holdout.values.take(some).feed())
     manifest = artifact.write(settings.artifact)
     logger.info("artifact: %s, %s bytes", manifest.digest, manifest.size)
     progress(100, "evaluated")
-    return EvaluateResult(data.task, data.rows, metrics, summary, judged)
+    return EvaluateResult(data.task, data.rows, metrics, summary, judged, challenged.problem)
 
 
 def schema(converted: Converted, report: parity.Report) -> Schema:

@@ -3,7 +3,7 @@
 import dataclasses
 import time
 
-from modelwright_training import handover, sources
+from modelwright_training import champion, handover, sources
 from modelwright_training.contract import TO_PREPARE, FetchedData, FetchResult, Stage
 from modelwright_training.log import logger, progress
 from modelwright_training.settings import Settings
@@ -29,6 +29,9 @@ def run(settings: Settings) -> FetchResult:
     if job.prepare:
         for index, source in enumerate(job.data):
             handover.write(settings.handover / TO_PREPARE, source.name, workspace.read_table(index))
+    if job.champion is not None:
+        champion.fetch(job.champion, settings.stores, settings.workspace)
+        logger.info("champion %s: %s", job.champion.version, job.champion.digest)
     notes = {"data": [dataclasses.asdict(data) for data in found], "seconds": time.monotonic() - started}
     workspace.write_notes(Stage.FETCH, notes)
     progress(100, "data read")

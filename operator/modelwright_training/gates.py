@@ -8,7 +8,16 @@ from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
 
-from modelwright_training.contract import FAIRNESS_METRICS, Gate, GateResult, Reason, Task, Verdict, metrics_of
+from modelwright_training.contract import (
+    FAIRNESS_METRICS,
+    TIMED_METRICS,
+    Gate,
+    GateResult,
+    Reason,
+    Task,
+    Verdict,
+    metrics_of,
+)
 from modelwright_training.errors import StageError
 
 
@@ -21,7 +30,8 @@ def check(gates: Sequence[Gate], task: Task, *, probabilities: bool) -> None:
     """
     known = metrics_of(task, probabilities=probabilities)
     for index, gate in enumerate(gates):
-        if gate.metric in known or (gate.metric in FAIRNESS_METRICS and task is Task.CLASSIFICATION):
+        compares = gate.metric in FAIRNESS_METRICS and task is Task.CLASSIFICATION
+        if gate.metric in known or gate.metric in TIMED_METRICS or compares:
             continue
         what = f"{task.lower()} has {', '.join(known)}"
         if gate.metric in metrics_of(task, probabilities=True):
@@ -47,14 +57,20 @@ def judge(
     gates: Sequence[Gate],
     observed: Mapping[str, float],
     groups: Mapping[tuple[str, str], Mapping[str | None, float]] = MappingProxyType({}),
+    *,
+    timed: bool = False,
 ) -> tuple[GateResult, ...]:
-    """Judge every gate by the values observed; one without a value is NotMeasured.
+    """Judge the gates with a limit of their own by the values observed; one without a value is NotMeasured.
+
+    Those on the finished model if `timed`, else those on the holdout.
 
     `observed` are the values by metric, `groups` those of a gate with a slice, by metric and slice: of all its groups
     the worst counts.
     """
     results: list[GateResult] = []
     for index, gate in enumerate(gates):
+        if gate.max_regression is not None or (gate.metric in TIMED_METRICS) is not timed:
+            continue
         if gate.slice is None:
             results.append(_judged(index, gate, observed.get(gate.metric)))
             continue

@@ -7,12 +7,13 @@ measurements are alike; publish puts it into the report.
 import gc
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from modelwright_server import artifact, model
 from modelwright_server.rejection import ModelRejectedError
-from modelwright_training import measures, samples
+from modelwright_training import gates, measures, samples
 from modelwright_training.contract import LatencyResult, Reason
 from modelwright_training.errors import StageError
 from modelwright_training.log import logger, progress
@@ -57,10 +58,11 @@ def run(settings: Settings) -> LatencyResult:
     )
     found = (best.p50_milliseconds, best.p99_milliseconds, best.size_bytes)
     measures.write(settings.measures, Measurement(wanted.rows, wanted.threads, *found, tuple(timings)))
+    judged = gates.judge(settings.job.gates, {metric.name: metric.value for metric in best.metrics}, timed=True)
     for metric in best.metrics:
         logger.info("%s: %s", metric.name, metric.value)
     progress(100, "timed")
-    return best
+    return replace(best, gates=judged)
 
 
 def timed(loaded: model.Model, feeds: Feeds, rows: int) -> Timing:

@@ -1,7 +1,7 @@
-"""Some of the holdout's rows as the server would feed them to the model, for the stage that times it.
+"""Tensors in a file: rows as the server would feed them to a model, and a model's answers.
 
-They lie beside the artifact, not in it: nobody publishes them. No pickle is involved, and nothing of scikit-learn or
-Arrow has to be loaded to read them.
+Some of the holdout's rows are kept for the stage that times the model. They lie beside the artifact, not in it: nobody
+publishes them. No pickle is involved, and nothing of scikit-learn or Arrow has to be loaded to read them.
 """
 
 import json
@@ -22,12 +22,27 @@ Feeds = Mapping[str, npt.NDArray[Any]]
 
 def write(folder: Path, feeds: Feeds) -> None:
     """Keep rows, given as a tensor [n, …] for each input; texts are objects. If they are large, fewer are kept."""
-    arrays, rows = _arrays(feeds), ROWS
-    while sum(array.nbytes for array in arrays.values()) > MAX_BYTES and rows > 1:
+    rows = ROWS
+    while sum(array.nbytes for array in _arrays(feeds).values()) > MAX_BYTES and rows > 1:
         rows //= 2
-        arrays = _arrays({name: array[:rows] for name, array in feeds.items()})
-    with (folder / _FILE).open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type] # the stubs take a name for allow_pickle
+        feeds = {name: array[:rows] for name, array in feeds.items()}
+    save(folder / _FILE, feeds)
+
+
+def read(folder: Path) -> Feeds:
+    """Return the rows that were kept.
+
+    Raises:
+        OSError, ValueError, KeyError: what was left there is not what `write` writes.
+
+    """
+    return load(folder / _FILE)
+
+
+def save(path: Path, feeds: Feeds) -> None:
+    """Write tensors [n, …] by name; texts are objects."""
+    with path.open("wb") as file:
+        np.savez(file, **_arrays(feeds))  # type: ignore[arg-type] # the stubs take a name for allow_pickle
 
 
 def _arrays(feeds: Feeds) -> dict[str, npt.NDArray[Any]]:
@@ -38,15 +53,15 @@ def _arrays(feeds: Feeds) -> dict[str, npt.NDArray[Any]]:
     return arrays
 
 
-def read(folder: Path) -> Feeds:
-    """Return the rows.
+def load(path: Path) -> Feeds:
+    """Return tensors that were saved.
 
     Raises:
-        OSError, ValueError, KeyError: what was left there is not what `write` writes.
+        OSError, ValueError, KeyError: the file is not what `save` writes.
 
     """
     feeds: dict[str, npt.NDArray[Any]] = {}
-    with np.load(folder / _FILE, allow_pickle=False) as found:
+    with np.load(path, allow_pickle=False) as found:
         for at, name in enumerate(json.loads(bytes(found[_NAMES]))):
             numbers = f"numbers-{at}"
             is_numbers = numbers in found.files

@@ -43,7 +43,9 @@ def test_a_gate_is_judged_by_its_limit(gate: Gate, value: float | None, verdict:
 @given(st.lists(st.tuples(st.sampled_from(METRICS), numbers, st.booleans()), max_size=16), numbers)
 def test_every_gate_has_one_verdict_in_its_place(drawn: list[tuple[str, float, bool]], value: float) -> None:
     given_gates = [Gate(name, min=limit) if low else Gate(name, max=limit) for name, limit, low in drawn]
-    found = gates.judge(given_gates, dict.fromkeys(METRICS, value))
+    observed = dict.fromkeys(METRICS, value)
+    stages = [gates.judge(given_gates, observed), gates.judge(given_gates, observed, timed=True)]
+    found = sorted((result for results in stages for result in results), key=lambda result: result.gate)
     assert [result.gate for result in found] == list(range(len(drawn)))
     for gate, result in zip(given_gates, found, strict=True):
         kept = value >= gate.min if gate.min is not None else value <= (gate.max or 0)
@@ -62,7 +64,7 @@ def test_every_gate_has_one_verdict_in_its_place(drawn: list[tuple[str, float, b
     ids=str,
 )
 def test_a_gate_that_cannot_be_judged_is_none(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"exactly one of min and max|metric must be one of"):
+    with pytest.raises(ValueError, match=r"exactly one of min, max and maxRegression|metric must be one of"):
         Gate(**wrong)  # type: ignore[arg-type]
 
 

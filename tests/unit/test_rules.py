@@ -17,6 +17,7 @@ Raw = dict[str, Any]
 Change = "Callable[[Raw], object]"
 
 JOB, VERSION, DEPLOYMENT = make.training_job, make.model_version, make.deployment
+CHALLENGE = {"holdoutPercent": 25, "champion": {"deployment": "churn"}}
 
 
 def sklearn(**fields: Any) -> Raw:
@@ -45,6 +46,15 @@ ACCEPTED = {
     ),
     "gates": JOB().spec(
         gates=[{"metric": "accuracy", "min": 1}, {"metric": "f1", "max": 0}, {"metric": "log_loss", "max": 3}]
+    ),
+    "gates on regression and latency": JOB().spec(
+        evaluation=CHALLENGE,
+        gates=[
+            {"metric": "accuracy", "maxRegression": 0},
+            {"metric": "log_loss", "maxRegression": 0.1, "confidence": 0.95},
+            {"metric": "latencyP99Milliseconds", "max": 5},
+            {"metric": "sizeBytes", "max": 1000000},
+        ],
     ),
     "gates of a regressor": JOB().spec(
         trainer={"sklearn": {"estimator": "sklearn.ensemble.RandomForestRegressor"}},
@@ -158,15 +168,38 @@ REFUSED: dict[str, tuple[make.Maker, str]] = {
     "a holdout that is no data set": (JOB().spec(evaluation={"holdout": "other"}), "must be the name of a data set"),
     "a holdout that is all data": (JOB().spec(evaluation={"holdout": "train"}), "leaves no data to train on"),
     "a holdout of everything": (JOB().spec(evaluation={"holdoutPercent": 100}), "holdoutPercent"),
-    "a gate without a limit": (JOB().spec(gates=[{"metric": "accuracy"}]), "exactly one of min and max"),
+    "a gate without a limit": (JOB().spec(gates=[{"metric": "accuracy"}]), "exactly one of min, max and maxRegression"),
     "a gate with two limits": (
         JOB().spec(gates=[{"metric": "accuracy", "min": 0.5, "max": 0.9}]),
-        "exactly one of min and max",
+        "exactly one of min, max and maxRegression",
     ),
     "a gate on an unknown metric": (JOB().spec(gates=[{"metric": "auc", "min": 0.9}]), "metric"),
     "a gate in percent": (JOB().spec(gates=[{"metric": "accuracy", "min": 90}]), "write its min or max as a fraction"),
     "a gate below zero": (JOB().spec(gates=[{"metric": "f1", "max": -0.1}]), "write its min or max as a fraction"),
-    "a gate of a later stage": (JOB().spec(gates=[{"metric": "f1", "maxRegression": 0.1}]), "field not declared"),
+    "a gate on regression without a champion": (
+        JOB().spec(gates=[{"metric": "f1", "maxRegression": 0.1}]),
+        "needs spec.evaluation.champion",
+    ),
+    "a gate on the regression of a latency": (
+        JOB().spec(evaluation=CHALLENGE, gates=[{"metric": "sizeBytes", "maxRegression": 1}]),
+        "maxRegression is for metrics of the whole holdout",
+    ),
+    "a gate whose confidence is of nothing": (
+        JOB().spec(gates=[{"metric": "f1", "min": 0.1, "confidence": 0.9}]),
+        "confidence goes with maxRegression only",
+    ),
+    "a gate that is sure beyond doubt": (
+        JOB().spec(evaluation=CHALLENGE, gates=[{"metric": "f1", "maxRegression": 0.1, "confidence": 1}]),
+        "confidence",
+    ),
+    "a champion of two names": (
+        JOB().spec(evaluation={"holdoutPercent": 25, "champion": {"deployment": "churn", "version": "churn-1"}}),
+        "exactly one of deployment and version",
+    ),
+    "a champion without a name": (
+        JOB().spec(evaluation={"holdoutPercent": 25, "champion": {}}),
+        "exactly one of deployment and version",
+    ),
     "a regressor's gate on a classifier": (
         JOB().spec(
             trainer={"sklearn": {"estimator": "sklearn.ensemble.RandomForestClassifier"}},

@@ -40,8 +40,9 @@ from modelwright_operator.api.model_version import (
 from modelwright_operator.api.own_code import OwnCode
 from modelwright_operator.api.stores import Store
 from modelwright_operator.api.training_job import TrainingJob, TrainingJobSpec
-from modelwright_operator.api.training_parts import ColumnSchema, Gate
+from modelwright_operator.api.training_parts import ColumnSchema, Gate, Latency
 from modelwright_operator.api.training_status import (
+    ChampionStatus,
     DataDigest,
     GateStatus,
     OwnImage,
@@ -57,6 +58,7 @@ from modelwright_operator.api.tuning import BestTrial, Trial, Tuning, TuningStat
 __all__ = [
     "Artifact",
     "BestTrial",
+    "ChampionStatus",
     "ColumnSchema",
     "Condition",
     "DataDigest",
@@ -67,6 +69,7 @@ __all__ = [
     "Gate",
     "GateStatus",
     "JobReference",
+    "Latency",
     "Metadata",
     "ModelReference",
     "ModelVersion",

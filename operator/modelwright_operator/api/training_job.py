@@ -21,7 +21,13 @@ from modelwright_operator.api.training_parts import (
 )
 from modelwright_operator.api.training_status import TrainingJobStatus
 from modelwright_operator.api.tuning import Tuning
-from modelwright_training.contract import FAIRNESS_METRICS, LABEL_METRICS, PROBABILITY_METRICS, REGRESSION_METRICS
+from modelwright_training.contract import (
+    FAIRNESS_METRICS,
+    LABEL_METRICS,
+    PROBABILITY_METRICS,
+    REGRESSION_METRICS,
+    TIMED_METRICS,
+)
 
 
 class TrainingJobSpec(Model):
@@ -93,10 +99,11 @@ _KINDS = (
 )
 _SLICES = "has(self.evaluation.slices) && g.slice in self.evaluation.slices"
 _SLICED = f"!has(self.gates) || self.gates.all(g, !has(g.slice) || ({_SLICES}))"
+_TIMED = list(TIMED_METRICS)
 _SAME = "self.task == '{}' || self.trainer.sklearn.estimator.endsWith('{}')"
 _GATES = [
     (
-        f"!has(self.gates) || self.gates.all(g, g.metric in {list(metrics)}) || !({_SAME.format(task, suffix)})",
+        f"!has(self.gates) || self.gates.all(g, g.metric in {[*metrics, *_TIMED]}) || !({_SAME.format(task, suffix)})",
         f"spec.gates has a metric that {task.lower()} does not: it has {', '.join(metrics)}",
     )
     for task, suffix, metrics in _KINDS
@@ -131,6 +138,10 @@ TrainingJobSpec.model_config["json_schema_extra"] = {
             (
                 _SLICED,
                 "a slice in spec.gates must be one of spec.evaluation.slices",
+            ),
+            (
+                "!has(self.gates) || has(self.evaluation.champion) || !self.gates.exists(g, has(g.maxRegression))",
+                "spec.gates has maxRegression, which needs spec.evaluation.champion to compare with",
             ),
             (
                 (

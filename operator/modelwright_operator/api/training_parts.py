@@ -10,13 +10,14 @@ from modelwright_operator.api.meta import (
     DNS_LABEL,
     Digest,
     Model,
+    ObjectName,
     Resources,
     StorageUri,
     exactly_one,
     rules,
 )
 from modelwright_operator.api.stores import DATA_URI, STORE_RULES, Store
-from modelwright_training.contract import FAIRNESS_METRICS, UNBOUNDED_METRICS, GateMetricName
+from modelwright_training.contract import FAIRNESS_METRICS, METRICS, TIMED_METRICS, UNBOUNDED_METRICS, GateMetricName
 
 Column = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Limit = Annotated[float, Field(ge=-1e15, le=1e15)]
@@ -160,8 +161,25 @@ class Latency(Model):
     rows: Annotated[int, Field(ge=1, le=4096)] = Field(default=1, description="Rows in each call.")
 
 
+class Champion(Model):
+    """The model to compare with: exactly one of its fields."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (exactly_one("deployment", "version"), "give exactly one of deployment and version as the champion")
+        )
+    )
+
+    deployment: ObjectName | None = Field(
+        default=None,
+        description="Deployment of this namespace: what it serves when the attempt starts. If it serves nothing yet, "
+        "or does not exist, there is no champion, and gates on regression pass.",
+    )
+    version: ObjectName | None = Field(default=None, description="ModelVersion of this namespace, which must exist.")
+
+
 class Evaluation(Model):
-    """How the model is judged: on which rows (exactly one of holdout and holdoutPercent), and how fast it has to be."""
+    """How the model is judged: on which rows (exactly one of holdout and holdoutPercent), and what is measured."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -189,7 +207,12 @@ class Evaluation(Model):
         default=None,
         description="Time the ONNX model, in a container of its own, and give latencyP50Milliseconds, "
         "latencyP99Milliseconds (of a call, best of three runs) and sizeBytes (of the ONNX file); {} takes the "
-        "defaults. Absent: not timed.",
+        "defaults. Absent: not timed, unless a gate needs it.",
+    )
+    champion: Champion | None = Field(
+        default=None,
+        description="The model that answers the same holdout, for gates with maxRegression; the evidence is in the "
+        "artifact's report.json.",
     )
 
 
@@ -197,11 +220,16 @@ _FRACTIONS = "[has(self.min) ? self.min : 0.0, has(self.max) ? self.max : 0.0].a
 
 
 class Gate(Model):
-    """A limit that one metric of the holdout must keep to: exactly one of min and max."""
+    """A limit that one metric must keep to: exactly one of min, max and maxRegression."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            (exactly_one("min", "max"), "a gate has exactly one of min and max"),
+            (exactly_one("min", "max", "maxRegression"), "a gate has exactly one of min, max and maxRegression"),
+            ("!has(self.confidence) || has(self.maxRegression)", "confidence goes with maxRegression only"),
+            (
+                f"!has(self.maxRegression) || (self.metric in {list(METRICS)} && !has(self.slice))",
+                "maxRegression is for metrics of the whole holdout: give this one a min or max",
+            ),
             (
                 f"self.metric in {sorted(UNBOUNDED_METRICS)} || {_FRACTIONS}",
                 "this metric lies between 0 and 1: write its min or max as a fraction",
@@ -210,14 +238,29 @@ class Gate(Model):
                 f"has(self.slice) || !(self.metric in {list(FAIRNESS_METRICS)})",
                 "this metric compares groups: name their slice, one of spec.evaluation.slices",
             ),
+            (
+                f"!has(self.slice) || !(self.metric in {list(TIMED_METRICS)})",
+                "this metric is of the model, not of rows: it has no slice",
+            ),
         )
     )
 
     metric: GateMetricName = Field(
-        description="The metric, measured on the holdout with the ONNX model; its task must be the job's."
+        description="The metric of the ONNX model: of the job's task, measured on the holdout, or one of "
+        "evaluation.latency."
     )
     min: Limit | None = Field(default=None, description="Least value that passes, in the metric's own unit.")
     max: Limit | None = Field(default=None, description="Greatest value that passes, in the metric's own unit.")
+    max_regression: Annotated[float, Field(ge=0, le=1e15)] | None = Field(
+        default=None,
+        description="How much worse than the champion's the metric may be on the same holdout, in its own unit; for "
+        "some lower is worse, for some higher. Needs evaluation.champion; without a champion yet, the gate passes.",
+    )
+    confidence: Annotated[float, Field(ge=0.5, le=0.999)] | None = Field(
+        default=None,
+        description="Let not the measured regression but its one-sided upper limit at this confidence keep to "
+        "maxRegression. Absent: the measured one.",
+    )
     slice: Column | None = Field(
         default=None,
         description="One of spec.evaluation.slices: every measured group of it must keep to the limit, or, for "

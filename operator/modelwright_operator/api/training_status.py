@@ -60,9 +60,22 @@ class GateStatus(Observed):
     slice: Short | None = Field(
         default=None, description="The slice whose groups were judged; absent: the whole holdout."
     )
-    observed: float | None = Field(default=None, description="The value judged; absent: there was none.")
+    max_regression: float | None = Field(default=None, description="Greatest regression that passes.")
+    confidence: float | None = Field(default=None, description="Confidence of the regression's upper limit.")
+    observed: float | None = Field(
+        default=None,
+        description="The value judged; absent: there was none. With maxRegression: how much worse than the champion's, "
+        "negative if better.",
+    )
     group: Short | None = Field(default=None, description="The group that has this value, the worst of its slice.")
-    verdict: Short = Field(description="Passed, Failed, or NotMeasured (which does not pass).")
+    limit: float | None = Field(default=None, description="The regression's upper confidence limit, which was judged.")
+    required_rows: int | None = Field(
+        default=None, description="How large a holdout would let the limit pass, were the regression as observed."
+    )
+    verdict: Short = Field(
+        description="Passed, Failed, NotMeasured (which does not pass), NoChampion (which passes) or "
+        "ChampionNotComparable (which does not)."
+    )
 
 
 class DataDigest(Observed):
@@ -89,6 +102,14 @@ class OwnImage(Observed):
     image: Text = Field(description="The image by its digest, as the node reports it.")
 
 
+class ChampionStatus(Observed):
+    """The model an attempt is compared with."""
+
+    version: Short = Field(description="Name of the ModelVersion.")
+    uri: Text = Field(description="Directory of its artifact.")
+    digest: Digest = Field(description="Its digest.")
+
+
 class Resolved(Observed):
     """What this run was made of, for reproduction."""
 
@@ -103,6 +124,9 @@ class Resolved(Observed):
     )
     parameters_digest: Digest | None = Field(
         default=None, description="Digest of trainer, prepare, columns, evaluation, task, target and seed."
+    )
+    champion: ChampionStatus | None = Field(
+        default=None, description="The model this attempt is compared with; absent: none."
     )
 
 

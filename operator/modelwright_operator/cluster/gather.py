@@ -10,6 +10,7 @@ from modelwright_operator.cluster import family
 from modelwright_operator.decide.observed import Child, Job, Pod, Workload
 from modelwright_operator.decide.snapshot import (
     AnySnapshot,
+    ChampionSeen,
     DeploymentSnapshot,
     ModelVersionSnapshot,
     TrainingJobSnapshot,
@@ -43,6 +44,20 @@ def _named_versions(store: Store, deployment: api.Deployment) -> tuple[Raw, ...]
     if reference.name is not None:
         found |= {raw["metadata"]["name"]: raw for raw in store.versions_of(namespace, reference.name)}
     return tuple(raw for _, raw in sorted(found.items()) if raw is not None)
+
+
+def _champion(store: Store, job: api.TrainingJob) -> ChampionSeen | None:
+    """Return what a TrainingJob's reference to a champion leads to; None: it has none, or nothing serves yet."""
+    wanted, namespace = job.spec.evaluation.champion, job.metadata.namespace
+    if wanted is None:
+        return None
+    name = wanted.version
+    if wanted.deployment is not None:
+        name = part(store.get(naming.DEPLOYMENTS, namespace, wanted.deployment), "status", "stable").get("version")
+    if not name:
+        return None
+    raw = store.get(naming.MODEL_VERSIONS, namespace, name)
+    return ChampionSeen(name, api.ModelVersion.model_validate(raw) if raw is not None else None)
 
 
 def users_of(store: Store, namespace: str, version: str) -> tuple[str, ...]:
@@ -83,7 +98,8 @@ def gather(store: Store, settings: Settings, owner: Owner) -> AnySnapshot | None
         job = api.TrainingJob.model_validate(raw)
         versions = _versions(store.versions_of(owner.namespace, job.spec.model))
         lines = {pod.uid: line for pod in pods if (line := store.line(pod.raw)) is not None}
-        return TrainingJobSnapshot(time, settings, (), job, jobs, pods, versions, lines, rejections)
+        champion = _champion(store, job)
+        return TrainingJobSnapshot(time, settings, (), job, jobs, pods, versions, lines, rejections, champion)
     if owner.kind == naming.MODEL_VERSION:
         version = api.ModelVersion.model_validate(raw)
         maker = version.spec.provenance.training_job if version.spec.provenance else None

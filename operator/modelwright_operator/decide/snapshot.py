@@ -36,6 +36,14 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
+class ChampionSeen:
+    """What a reference to a champion leads to: the name of a version, and the version, if it exists."""
+
+    name: str
+    version: api.ModelVersion | None
+
+
+@dataclass(frozen=True)
 class TrainingJobSnapshot(Snapshot):
     """A TrainingJob and its Jobs, pods and the ModelVersions it may have made.
 
@@ -43,6 +51,7 @@ class TrainingJobSnapshot(Snapshot):
         versions: versions whose provenance names this job by namespace and name, and the one of `status.modelVersion`.
         lines: by uid of a pod, the last progress line of its log.
         rejections: by uid of a Job, why the API server would not take its pods when it last had none.
+        champion: the version that `spec.evaluation.champion` stands for now; None: there is none.
     """
 
     job: api.TrainingJob
@@ -51,6 +60,7 @@ class TrainingJobSnapshot(Snapshot):
     versions: tuple[api.ModelVersion, ...]
     lines: Mapping[str, LogLine]
     rejections: Mapping[str, str]
+    champion: ChampionSeen | None = None
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ A result is believed only from a pod that the attempt's own Job controls.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from modelwright_operator.decide import losses
 from modelwright_operator.decide.observed import parse_time
@@ -69,6 +69,12 @@ class Trained:
     split: contract.SplitResult | None = None
     own_images: Mapping[str, str] = field(default_factory=dict[str, str])  # of stages in the user's own images
     warnings: tuple[str, ...] = ()
+    champion: contract.Champion | None = None  # that the attempt was told of
+
+    @property
+    def gates(self) -> tuple[contract.GateResult, ...]:
+        """The verdicts of all stages."""
+        return (*self.evaluate.gates, *(self.latency.gates if self.latency is not None else ()))
 
 
 @dataclass(frozen=True)
@@ -145,6 +151,17 @@ def _stage(name: contract.Stage, pod: Pod | None, own: frozenset[str]) -> Stage:
     explain = _failed_own if name in own else _failed_stage
     reason, message = explain(name, container, str(ended.get("message", "")), code)
     return Stage(name, "Failed", code, message, reason, container.started_at, finished)
+
+
+def champion_of(job: Job) -> contract.Champion | None:
+    """Return the champion that an attempt's pod is told of."""
+    containers: Sequence[Mapping[str, Any]] = part(job.spec, "template", "spec").get("containers") or ()
+    variables: Sequence[Mapping[str, Any]] = (containers[0].get("env") or ()) if containers else ()
+    told = {str(item.get("name")): str(item.get("value", "")) for item in variables}
+    try:
+        return contract.JobConfig.from_json(told.get(contract.ENV_JOB, "")).champion
+    except ValueError:  # another version of the operator made it
+        return None
 
 
 def _results(pod: Pod, stages: Sequence[contract.Stage]) -> dict[contract.Stage, contract.Result] | None:
@@ -272,7 +289,8 @@ def outcome(job: Job, pods: Sequence[Pod], rejected: str | None = None) -> Outco
     pod, own = newest(mine), _own(job)
     stages = tuple(_stage(name, pod, own) for name in stages_of(job))
     if complete := (job.condition("Complete") if job.has("Complete") else None):
-        return _trained(stages, pod, own, parse_time(complete.get("lastTransitionTime")))
+        seen = _trained(stages, pod, own, parse_time(complete.get("lastTransitionTime")))
+        return replace(seen, champion=champion_of(job)) if isinstance(seen, Trained) else seen
     if not job.has("Failed"):
         return InProgress(stages, _problem(mine, stages, rejected))
     return _broken(job, pod, stages)

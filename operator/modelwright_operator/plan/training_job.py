@@ -20,7 +20,8 @@ from modelwright_operator.plan.outcome import Move as _Move
 from modelwright_operator.plan.outcome import values_of as _values
 from modelwright_operator.reasons import Reason
 from modelwright_operator.render import training as render
-from modelwright_operator.render.version import metrics_of, model_version_of, resolved
+from modelwright_operator.render.version import champion_status, metrics_of, model_version_of, resolved
+from modelwright_training import contract
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -118,8 +119,16 @@ def _begin(snapshot: TrainingJobSnapshot) -> _Move:
 
 
 def _start(snapshot: TrainingJobSnapshot, attempt: int, values: Mapping[str, Any]) -> _Move:
-    job = snapshot.job
-    manifest = render.batch_job(job, attempt, snapshot.settings)
+    job, seen = snapshot.job, snapshot.champion
+    if seen is not None and seen.version is None:
+        message = (
+            f"the champion of spec.evaluation is ModelVersion {seen.name}, which does not exist: restore or replace it"
+        )
+        return _Move(
+            conditions.stalled(Reason.VERSION_NOT_FOUND, message), values, Plan(requeue_after=_PROGRESS_SECONDS)
+        )
+    champion = _champion(seen.version) if seen is not None and seen.version is not None else None
+    manifest = render.batch_job(job, attempt, snapshot.settings, champion=champion)
     name = str(manifest["metadata"]["name"])
     started = values.get("startedAt") or conditions.rfc3339(snapshot.now)
     marks = conditions.reconciling(Reason.PENDING, f"attempt {attempt} of {job.spec.retry_limit + 1} was started")
@@ -132,6 +141,10 @@ def _start(snapshot: TrainingJobSnapshot, attempt: int, values: Mapping[str, Any
         "stages": [],
         "progress": None,
     }
+    if job.spec.evaluation.champion is not None:
+        known = champion_status(champion)
+        told = known.model_dump(mode="json", by_alias=True) if known is not None else None
+        fresh["resolved"] = {**(values.get("resolved") or {}), "champion": told}
     confirm = [Confirm(naming.JOBS, name, None)]
     if attempt > 1 and _job(snapshot, attempt - 1) is None:  # two attempts never run at once
         confirm.append(Confirm(naming.JOBS, _job_name(snapshot, attempt - 1), None))
@@ -278,6 +291,11 @@ def _broken(snapshot: TrainingJobSnapshot, attempt: int, broken: training.Broken
     return _Move(marks, _stopped(values), Plan(requeue_after=max(due - waited, 1.0)))
 
 
+def _champion(version: api.ModelVersion) -> contract.Champion:
+    artifact = version.spec.artifact
+    return contract.Champion(version.metadata.name, artifact.uri, artifact.digest)
+
+
 def _image(snapshot: TrainingJobSnapshot, attempt: int) -> str | None:
     """Return the image the attempt ran with, which an operator upgraded meanwhile would not know."""
     job = _job(snapshot, attempt)
@@ -290,7 +308,7 @@ def _complete(snapshot: TrainingJobSnapshot, trained: training.Trained, values: 
     job = snapshot.job
     image = _image(snapshot, int(values["attempt"]))
     ended = {**values, "finishedAt": conditions.rfc3339(snapshot.now)}
-    judged = gates.judged(job.spec.gates or (), trained.evaluate.gates)
+    judged = gates.judged(job.spec.gates or (), trained.gates, trained.evaluate.champion_problem or "")
     if judged is None:
         return _failed(ended, Reason.RESULT_MISSING, "the pod's result has not one verdict for each of spec.gates")
     try:
@@ -357,7 +375,8 @@ def _made(
 
 def _gate(judged: gates.Judged) -> dict[str, Any]:
     limits = judged.gate.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return {**limits, "observed": judged.observed, "group": judged.group, "verdict": judged.verdict.value}
+    found = {"observed": judged.observed, "group": judged.group, "limit": judged.limit, "requiredRows": judged.rows}
+    return {**limits, **found, "verdict": judged.verdict.value}
 
 
 def _failed(values: Mapping[str, Any], reason: Reason, message: str) -> _Move:

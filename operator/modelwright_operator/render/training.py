@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 DEFAULT_RESOURCES: Final = api.Resources(
     requests=api.ResourceList(cpu="100m", memory="512Mi"), limits=api.ResourceList(memory="2Gi")
 )
-_ONLY_MEASURED: Final = frozenset({"latency"})  # parts of spec.evaluation that no model depends on
+_ONLY_MEASURED: Final = frozenset({"latency", "champion"})  # parts of spec.evaluation that no model depends on
 _MEASURING: Final = {  # who shares that volume, and who only reads it
     contract.Stage.EVALUATE: False,
     contract.Stage.LATENCY: False,
@@ -80,13 +80,19 @@ def access(store: api.Store) -> contract.StoreAccess | None:
     return given if given != contract.StoreAccess() else None
 
 
-def job_config(job: api.TrainingJob, settings: Settings, *, trials: Sequence[int] | None = None) -> contract.JobConfig:
+def job_config(
+    job: api.TrainingJob,
+    settings: Settings,
+    *,
+    trials: Sequence[int] | None = None,
+    champion: contract.Champion | None = None,
+) -> contract.JobConfig:
     """Return what the pod is told of the TrainingJob: the best parameters of a search, or the trials of one."""
     spec = job.spec
     found = job.status.best_trial.parameters if job.status.best_trial is not None and trials is None else {}
     columns = spec.columns
     trainer = spec.trainer.sklearn
-    latency = spec.evaluation.latency
+    latency = _latency(job)
     return contract.JobConfig(
         namespace=job.metadata.namespace,
         training_job=job.metadata.name,
@@ -121,13 +127,20 @@ def job_config(job: api.TrainingJob, settings: Settings, *, trials: Sequence[int
             repository=spec.source.repository if spec.source else None,
             commit=spec.source.commit if spec.source else None,
         ),
-        gates=tuple(contract.Gate(gate.metric, gate.min, gate.max, gate.slice) for gate in spec.gates or ()),
+        gates=tuple(contract.Gate(**gate.model_dump()) for gate in spec.gates or ()),
         schema=_schema(spec.schema_) if spec.schema_ else None,
         positive_label=spec.positive_label,
         tuning=space.told(job, trials),
         latency=contract.Latency(latency.threads, latency.rows) if latency else None,
         prepare=_own_code(spec.prepare),
+        champion=champion if trials is None else None,
     )
+
+
+def _latency(job: api.TrainingJob) -> api.Latency | None:
+    """Return how the model is timed: as asked for, or by the defaults where a gate needs it."""
+    needed = any(gate.metric in contract.TIMED_METRICS for gate in job.spec.gates or ())
+    return job.spec.evaluation.latency or (api.Latency() if needed else None)
 
 
 def _handed(stage: contract.Stage, stages: tuple[contract.Stage, ...]) -> list[k8s.V1VolumeMount]:
@@ -178,14 +191,15 @@ def _mounts(
 
 def _resources(job: api.TrainingJob, stage: contract.Stage) -> k8s.V1ResourceRequirements:
     if stage is contract.Stage.LATENCY:
-        latency = job.spec.evaluation.latency
+        latency = _latency(job)
         return common.resources(latency.resources if latency else None, default_resources())
     return common.resources(job.spec.resources, DEFAULT_RESOURCES)
 
 
 def pod_spec(job: api.TrainingJob, settings: Settings, config: contract.JobConfig) -> k8s.V1PodSpec:
     """Return the pod that goes through all stages."""
-    data_claims = common.claims([data.uri for data in job.spec.data])
+    champion = [config.champion.uri] if config.champion is not None else []
+    data_claims = common.claims([*(data.uri for data in job.spec.data), *champion])
     store_claims = common.claims([config.storage.uri])
     all_claims = tuple(sorted({*data_claims, *store_claims}))
     mounts = _mounts(config, all_claims, data_claims, store_claims)
@@ -234,10 +248,19 @@ def pod_spec(job: api.TrainingJob, settings: Settings, config: contract.JobConfi
     )
 
 
-def batch_job(
-    job: api.TrainingJob, attempt: int, settings: Settings, observed: Job | None = None, *, expire: bool = False
+def batch_job(  # noqa: PLR0913  # what a Job is made of, and what is to become of it
+    job: api.TrainingJob,
+    attempt: int,
+    settings: Settings,
+    observed: Job | None = None,
+    *,
+    expire: bool = False,
+    champion: contract.Champion | None = None,
 ) -> common.Manifest:
-    """Return the Job of an attempt; `expire` lets Kubernetes remove it, which is safe once its result is in status."""
+    """Return the Job of an attempt; `expire` lets Kubernetes remove it, which is safe once its result is in status.
+
+    The champion matters only where the Job is made: of one that was observed the template is kept.
+    """
     labels = {
         **naming.owner_labels(naming.TRAINING_JOB, job.metadata.name),
         naming.LABEL_ATTEMPT: str(attempt),
@@ -262,7 +285,7 @@ def batch_job(
             pod_failure_policy=k8s.V1PodFailurePolicy(rules=[common.ignore_disruptions()]),
             template=k8s.V1PodTemplateSpec(
                 metadata=k8s.V1ObjectMeta(labels={**user_labels, **labels}),
-                spec=pod_spec(job, settings, job_config(job, settings)),
+                spec=pod_spec(job, settings, job_config(job, settings, champion=champion)),
             ),
         ),
     )

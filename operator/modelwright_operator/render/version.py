@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from modelwright_operator.render.common import Manifest
 
 
+def champion_status(champion: contract.Champion | None) -> api.ChampionStatus | None:
+    """Return the champion as the status has it."""
+    if champion is None:
+        return None
+    return api.ChampionStatus(version=champion.version, uri=champion.uri, digest=champion.digest)
+
+
 def resolved(job: api.TrainingJob, trained: Trained, image: str | None) -> api.Resolved:
     """Return what the run was made of."""
     split = trained.split
@@ -33,6 +40,7 @@ def resolved(job: api.TrainingJob, trained: Trained, image: str | None) -> api.R
         image_digest=trained.image_digest,
         own_images=own or None,
         parameters_digest=parameters_digest(job),
+        champion=champion_status(trained.champion),
     )
 
 

@@ -4,6 +4,7 @@ Only the standard library is imported here, since the operator imports this pack
 """
 
 from modelwright_training.contract import sobol
+from modelwright_training.contract.champion import Champion
 from modelwright_training.contract.gates import Gate, GateResult, Verdict
 from modelwright_training.contract.job import (
     Columns,
@@ -25,6 +26,7 @@ from modelwright_training.contract.metrics import (
     METRICS,
     PROBABILITY_METRICS,
     REGRESSION_METRICS,
+    TIMED_METRICS,
     UNBOUNDED_METRICS,
     GateMetricName,
     MetricName,
@@ -145,9 +147,11 @@ __all__ = [
     "PROGRESS_PREFIX",
     "REGRESSION_METRICS",
     "STAGES",
+    "TIMED_METRICS",
     "TO_PREPARE",
     "UNBOUNDED_METRICS",
     "Algorithm",
+    "Champion",
     "ColumnSchema",
     "ColumnType",
     "Columns",

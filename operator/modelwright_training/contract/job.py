@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from modelwright_training.contract.champion import Champion
 from modelwright_training.contract.checks import check_digest
 from modelwright_training.contract.gates import Gate
 from modelwright_training.contract.names import STAGES, Preprocessing, Stage, Task
@@ -152,6 +153,7 @@ class JobConfig:
     tuning: Tuning | None = field(default=None, metadata={"omit": True})
     latency: Latency | None = field(default=None, metadata={"omit": True})
     prepare: OwnCode | None = field(default=None, metadata={"omit": True})
+    champion: Champion | None = field(default=None, metadata={"omit": True})
 
     def __post_init__(self) -> None:
         """Refuse what no single field shows."""

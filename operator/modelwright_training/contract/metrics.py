@@ -1,4 +1,4 @@
-"""The metrics a model is judged by, under scikit-learn's names; each is measured on the holdout."""
+"""The metrics a model is judged by: on the holdout, under scikit-learn's names, and on the finished model itself."""
 
 from typing import Final, Literal, get_args
 
@@ -16,15 +16,17 @@ FairnessMetric = Literal[
     "false_positive_rate_ratio",
 ]
 MetricName = Literal[LabelMetric, ProbabilityMetric, RegressionMetric]
+TimedMetric = Literal["latencyP50Milliseconds", "latencyP99Milliseconds", "sizeBytes"]
 
 LABEL_METRICS: Final[tuple[str, ...]] = get_args(LabelMetric)
 PROBABILITY_METRICS: Final[tuple[str, ...]] = get_args(ProbabilityMetric)  # of estimators with probabilities only
 REGRESSION_METRICS: Final[tuple[str, ...]] = get_args(RegressionMetric)
 FAIRNESS_METRICS: Final[tuple[str, ...]] = get_args(FairnessMetric)  # between groups of rows, two classes only
 METRICS: Final[tuple[str, ...]] = get_args(MetricName)
-GateMetricName = Literal[MetricName, FairnessMetric]
+TIMED_METRICS: Final[tuple[str, ...]] = get_args(TimedMetric)  # of the finished model, by the latency stage
+GateMetricName = Literal[MetricName, FairnessMetric, TimedMetric]
 GATE_METRICS: Final[tuple[str, ...]] = get_args(GateMetricName)
-UNBOUNDED_METRICS: Final = frozenset({"log_loss", *REGRESSION_METRICS})  # every other lies between 0 and 1
+UNBOUNDED_METRICS: Final = frozenset({"log_loss", *REGRESSION_METRICS, *TIMED_METRICS})  # every other: 0 to 1
 LOWER_IS_BETTER: Final = frozenset({"log_loss", "brier", "ece", "rmse", "mae"})
 
 

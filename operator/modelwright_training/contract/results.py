@@ -122,6 +122,7 @@ class EvaluateResult:
     metrics: tuple[Metric, ...]
     parity: Parity
     gates: tuple[GateResult, ...] = field(default=(), metadata={"omit": True})
+    champion_problem: str | None = field(default=None, metadata={"omit": True})  # why it is not comparable
     stage: Stage = Stage.EVALUATE
 
 
@@ -132,6 +133,7 @@ class LatencyResult:
     p50_milliseconds: float
     p99_milliseconds: float
     size_bytes: int
+    gates: tuple[GateResult, ...] = field(default=(), metadata={"omit": True})
     stage: Stage = Stage.LATENCY
 
     def __post_init__(self) -> None:

@@ -1,0 +1,18 @@
+"""The model that a challenger has to be no worse than."""
+
+from dataclasses import dataclass
+
+from modelwright_training.contract.checks import check_digest
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """A ModelVersion and its artifact, as they were when the attempt began."""
+
+    version: str
+    uri: str
+    digest: str
+
+    def __post_init__(self) -> None:
+        """Refuse a digest that is none."""
+        check_digest(self.digest)
