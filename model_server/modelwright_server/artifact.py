@@ -170,6 +170,24 @@ def parse(data: bytes) -> Manifest:
     return manifest
 
 
+def parse_pinned(data: bytes, digest: str, max_bytes: int = MAX_BYTES) -> Manifest:
+    """Return the manifest with these bytes, if they have this digest.
+
+    Raises:
+        ArtifactInvalidError: not a manifest, or of more than ``max_bytes`` of files; the digest is none.
+        DigestMismatchError: it has another digest.
+    """
+    if not is_digest(digest):
+        raise ArtifactInvalidError(repr(digest), "is not a digest: sha256: and 64 lower-case hex digits")
+    found = _PREFIX + hashlib.sha256(data).hexdigest()
+    if found != digest:
+        raise DigestMismatchError(MANIFEST, f"has the digest {found}, wanted {digest}")
+    manifest = parse(data)
+    if manifest.size > max_bytes:
+        raise ArtifactInvalidError(_ARTIFACT, f"has {manifest.size} bytes, the limit is {max_bytes}")
+    return manifest
+
+
 def verify(directory: Path, digest: str, *, max_bytes: int = MAX_BYTES) -> Manifest:
     """Check that ``directory`` holds exactly the artifact with this digest, and return its manifest.
 
@@ -206,20 +224,31 @@ def copy_verified(
     """
     with _folder(source) as folder:
         manifest = _read_manifest(folder, source, digest, max_bytes)
-        target.mkdir(parents=True, exist_ok=True)
-        for left in target.glob(_PARTIAL + "*"):
-            shutil.rmtree(left, ignore_errors=True)
-        partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=target))
-        try:
-            for item in manifest.files:
-                _copy_entry(folder, item, partial / item.path)
-            accept(partial)
-            (partial / MANIFEST).write_bytes(manifest.to_bytes())
-            for name in (*(item.path for item in manifest.files), MANIFEST):
-                (partial / name).replace(target / name)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+        place(manifest, target, lambda item, path: _copy_entry(folder, item, path), accept)
     return manifest
+
+
+def place(
+    manifest: Manifest, target: Path, bring: Callable[[Entry, Path], None], accept: Callable[[Path], None]
+) -> None:
+    """Let ``bring`` write each listed file, checked by itself, to the path it is given; then give them their names.
+
+    Raises:
+        OSError: writing failed.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    for left in target.glob(_PARTIAL + "*"):
+        shutil.rmtree(left, ignore_errors=True)
+    partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=target))
+    try:
+        for item in manifest.files:
+            bring(item, partial / item.path)
+        accept(partial)
+        (partial / MANIFEST).write_bytes(manifest.to_bytes())
+        for name in (*(item.path for item in manifest.files), MANIFEST):
+            (partial / name).replace(target / name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _entry(item: dict[str, object]) -> Entry:
@@ -295,8 +324,6 @@ def _plain_file(folder: int, name: str) -> Generator[int]:
 
 def _read_manifest(folder: int, directory: Path, digest: str, max_bytes: int) -> Manifest:
     """Return the manifest of an open folder after checking all that needs no reading of files."""
-    if not is_digest(digest):
-        raise ArtifactInvalidError(repr(digest), "is not a digest: sha256: and 64 lower-case hex digits")
     names = _names(folder, directory)
     if MANIFEST not in names:
         raise ArtifactNotFoundError(directory, f"holds no {MANIFEST}")
@@ -305,15 +332,10 @@ def _read_manifest(folder: int, directory: Path, digest: str, max_bytes: int) ->
         if size > MAX_MANIFEST_BYTES:
             raise ArtifactInvalidError(MANIFEST, f"has {size} bytes, the limit is {MAX_MANIFEST_BYTES}")
         data = os.read(source, MAX_MANIFEST_BYTES + 1)
-    found = _PREFIX + hashlib.sha256(data).hexdigest()
-    if found != digest:
-        raise DigestMismatchError(MANIFEST, f"has the digest {found}, wanted {digest}")
-    manifest = parse(data)
+    manifest = parse_pinned(data, digest, max_bytes)
     unlisted = names - {item.path for item in manifest.files} - {MANIFEST, REPORT}
     if unlisted:
         raise DigestMismatchError(min(unlisted), "is in the folder but not listed in the manifest")
-    if manifest.size > max_bytes:
-        raise ArtifactInvalidError(_ARTIFACT, f"has {manifest.size} bytes, the limit is {max_bytes}")
     return manifest
 
 

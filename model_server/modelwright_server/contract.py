@@ -53,6 +53,8 @@ ENV_VERIFY_MEMORY_BYTES = "MODELWRIGHT_VERIFY_MEMORY_BYTES"
 ENV_VERIFY_SECONDS = "MODELWRIGHT_VERIFY_SECONDS"
 ENV_TERMINATION_LOG = "MODELWRIGHT_TERMINATION_LOG"
 
+SECRET_PREFIX = "MODELWRIGHT_SECRET_"  # noqa: S105 - how the names of variables begin
+
 DEFAULT_MODEL_DIR = "/model"
 DEFAULT_STORES_DIR = "/stores"
 DEFAULT_RING_DIR = "/ring"
@@ -85,7 +87,7 @@ def secret_prefix(name: str) -> str:
     >>> secret_prefix("lake")
     'MODELWRIGHT_SECRET_6F021F02_'
     """
-    return f"MODELWRIGHT_SECRET_{hashlib.sha256(name.encode()).hexdigest()[:8].upper()}_"
+    return f"{SECRET_PREFIX}{hashlib.sha256(name.encode()).hexdigest()[:8].upper()}_"
 
 
 class ExitCode(IntEnum):

@@ -1,6 +1,6 @@
 """Bring a verified artifact into the pod: ``python -m modelwright_server.fetch [--verify]``.
 
-The serving pod's init container copies the artifact to the model folder, checking every byte, and
+The serving pod's init container brings the artifact to the model folder, checking every byte, and
 looks through schema and graph; it imports nothing slow and never runs the model.  With ``--verify``
 (the Job that verifies a ModelVersion) the copy is also loaded and run, in a child process with
 limits on memory and time: a hostile model takes down the child only, never who reports it.
@@ -15,14 +15,24 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from modelwright_server import artifact, graph, schema, stores, termination
-from modelwright_server.contract import VERIFY_FLAG, Cause, ExitCode, FetchSettings, Reason, SettingsError
+from modelwright_server import artifact, graph, schema, stores, termination, transfer
+from modelwright_server.contract import (
+    SECRET_PREFIX,
+    VERIFY_FLAG,
+    Cause,
+    ExitCode,
+    FetchSettings,
+    Reason,
+    SettingsError,
+)
 from modelwright_server.rejection import ModelRejectedError
 
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _DEFAULT_MEMORY = 2 << 30
+_PR_SET_DUMPABLE = 4
 # Linear algebra that is not used would take memory for each of the node's cores.
 _CHILD_ENV = {"ORT_DISABLE_TELEMETRY": "1", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -39,11 +49,11 @@ def main(arguments: Sequence[str] | None = None, env: Mapping[str, str] = os.env
         sys.stderr.write(f"{stage}: {error}\n")
         return ExitCode.PERMANENT
     try:
-        message = _fetch(settings, stage, verify=verify)
-    except (artifact.ArtifactError, stores.StoreAddressError, ModelRejectedError) as error:
-        return _failed(settings, stage, error, ExitCode.PERMANENT)
+        message = _fetch(settings, stage, env, verify=verify)
     except (stores.StoreUnavailableError, OSError) as error:
         return _failed(settings, stage, error, ExitCode.RETRY)
+    except (artifact.ArtifactError, stores.StoreError, ModelRejectedError) as error:
+        return _failed(settings, stage, error, ExitCode.PERMANENT)
     termination.write(settings.termination_log, message, optional="schema")
     return ExitCode.DONE
 
@@ -57,6 +67,8 @@ def _failed(settings: FetchSettings, stage: str, error: Exception, code: ExitCod
             reason, cause = error.reason, error.cause
         case stores.StoreAddressError():
             reason = Reason.ARTIFACT_INVALID
+        case stores.StoreForbiddenError():
+            reason = Reason.STORAGE_FORBIDDEN
         case _:
             reason = Reason.STORAGE_UNAVAILABLE
     text = f"{settings.artifact_uri}: {error}"
@@ -65,8 +77,8 @@ def _failed(settings: FetchSettings, stage: str, error: Exception, code: ExitCod
     return code
 
 
-def _fetch(settings: FetchSettings, stage: str, *, verify: bool) -> dict[str, object]:
-    """Copy the artifact to the model folder if it and its model are right; return what to report."""
+def _fetch(settings: FetchSettings, stage: str, env: Mapping[str, str], *, verify: bool) -> dict[str, object]:
+    """Bring the artifact to the model folder if it and its model are right; return what to report."""
     found: dict[str, object] = {}
 
     def accept(folder: Path) -> None:
@@ -76,8 +88,14 @@ def _fetch(settings: FetchSettings, stage: str, *, verify: bool) -> dict[str, ob
             _try_out(folder, settings)
             found.update(task=signature.task.value, schema=signature.to_document())
 
-    manifest = artifact.copy_verified(
-        stores.resolve(stores.parse(settings.artifact_uri), Path(settings.stores_dir)),
+    access = stores.Access.from_env(
+        env,
+        endpoint=settings.artifact_endpoint,
+        region=settings.artifact_region,
+        secret=settings.artifact_secret,
+    )
+    manifest = transfer.copy_verified(
+        transfer.Source(stores.parse(settings.artifact_uri), access, Path(settings.stores_dir)),
         Path(settings.model_dir),
         settings.artifact_digest,
         max_bytes=settings.max_artifact_bytes,
@@ -94,6 +112,8 @@ def _try_out(folder: Path, settings: FetchSettings) -> None:
     """
     memory, seconds = settings.verify_memory_bytes or _memory_limit(), settings.verify_seconds
     command = [sys.executable, "-m", "modelwright_server.inspection", str(folder), str(memory), str(seconds)]
+    # The child runs what may be hostile: it must find the store's credentials neither in its own environment nor here.
+    _hide_memory()
     try:
         child = subprocess.run(  # noqa: S603 - our own module
             command,
@@ -101,12 +121,21 @@ def _try_out(folder: Path, settings: FetchSettings) -> None:
             stdout=subprocess.PIPE,
             timeout=seconds,
             check=False,
-            env=dict(os.environ) | _CHILD_ENV,
+            close_fds=False,  # Python's are closed by exec; finding others takes /proc, which is hidden as well
+            env={name: value for name, value in os.environ.items() if not name.startswith(SECRET_PREFIX)} | _CHILD_ENV,
         )
     except subprocess.TimeoutExpired as error:
         raise ModelRejectedError(Cause.TIMED_OUT, problem=_too_long(seconds)) from error
     if child.returncode != ExitCode.DONE:
         raise _finding(child.returncode, child.stdout, seconds, memory)
+
+
+def _hide_memory() -> None:
+    """Let no other process of this user read this one's memory or initial environment (``PR_SET_DUMPABLE``)."""
+    import ctypes  # noqa: PLC0415 - no serving pod needs it
+
+    with suppress(OSError, AttributeError):  # no Linux, where no pod runs
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _too_long(seconds: int) -> str:

@@ -24,6 +24,12 @@ class Settings:
     """Image of the training Jobs' stages."""
     default_storage_uri: str = "pvc://modelwright-models/"
     """Where models are published when a TrainingJob names no storage."""
+    default_storage_endpoint: str = ""
+    """Base URL of that object store, where it is not the cloud's own."""
+    default_storage_region: str = ""
+    """Region of that bucket."""
+    default_storage_secret_name: str = ""
+    """Secret, in the TrainingJob's namespace, with the credentials of that object store."""
     watch_namespaces: tuple[str, ...] = ()
     """Namespaces to watch; empty means all."""
     image_pull_policy: str = "IfNotPresent"
@@ -59,7 +65,8 @@ _CHOICES: Final = {
     "log_level": ("debug", "info", "warning", "error"),
     "log_format": ("json", "console"),
 }
-_PATTERNS: Final = {"tracing_endpoint": (re.compile(r"https?://[^\s/@]+(/\S*)?"), "an http:// or https:// address")}
+_ADDRESS: Final = (re.compile(r"https?://[^\s/@]+(/\S*)?"), "an http:// or https:// address")
+_PATTERNS: Final = {"tracing_endpoint": _ADDRESS, "default_storage_endpoint": _ADDRESS}
 _MINIMUM: Final = {
     "resync_seconds": 10,
     "progress_seconds": 1,

@@ -8,7 +8,8 @@ from typing import IO, TYPE_CHECKING
 from modelwright_server import stores
 from modelwright_server.stores import web
 from modelwright_server.stores.sink import Sink
-from modelwright_training.contract import DataSource, Reason, StoreAccess
+from modelwright_training.access import access_to
+from modelwright_training.contract import DataSource, Reason
 from modelwright_training.errors import StageError
 
 if TYPE_CHECKING:
@@ -16,15 +17,6 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 8 << 30  # of all files of a data set; each passes through the workspace, which has 10 GiB
 _NAMES_SHOWN = 5
-
-
-def access_to(given: StoreAccess | None, environment: Mapping[str, str]) -> stores.Access:
-    """Return how a store is reached, with the credentials of the Secret that is named."""
-    if given is None:
-        return stores.Access()
-    return stores.Access.from_env(
-        environment, endpoint=given.endpoint or "", region=given.region or "", secret=given.secret or ""
-    )
 
 
 class Remote:

@@ -1,6 +1,7 @@
 """Stage publish: the verified artifact to `<storage>/<model>/<digest in hex>/`.
 
-It sees ONNX and JSON only, and imports nothing beyond the standard library and the artifact's format.
+It sees ONNX and JSON only, and imports nothing beyond the standard library, the artifact's format and the client of
+object stores.
 """
 
 import errno
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from modelwright_server import artifact, stores
 from modelwright_training import measures
+from modelwright_training.access import access_to
 from modelwright_training.contract import JobConfig, PublishResult, Reason, Schema
 from modelwright_training.errors import StageError
 from modelwright_training.log import logger, progress
@@ -22,27 +24,42 @@ def run(settings: Settings) -> PublishResult:
     """Store the artifact; the same one twice is one.
 
     Raises:
-        StageError: ArtifactInvalid or StorageUnavailable.
+        StageError: ArtifactInvalid, StorageForbidden or StorageUnavailable.
 
     """
-    job = settings.job
     digest = _own_digest(settings.artifact)
     progress(0, f"publishing {digest}")
     try:
-        report = measures.report(settings.artifact, settings.measures, timed=job.latency is not None)
+        report = measures.report(settings.artifact, settings.measures, timed=settings.job.latency is not None)
         manifest = artifact.verify(settings.artifact, digest)
         schema = decode(Schema, loads((settings.artifact / artifact.SCHEMA).read_text(encoding="utf-8")))
     except (artifact.ArtifactError, ValueError) as error:
         message = f"what evaluate wrote is not the artifact it describes: {error}; run the TrainingJob again"
         raise StageError(Reason.ARTIFACT_INVALID, message) from error
-    address, target = _place(job, digest, settings.stores)
-    try:
-        reused = store(settings.artifact, target, digest, job.uid, report)
-    except OSError as error:
-        raise _unavailable(job, _why(error)) from error
+    address, reused = _publish(settings, digest, report)
     logger.info("%s %s", "already stored:" if reused else "stored:", address)
     progress(100, "published")
     return PublishResult(f"{address}/", digest, manifest.size, reused, schema)
+
+
+def _publish(settings: Settings, digest: str, report: bytes | None) -> tuple[stores.Address, bool]:
+    """Return where the artifact is, and whether it was there already."""
+    job = settings.job
+    try:
+        address = stores.parse(job.storage.uri).child(job.model, digest.removeprefix("sha256:"))
+        if isinstance(address, stores.ObjectAddress):
+            from modelwright_training import uploads  # noqa: PLC0415 - its client is large, and claims need none
+
+            access = access_to(job.storage.access, os.environ)
+            return address, uploads.store(settings.artifact, address, access, digest, report)
+        target = stores.resolve(address, settings.stores)
+        return address, store(settings.artifact, target, digest, job.uid, report)
+    except stores.StoreForbiddenError as error:
+        raise StageError(Reason.STORAGE_FORBIDDEN, _told(job, str(error))) from error
+    except stores.StoreError as error:
+        raise StageError(Reason.STORAGE_UNAVAILABLE, _told(job, str(error))) from error
+    except OSError as error:
+        raise StageError(Reason.STORAGE_UNAVAILABLE, _told(job, _why(error))) from error
 
 
 def store(source: Path, target: Path, digest: str, owner: str, report: bytes | None) -> bool:
@@ -89,14 +106,6 @@ def _own_digest(folder: Path) -> str:
         raise StageError(Reason.ARTIFACT_INVALID, message) from error
 
 
-def _place(job: JobConfig, digest: str, store_root: Path) -> tuple[stores.Address, Path]:
-    try:
-        address = stores.parse(job.storage.uri).child(job.model, digest.removeprefix("sha256:"))
-        return address, stores.resolve(address, store_root)
-    except stores.StoreError as error:
-        raise _unavailable(job, str(error)) from error
-
-
 def _is_whole(target: Path, digest: str) -> bool:
     try:
         artifact.verify(target, digest)
@@ -141,5 +150,5 @@ def _why(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def _unavailable(job: JobConfig, problem: str) -> StageError:
-    return StageError(Reason.STORAGE_UNAVAILABLE, f"storage.uri {job.storage.uri}: {problem}")
+def _told(job: JobConfig, problem: str) -> str:
+    return f"storage.uri {job.storage.uri}: {problem}"

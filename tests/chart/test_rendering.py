@@ -59,7 +59,12 @@ def test_the_operator_understands_its_environment(render: Render) -> None:
         watchNamespaces=["a", "b"],
         resyncSeconds=86400,
         workers=3,
-        storage={"defaultUri": "pvc://shared/models/"},
+        storage={
+            "defaultUri": "s3://shared/models/",
+            "defaultEndpoint": "https://minio.example.org",
+            "defaultRegion": "eu-test-1",
+            "defaultSecretName": "models",
+        },
         logging={"level": "debug", "format": "console"},
         tracing={"endpoint": "http://collector.telemetry.svc:4318"},
     )
@@ -69,7 +74,9 @@ def test_the_operator_understands_its_environment(render: Render) -> None:
     assert settings.image_pull_policy == "Always"
     assert settings.watch_namespaces == ("a", "b")
     assert (settings.resync_seconds, settings.workers) == (86400, 3)
-    assert settings.default_storage_uri == "pvc://shared/models/"
+    assert settings.default_storage_uri == "s3://shared/models/"
+    assert settings.default_storage_endpoint == "https://minio.example.org"
+    assert (settings.default_storage_region, settings.default_storage_secret_name) == ("eu-test-1", "models")
     assert (settings.log_level, settings.log_format) == ("debug", "console")
     assert settings.tracing_endpoint == "http://collector.telemetry.svc:4318"
     (lease,) = of_kind(manifests, "Lease")

@@ -161,7 +161,9 @@ MANIFESTS: dict[str, Callable[[], Raw]] = {
     "training-job-search-stopped": lambda: _search(SEARCH, stop=True),
     "training-job-searched": lambda: training.batch_job(_job(SEARCHED), 1, make.SETTINGS),
     "training-job-expiring": lambda: training.batch_job(_job(make.training_job()), 1, make.SETTINGS, expire=True),
-    "model-version": lambda: model_version_of(_job(make.training_job()), _trained(), make.SETTINGS.training_image),
+    "model-version": lambda: model_version_of(
+        _job(make.training_job()), _trained(), make.SETTINGS.training_image, make.SETTINGS
+    ),
     "verification-job": lambda: verification.batch_job(_version(make.model_version("a")), "1", make.SETTINGS),
     "cleanup-job": lambda: cleanup.batch_job(_version(make.model_version("a")), "1", make.SETTINGS),
     "workload": lambda: _workload(SMALL),

@@ -5,9 +5,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelwright_server.contract import FetchSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # Runs the module as `python -m` does, and writes its own peak memory and its largest child's to a file at the end.
 _MEASURED = """
@@ -37,7 +40,8 @@ class Fetch:
         self._measured = tmp / "peaks"
 
     def __call__(self, uri: str, digest: str, stores: Path, *flags: str, **changes: Any) -> tuple[int, dict[str, Any]]:
-        """Return exit code and termination message."""
+        """Return exit code and termination message; `env` among the changes is added to the container's environment."""
+        env: Mapping[str, str] = changes.pop("env", {})
         self.log.unlink(missing_ok=True)
         settings = FetchSettings(
             artifact_uri=uri,
@@ -49,7 +53,7 @@ class Fetch:
         )
         result = subprocess.run(
             [sys.executable, "-c", _MEASURED, str(self._measured), *flags],
-            env={**os.environ, **settings.to_env()},
+            env={**os.environ, **settings.to_env(), **env},
             capture_output=True,
             text=True,
             errors="replace",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from modelwright_operator.render import common, serving, training
 from modelwright_operator.render.common import variables
 from modelwright_operator.render.quantities import canonical
 from modelwright_server import contract
+from modelwright_training.contract import StoreAccess
 from tests.support import builders as make
 from tests.support.builders import stored
 
@@ -61,7 +63,23 @@ def test_the_parameters_digest_is_of_what_decides_the_model() -> None:
     ("storage", "uri"), [(None, "pvc://modelwright-models/"), ({"uri": "pvc://mine/x"}, "pvc://mine/x")]
 )
 def test_models_go_where_the_job_or_the_settings_say(storage: Raw | None, uri: str) -> None:
-    assert training.storage_uri(job(storage=storage), make.SETTINGS) == uri
+    assert training.storage(job(storage=storage), make.SETTINGS).uri == uri
+
+
+def test_models_go_to_the_store_of_the_settings() -> None:
+    settings = replace(
+        make.SETTINGS,
+        default_storage_uri="s3://models/team",
+        default_storage_endpoint="https://minio.example.test",
+        default_storage_region="eu-test-1",
+        default_storage_secret_name="models",  # noqa: S106  # a name
+    )
+    said = training.storage(job(), settings)
+    assert training.storage(job(storage=said.model_dump(by_alias=True)), make.SETTINGS) == said
+    assert training.job_config(job(), settings).storage.access == StoreAccess(said.endpoint, said.region, "models")
+    pod = training.batch_job(job(), 1, settings)["spec"]["template"]["spec"]
+    seen = {each["name"]: each["envFrom"] for each in (*pod["initContainers"], *pod["containers"]) if "envFrom" in each}
+    assert seen == {"publish": [{"prefix": contract.secret_prefix("models"), "secretRef": {"name": "models"}}]}
 
 
 def test_one_claim_for_data_and_models_is_one_volume() -> None:

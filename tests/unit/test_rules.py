@@ -100,6 +100,12 @@ ACCEPTED = {
     "stores of other clouds": JOB().spec(
         data=[*data(uri="gs://lake/a.csv"), {"name": "b", "uri": "az://lake/b.arrow", "secretName": "azure"}]
     ),
+    "a model in an object store": JOB().spec(
+        storage={"uri": "s3://models", "endpoint": "https://minio.example.test:9000/", "secretName": "models"}
+    ),
+    "a version in an object store": VERSION().spec(
+        artifact={"uri": "s3://models/churn/9f/", "digest": make.digest(), "region": "eu-test-1", "secretName": "s"}
+    ),
     "a web address": JOB().spec(data=data(uri="https://example.test:8443/a/b.csv?signature=x%2Fy&z=1", secretName="s")),
     "a nested estimator": JOB().spec(
         trainer={"sklearn": {"estimator": "sklearn.ensemble.HistGradientBoostingClassifier"}}
@@ -143,6 +149,19 @@ REFUSED: dict[str, tuple[make.Maker, str]] = {
         "endpoint is for s3://",
     ),
     "an endpoint that is none": (JOB().spec(data=data(uri="s3://lake/x.csv", endpoint="minio:9000")), "endpoint"),
+    "an artifact of a web server": (
+        VERSION().spec(artifact={"uri": "https://example.test/a/", "digest": make.digest()}),
+        "uri",
+    ),
+    "an artifact that is many": (
+        VERSION().spec(artifact={"uri": "s3://models/*/", "digest": make.digest()}),
+        "uri",
+    ),
+    "a place for models on a web server": (JOB().spec(storage={"uri": "https://example.test/"}), "uri"),
+    "a Secret of a claim for models": (
+        JOB().spec(storage={"uri": "pvc://models/", "secretName": "s"}),
+        "secretName is for s3://",
+    ),
     "a region of a web server": (
         JOB().spec(data=data(uri="https://example.test/a.csv", region="eu-west-1")),
         "region is for s3://",

@@ -146,7 +146,7 @@ def _path(uri: str, path: str) -> str:
 def _below(parent: str, path: str, segments: tuple[str, ...]) -> str:
     child = "/".join([*filter(None, [path]), *segments])
     uri = "/".join([parent.removesuffix("/"), *segments])
-    if len(uri) > MAX_ADDRESS or any("/" in each for each in segments):
+    if len(uri) > MAX_ADDRESS or any(not each or "/" in each for each in segments):
         raise _wrong(uri, "is too long, or names more than one place")
     return _path(uri, child)
 

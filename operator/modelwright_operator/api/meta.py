@@ -17,7 +17,6 @@ ObjectName = Annotated[str, StringConstraints(min_length=1, max_length=63, patte
 Digest = Annotated[str, StringConstraints(max_length=71, pattern=r"^sha256:[0-9a-f]{64}$")]
 # A part of the path may not begin with a dot: neither `..` nor hidden files are data.
 PVC_URI = r"pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[A-Za-z0-9_*?=@+-][A-Za-z0-9._*?=@+-]*)*/?"
-StorageUri = Annotated[str, StringConstraints(max_length=1024, pattern=f"^{PVC_URI}$")]
 Text = Annotated[str, StringConstraints(max_length=1024)]
 Short = Annotated[str, StringConstraints(max_length=253)]
 Quantity = Annotated[

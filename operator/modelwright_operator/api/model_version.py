@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from modelwright_operator.api.meta import (
     Digest,
@@ -15,17 +15,21 @@ from modelwright_operator.api.meta import (
     Resource,
     Short,
     Status,
-    StorageUri,
     Text,
     immutable,
 )
+from modelwright_operator.api.stores import STORE_RULES, PlaceUri, Store
 from modelwright_operator.api.training_parts import Source
 
 
-class Artifact(Model):
+class Artifact(Store):
     """Where the model lies, and what it must be."""
 
-    uri: StorageUri = Field(description="Directory of the artifact: pvc://CLAIM/PATH in this namespace.")
+    model_config = ConfigDict(json_schema_extra=STORE_RULES)
+
+    uri: PlaceUri = Field(
+        description="Directory of the artifact: pvc://CLAIM/PATH in this namespace, or s3://, gs:// or az://BUCKET/KEY."
+    )
     digest: Digest = Field(description="sha256 of the artifact's manifest.json, which lists every file's own digest.")
 
 

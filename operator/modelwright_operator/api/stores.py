@@ -12,8 +12,10 @@ from modelwright_operator.api.meta import PVC_URI, Model, rules
 _BUCKET = r"(s3|gs|az)://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]"
 _WEB = r"https://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?/[!$-~]+"
 OBJECTS_URI = rf"{_BUCKET}(/[A-Za-z0-9_*?=@+-][A-Za-z0-9._*?=@+-]*)+"
+PLACE_URI = rf"{PVC_URI}|{_BUCKET}(/[A-Za-z0-9_=@+-][A-Za-z0-9._=@+-]*)*/?"
 DATA_URI = rf"sklearn://[a-z_]+|{PVC_URI}|{OBJECTS_URI}|{_WEB}"
 
+PlaceUri = Annotated[str, StringConstraints(max_length=1024, pattern=f"^({PLACE_URI})$")]
 SecretName = Annotated[str, StringConstraints(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 
 

@@ -12,11 +12,10 @@ from modelwright_operator.api.meta import (
     Model,
     ObjectName,
     Resources,
-    StorageUri,
     exactly_one,
     rules,
 )
-from modelwright_operator.api.stores import DATA_URI, STORE_RULES, Store
+from modelwright_operator.api.stores import DATA_URI, STORE_RULES, PlaceUri, Store
 from modelwright_training.contract import FAIRNESS_METRICS, METRICS, TIMED_METRICS, UNBOUNDED_METRICS, GateMetricName
 
 Column = Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -268,7 +267,11 @@ class Gate(Model):
     )
 
 
-class Storage(Model):
+class Storage(Store):
     """Where models are published."""
 
-    uri: StorageUri = Field(description="pvc://CLAIM/PATH; the claim must exist in this namespace.")
+    model_config = ConfigDict(json_schema_extra=STORE_RULES)
+
+    uri: PlaceUri = Field(
+        description="pvc://CLAIM/PATH, or s3://, gs:// or az://BUCKET/KEY; the claim or bucket must exist."
+    )

@@ -312,7 +312,7 @@ def _complete(snapshot: TrainingJobSnapshot, trained: training.Trained, values: 
     if judged is None:
         return _failed(ended, Reason.RESULT_MISSING, "the pod's result has not one verdict for each of spec.gates")
     try:
-        manifest = model_version_of(job, trained, image)
+        manifest = model_version_of(job, trained, image, snapshot.settings)
     except ValidationError as error:
         return _failed(ended, Reason.RESULT_MISSING, f"the pod's result cannot be a ModelVersion: {error}")
     results = {

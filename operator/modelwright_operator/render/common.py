@@ -117,6 +117,17 @@ def secrets(names: Iterable[str | None]) -> list[k8s.V1EnvFromSource] | None:
     return sources or None
 
 
+def fetch_settings(artifact: api.Artifact) -> serving.FetchSettings:
+    """Return what the container that fetches an artifact is told of it."""
+    return serving.FetchSettings(
+        artifact_uri=artifact.uri,
+        artifact_digest=artifact.digest,
+        artifact_endpoint=artifact.endpoint or "",
+        artifact_region=artifact.region or "",
+        artifact_secret=artifact.secret_name or "",
+    )
+
+
 def empty_dir(name: str, size_limit: str, *, in_memory: bool = False) -> k8s.V1Volume:
     """Return a scratch volume with a size limit; what is in one in memory counts against the containers' limits."""
     medium = "Memory" if in_memory else None

@@ -67,13 +67,14 @@ def _probe(path: str, period: int, failures: int, timeout: int) -> k8s.V1Probe:
 def _fetch(version: api.ModelVersion, settings: Settings) -> k8s.V1Container:
     artifact = version.spec.artifact
     claims = common.claims([artifact.uri])
-    environment = contract.FetchSettings(artifact_uri=artifact.uri, artifact_digest=artifact.digest).to_env()
+    environment = common.fetch_settings(artifact).to_env()
     return k8s.V1Container(
         name=naming.FETCH_CONTAINER,
         image=settings.serving_image,
         image_pull_policy=settings.image_pull_policy,
         command=["python", "-m", contract.FETCH_MODULE],
         env=common.variables(environment),
+        env_from=common.secrets([artifact.secret_name]),
         resources=common.resources(None, default_resources()),
         security_context=common.container_security(),
         termination_message_policy="FallbackToLogsOnError",

@@ -36,9 +36,16 @@ _SLICE_ROWS: Final = 200  # of a group that is measured
 _TMP: Final = own_code.TMP
 
 
-def storage_uri(job: api.TrainingJob, settings: Settings) -> str:
-    """Return where the model is published."""
-    return job.spec.storage.uri if job.spec.storage is not None else settings.default_storage_uri
+def storage(job: api.TrainingJob, settings: Settings) -> api.Storage:
+    """Return where the model is published: as the job says, else as the operator's settings do."""
+    if job.spec.storage is not None:
+        return job.spec.storage
+    return api.Storage.model_construct(
+        uri=settings.default_storage_uri,
+        endpoint=settings.default_storage_endpoint or None,
+        region=settings.default_storage_region or None,
+        secret_name=settings.default_storage_secret_name or None,
+    )
 
 
 def parameters_digest(job: api.TrainingJob) -> str:
@@ -122,7 +129,7 @@ def job_config(
             min_slice_rows=(spec.evaluation.min_slice_rows or _SLICE_ROWS) if spec.evaluation.slices else None,
         ),
         seed=spec.seed,
-        storage=contract.Storage(storage_uri(job, settings)),
+        storage=contract.Storage(storage(job, settings).uri, access(storage(job, settings))),
         source=contract.Source(
             repository=spec.source.repository if spec.source else None,
             commit=spec.source.commit if spec.source else None,
@@ -203,7 +210,10 @@ def pod_spec(job: api.TrainingJob, settings: Settings, config: contract.JobConfi
     store_claims = common.claims([config.storage.uri])
     all_claims = tuple(sorted({*data_claims, *store_claims}))
     mounts = _mounts(config, all_claims, data_claims, store_claims)
-    secrets = {contract.Stage.FETCH: [data.secret_name for data in job.spec.data]}
+    secrets = {
+        contract.Stage.FETCH: [data.secret_name for data in job.spec.data],
+        contract.Stage.PUBLISH: [storage(job, settings).secret_name],
+    }
     environment = common.variables({contract.ENV_JOB: config.to_json(), "HOME": _TMP})
     own = (
         {contract.Stage.PREPARE: own_code.prepare(job, job.spec.prepare, DEFAULT_RESOURCES)} if job.spec.prepare else {}

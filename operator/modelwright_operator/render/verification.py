@@ -29,13 +29,14 @@ def batch_job(
     artifact = version.spec.artifact
     claims = common.claims([artifact.uri])
     labels = naming.owner_labels(naming.MODEL_VERSION, version.metadata.name)
-    environment = contract.FetchSettings(artifact_uri=artifact.uri, artifact_digest=artifact.digest).to_env()
+    environment = common.fetch_settings(artifact).to_env()
     container = k8s.V1Container(
         name=naming.VERIFY_CONTAINER,
         image=settings.serving_image,
         image_pull_policy=settings.image_pull_policy,
         command=["python", "-m", contract.FETCH_MODULE, contract.VERIFY_FLAG],
         env=common.variables({**environment, "HOME": _TMP}),
+        env_from=common.secrets([artifact.secret_name]),
         resources=common.resources(None, _RESOURCES),
         security_context=common.container_security(),
         termination_message_policy="FallbackToLogsOnError",

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modelwright_operator import api, naming
-from modelwright_operator.render.training import parameters_digest
+from modelwright_operator.render.training import parameters_digest, storage
 from modelwright_training import contract
 
 if TYPE_CHECKING:
     from modelwright_operator.decide.training import Trained
     from modelwright_operator.render.common import Manifest
+    from modelwright_operator.settings import Settings
 
 
 def champion_status(champion: contract.Champion | None) -> api.ChampionStatus | None:
@@ -74,16 +75,23 @@ def metrics_of(trained: Trained) -> list[api.VersionMetric]:
     return [*held_out, *(api.VersionMetric(name=item.name, value=item.value, dataset="latency") for item in timed)]
 
 
-def model_version_of(job: api.TrainingJob, trained: Trained, image: str | None) -> Manifest:
+def model_version_of(job: api.TrainingJob, trained: Trained, image: str | None, settings: Settings) -> Manifest:
     """Return the ModelVersion of a run. It has no owner: a version outlives the job that made it.
 
     Raises:
         pydantic.ValidationError: the pod reported what no ModelVersion can hold.
     """
     made_of = resolved(job, trained, image)
+    stored = storage(job, settings)
     spec = api.ModelVersionSpec(
         model=job.spec.model,
-        artifact=api.Artifact(uri=trained.publish.uri, digest=trained.publish.digest),
+        artifact=api.Artifact(
+            uri=trained.publish.uri,
+            digest=trained.publish.digest,
+            endpoint=stored.endpoint,
+            region=stored.region,
+            secret_name=stored.secret_name,
+        ),
         schema=_schema(trained.publish.schema),
         metrics=metrics_of(trained),
         provenance=api.Provenance(

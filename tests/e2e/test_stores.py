@@ -1,0 +1,178 @@
+"""From an object store to an object store: data, model, serving, and an import, on a real S3 server in the cluster."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import obstore
+import pytest
+from obstore.store import S3Store
+from sklearn.datasets import load_breast_cancer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from modelwright_training.contract import JobConfig, Task
+from modelwright_training.dataset import load
+from tests.cluster import load as load_image
+from tests.cluster.binaries import STORE, ensure_binaries
+from tests.cluster.images import write_program_archive
+from tests.e2e.fixtures import (
+    DEPLOYMENTS,
+    JOBS,
+    VERSIONS,
+    Object,
+    Team,
+    condition,
+    deployment,
+    is_true,
+    model_version,
+    rows_body,
+    training_job,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.cluster
+
+IMAGE = "localhost/versitygw:test"
+PORT = 7070
+REGION = "eu-test-1"
+SECRET = {"AWS_ACCESS_KEY_ID": "lake-reader", "AWS_SECRET_ACCESS_KEY": "not-a-real-secret"}
+ENDPOINT = f"http://store:{PORT}"
+ACCESS = {"endpoint": ENDPOINT, "region": REGION, "secretName": "lake"}
+
+
+def server() -> list[Object]:
+    """Return the S3 server's pod, with one bucket, and its Service."""
+    environment = {"ROOT_ACCESS_KEY": "AWS_ACCESS_KEY_ID", "ROOT_SECRET_KEY": "AWS_SECRET_ACCESS_KEY"}
+    mounts = [
+        {"name": "data", "mountPath": "/data"},
+        {"name": "data", "mountPath": "/data/lake", "subPath": "lake"},
+        {"name": "meta", "mountPath": "/meta"},
+    ]
+    container: Object = {
+        "name": "store",
+        "image": IMAGE,
+        "imagePullPolicy": "IfNotPresent",
+        "args": ["--port", f":{PORT}", "--region", REGION, "--quiet", "posix", "--sidecar", "/meta", "/data"],
+        "env": [{"name": name, "value": SECRET[key]} for name, key in environment.items()],
+        "volumeMounts": mounts,
+        "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1},
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    spec: Object = {
+        "containers": [container],
+        "volumes": [{"name": "data", "emptyDir": {}}, {"name": "meta", "emptyDir": {}}],
+        "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": 1,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "fsGroup": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+    }
+    labels = {"app": "store"}
+    service = {"selector": labels, "ports": [{"port": PORT}]}
+    return [
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "store", "labels": labels}, "spec": spec},
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "store"}, "spec": service},
+    ]
+
+
+@pytest.fixture(scope="module")
+def bucket(shared: Team, tmp_path_factory: pytest.TempPathFactory) -> S3Store:
+    """Give the bucket of a running server, as a client on this machine sees it."""
+    archive = tmp_path_factory.mktemp("image") / "store.tar"
+    write_program_archive(ensure_binaries((STORE,), print)[STORE], IMAGE, archive)
+    load_image([str(archive)])
+    shared.apply(*server())
+    shared.wait("pods", "store", is_true("Ready"), deadline=60)
+    address = shared.get("services", "store")["spec"]["clusterIP"]
+    config: Any = {name.lower(): value for name, value in SECRET.items()}
+    config |= {"endpoint": f"http://{address}:{PORT}", "region": REGION}
+    return S3Store("lake", config=config, client_options={"allow_http": True})
+
+
+def stalled(reason: str) -> Any:
+    return lambda seen: condition(seen, "Stalled").get("reason") == reason
+
+
+def tables() -> dict[str, bytes]:
+    """Return the breast-cancer data as two Parquet files."""
+    frame = load_breast_cancer(as_frame=True).frame
+    files: dict[str, bytes] = {}
+    for number, part in enumerate((frame.iloc[:300], frame.iloc[300:])):
+        written = io.BytesIO()
+        part.to_parquet(written, index=False)
+        files[f"cancer/part-{number}.parquet"] = written.getvalue()
+    return files
+
+
+def test_from_store_to_store(shared: Team, bucket: S3Store, tmp_path: Path) -> None:
+    files = tables()
+    for name, content in files.items():
+        obstore.put(bucket, name, content)
+        (tmp_path / "lake" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "lake" / name).write_bytes(content)
+    data = [{"name": "all", "uri": "s3://lake/cancer/part-*.parquet", **ACCESS}]
+    storage = {"uri": "s3://lake/models/", **ACCESS}
+    shared.apply(
+        training_job("stored", data=data, storage=storage),
+        training_job("refused", data=[{**data[0], "secretName": "wrong"}], storage=storage),
+        training_job("absent", data=[{**data[0], "uri": "s3://lake/nothing/*.csv"}], storage=storage),
+    )
+    wrong = {**SECRET, "AWS_SECRET_ACCESS_KEY": "another"}
+    secrets: list[Object] = [
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": values}
+        for name, values in (("wrong", wrong), ("lake", SECRET))
+    ]
+
+    # The run waits for its Secret, says so, and goes on once it is there.
+    seen = shared.wait(JOBS, "stored", stalled("SecretNotFound"), deadline=60)
+    assert "Secret lake" in condition(seen, "Stalled")["message"]
+    shared.apply(*secrets)
+    job = shared.wait(JOBS, "stored", is_true("Complete"), deadline=180)
+    version = shared.get(VERSIONS, job["status"]["modelVersion"])
+    artifact = version["spec"]["artifact"]
+    hexadecimal = artifact["digest"].removeprefix("sha256:")
+    assert artifact == {"uri": f"s3://lake/models/cancer/{hexadecimal}/", "digest": artifact["digest"], **ACCESS}
+
+    # What is there is whole, and what is served from it answers as the native model.
+    keys = {each["path"] for page in obstore.list(bucket, "models") for each in page}
+    names = {key.removeprefix(f"models/cancer/{hexadecimal}/") for key in keys}
+    assert {"manifest.json", "model.onnx", "schema.json", "report.json"} <= names
+    assert not any("/" in name for name in names)
+    shared.apply(deployment("stored", {"version": version["metadata"]["name"]}))
+    imported = model_version("imported")
+    imported["spec"]["artifact"] = artifact
+    shared.apply(imported)
+    rows, native = _holdout(shared, job, tmp_path)
+    shared.wait(DEPLOYMENTS, "stored", is_true("Ready"), deadline=60)
+    answer = shared.infer("stored", rows_body(rows.tolist()))
+    served = next(item for item in answer["outputs"] if item["name"] == "probabilities")
+    assert np.abs(np.reshape(served["data"], served["shape"]) - native).max() <= 1e-5
+
+    # An import is verified from there; refusals end without another attempt.
+    shared.wait(VERSIONS, "imported", is_true("Verified"), deadline=90)
+    for name, reason in (("refused", "StorageForbidden"), ("absent", "DataNotFound")):
+        ended = shared.wait(JOBS, name, is_true("Failed"), deadline=60)
+        assert (condition(ended, "Failed")["reason"], ended["status"]["attempt"]) == (reason, 1)
+    pods = [pod for pod in shared.find("pods") if pod["metadata"]["name"] != "store"]
+    assert SECRET["AWS_SECRET_ACCESS_KEY"] not in str([*shared.find(JOBS), *shared.find(VERSIONS), *pods])
+
+
+def _holdout(team: Team, job: Object, folder: Path) -> tuple[Any, Any]:
+    """Return the rows the run held out, and what a native model of the same training says of them."""
+    spec = team.get("jobs.batch", job["status"]["job"])["spec"]["template"]["spec"]
+    variables = {item["name"]: item.get("value", "") for item in spec["containers"][0]["env"]}
+    config = JobConfig.from_json(variables["MODELWRIGHT_TRAINING_JOB"].replace("s3://lake/", "pvc://lake/"))
+    data = load(config, Task.CLASSIFICATION, folder)
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500, random_state=7))
+    model.fit(data.train.values.native(), data.train.target)
+    rows = data.holdout.values.native()
+    return np.asarray(rows, dtype=np.float64), model.predict_proba(rows)
