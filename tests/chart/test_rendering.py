@@ -201,7 +201,7 @@ class TestValues:
             ({"images": {"training": {"repository": ""}}}, "repository"),
             ({"imagePullPolicy": "Sometimes"}, "imagePullPolicy"),
             ({"logging": {"level": "loud"}}, "level"),
-            ({"storage": {"defaultUri": "s3://models/"}}, "defaultUri"),
+            ({"storage": {"defaultUri": "ftp://models/"}}, "defaultUri"),
             ({"tracing": {"endpoint": "collector:4318"}}, "endpoint"),
             ({"tracing": {"endpoint": "http://me:secret@collector"}}, "endpoint"),
             ({"tracing": {"enabled": True}}, "enabled"),
