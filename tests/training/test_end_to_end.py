@@ -135,7 +135,7 @@ def test_parquet_with_a_holdout_of_its_own(pod: Pod, monkeypatch: pytest.MonkeyP
 def test_artifact_names_nothing_of_the_job(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
     pod.run(job(LOGISTIC), monkeypatch)
     listed = [entry["path"] for entry in read_json(pod.artifact / "manifest.json")["files"]]
-    assert listed == ["baseline.json", "card.json", "metrics.json", "model.onnx", "schema.json"]
+    assert listed == ["baseline.json", "card.json", "columns.json", "metrics.json", "model.onnx", "schema.json"]
     for name in listed:
         content = (pod.artifact / name).read_bytes()
         assert not any(word in content for word in (b"churn-1", b"3a5e", b"team", str(pod.root).encode()))
