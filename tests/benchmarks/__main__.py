@@ -6,11 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-<<<<<<< HEAD
-from tests.benchmarks import operator_scale, serving_start, training_memory
-=======
-from tests.benchmarks import object_store, operator_scale, serving_start
->>>>>>> 06e385d (Try stores end to end on the real cluster, and measure them beside a plain loop)
+from tests.benchmarks import object_store, operator_scale, serving_start, training_memory
 from tests.benchmarks.report import machine, write
 from tests.benchmarks.serving import peers, soak
 from tests.benchmarks.serving import run as serving
@@ -24,11 +20,7 @@ if TYPE_CHECKING:
     from tests.benchmarks.report import Report
 
 ON_CLUSTER = {"serving-start": serving_start.run, "operator": operator_scale.run}
-<<<<<<< HEAD
-LOCAL = {"serving": serving, "peers": peers, "soak": soak, "training-memory": training_memory}
-=======
-LOCAL = {"store": object_store, "serving": serving, "peers": peers, "soak": soak}
->>>>>>> 06e385d (Try stores end to end on the real cluster, and measure them beside a plain loop)
+LOCAL = {"store": object_store, "serving": serving, "peers": peers, "soak": soak, "training-memory": training_memory}
 
 
 def main() -> int:
