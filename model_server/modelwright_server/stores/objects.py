@@ -116,6 +116,9 @@ class Bucket:
             StoreError: it is too large, changed meanwhile, or cannot be read.
         """
         sink.expect(found.size)
+        if 0 < found.size <= PART_BYTES:
+            sink.write(self._part(found, 0))
+            return
         starts = iter(range(0, found.size, PART_BYTES))
         waiting: deque[Future[memoryview]] = deque()
         with ThreadPoolExecutor(PARTS_AT_A_TIME) as pool:
