@@ -47,8 +47,8 @@ TABLES = {
     "empty.csv": "a,b,target\n" + "1,2,\n3,4,\n" * 20,
     "texts.csv": "a,b,target\n" + "1,2,high\n3,4,low\n" * 20,
     "lonely.csv": "a,b,target\n" + "1,2,0\n3,4,1\n" * 20 + "5,6,2\n",
-    "holes.csv": "a,b,target\n" + "1,,0\n3,4,1\n" * 20,
-    "right.csv": "a,b,target\n" + "1,2,0\n3,4,1\n" * 20,
+    "holes.csv": "a,b,target\n" + "1,,1\n3,4,0\n1,2,1\n3,,1\n" * 20,
+    "right.csv": "a,b,target\n" + "1,2,0\n3,4,1\n1,4,1\n3,2,1\n" * 20,
 }
 
 
@@ -116,9 +116,9 @@ WRONG: Mapping[str, Wrong] = {
         ("trainer.sklearn.estimator: NearestCentroid", "choose another estimator"),
     ),
     "parity": Wrong(
-        sklearn("calibration.CalibratedClassifierCV", method="isotonic"),
+        {**table("holes.csv"), **sklearn("tree.DecisionTreeClassifier", "None")},
         "ParityFailed",
-        ("row", "CalibratedClassifierCV", "choose others"),
+        ("row", "DecisionTreeClassifier", "choose others"),
     ),
     "model-claim": Wrong(
         {**table("right.csv"), "storage": {"uri": "pvc://nowhere/models"}},
