@@ -17,10 +17,11 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from modelwright_server import artifact, graph, schema, stores
+from modelwright_server import artifact, graph, schema, stores, transfer
 from modelwright_server.rejection import ModelRejectedError
 from modelwright_server.schema import Datatype, Schema, TensorSpec
 from modelwright_training import samples, scoring
+from modelwright_training.access import access_to
 from modelwright_training.contract import Champion, Reason
 from modelwright_training.errors import StageError
 
@@ -55,11 +56,12 @@ class Column:
     values: Array
 
 
-def fetch(champion: Champion, store_root: Path, workspace: Path) -> None:
-    """Bring the champion's artifact into the workspace, checked.
+def fetch(champion: Champion, store_root: Path, workspace: Path, environment: Mapping[str, str] = os.environ) -> None:
+    """Bring the champion's artifact into the workspace, checked; `environment` has the credentials of its store.
 
     Raises:
-        StageError: StorageUnavailable; ArtifactInvalid when it is not what its digest says, or no server would run it.
+        StageError: StorageForbidden or StorageUnavailable; ArtifactInvalid when it is not what its digest says, or no
+            server would run it.
 
     """
 
@@ -68,14 +70,16 @@ def fetch(champion: Champion, store_root: Path, workspace: Path) -> None:
         graph.check(folder / artifact.MODEL)
 
     try:
-        source = stores.resolve(stores.parse(champion.uri), store_root)
-        artifact.copy_verified(source, workspace / FOLDER, champion.digest, accept=accept)
+        access = access_to(champion.access, environment)
+        source = transfer.Source(stores.parse(champion.uri), access, store_root)
+        transfer.copy_verified(source, workspace / FOLDER, champion.digest, accept=accept)
     except (artifact.ArtifactError, stores.StoreAddressError, ModelRejectedError) as error:
         message = f"the champion {champion.version} cannot be used: {error}; name another in evaluation.champion"
         raise StageError(Reason.ARTIFACT_INVALID, message) from error
     except (stores.StoreError, OSError) as error:
+        forbidden = isinstance(error, stores.StoreForbiddenError)
         message = f"the champion {champion.version} cannot be read: {error}"
-        raise StageError(Reason.STORAGE_UNAVAILABLE, message) from error
+        raise StageError(Reason.STORAGE_FORBIDDEN if forbidden else Reason.STORAGE_UNAVAILABLE, message) from error
 
 
 def check_rows(workspace: Path, mine: Mapping[str, Any]) -> None:

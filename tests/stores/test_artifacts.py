@@ -14,8 +14,8 @@ import pytest
 from modelwright_server import artifact
 from modelwright_server.contract import Reason, secret_prefix
 from modelwright_server.stores import ObjectAddress, objects
-from modelwright_training import publish
-from modelwright_training.contract import ExitCode, PublishResult, Storage, StoreAccess
+from modelwright_training import champion, publish
+from modelwright_training.contract import Champion, ExitCode, PublishResult, Storage, StoreAccess
 from modelwright_training.contract import Reason as TrainingReason
 from modelwright_training.errors import StageError
 from modelwright_training.settings import Settings
@@ -269,3 +269,20 @@ def test_an_address_grows_by_plain_names_only() -> None:
     for wrong in ("..", "b/c", "", "x" * 2000):
         with pytest.raises(Exception, match=r"must not have|names more than one place"):
             address.child(wrong)
+
+
+def test_a_champion_is_fetched_for_comparison(
+    store: ObjectStore, uploaded: tuple[Built, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, uri = uploaded
+    best = Champion("churn-0", uri, model.digest, StoreAccess(store.endpoint, REGION, SECRET))
+    champion.fetch(best, tmp_path / "stores", tmp_path, environment(store))
+    artifact.verify(tmp_path / champion.FOLDER, model.digest)
+    monkeypatch.setattr(objects, "PAUSE_SECONDS", 0.001)
+    for env, digest, reason in (
+        (environment(store) | {secret_prefix(SECRET) + "AWS_SECRET_ACCESS_KEY": "x"}, model.digest, "StorageForbidden"),
+        (environment(store), f"sha256:{'0' * 64}", "ArtifactInvalid"),
+    ):
+        with pytest.raises(StageError, match="champion churn-0") as error:
+            champion.fetch(replace(best, digest=digest), tmp_path / "stores", tmp_path / "again", env)
+        assert error.value.reason == reason

@@ -50,6 +50,20 @@ def test_an_attempt_is_told_of_what_serves_when_it_starts(reference: Raw) -> Non
     assert ("/stores/modelwright-models", True) in mounts
 
 
+def test_only_fetch_gets_the_secret_of_a_champion_in_an_object_store() -> None:
+    lake = {"uri": "s3://lake/churn/", "endpoint": "https://minio.example.org", "secretName": "lake"}
+    version = best()
+    version = version.spec(artifact={**version.raw["spec"]["artifact"], **lake})
+    plan = planned(challenger({"version": version.raw["metadata"]["name"]}), version)
+    assert (told(plan) or {})["access"] == {"endpoint": "https://minio.example.org", "secret": "lake"}
+    pod = plan.manifest("Job")["spec"]["template"]["spec"]
+    secrets = {
+        item["name"]: [source["secretRef"]["name"] for source in item.get("envFrom", [])]
+        for item in [*pod["initContainers"], *pod["containers"]]
+    }
+    assert {name: names for name, names in secrets.items() if names} == {"fetch": ["lake"]}
+
+
 @pytest.mark.parametrize("others", [[], [make.deployment("churn", version="churn-bbbbbbbbbb")]], ids=["none", "new"])
 def test_where_nothing_serves_yet_there_is_no_champion(others: list[make.Maker]) -> None:
     plan = planned(challenger(), *others)

@@ -293,7 +293,7 @@ def _broken(snapshot: TrainingJobSnapshot, attempt: int, broken: training.Broken
 
 def _champion(version: api.ModelVersion) -> contract.Champion:
     artifact = version.spec.artifact
-    return contract.Champion(version.metadata.name, artifact.uri, artifact.digest)
+    return contract.Champion(version.metadata.name, artifact.uri, artifact.digest, render.access(artifact))
 
 
 def _image(snapshot: TrainingJobSnapshot, attempt: int) -> str | None:

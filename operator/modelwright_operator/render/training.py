@@ -205,13 +205,16 @@ def _resources(job: api.TrainingJob, stage: contract.Stage) -> k8s.V1ResourceReq
 
 def pod_spec(job: api.TrainingJob, settings: Settings, config: contract.JobConfig) -> k8s.V1PodSpec:
     """Return the pod that goes through all stages."""
-    champion = [config.champion.uri] if config.champion is not None else []
-    data_claims = common.claims([*(data.uri for data in job.spec.data), *champion])
+    champion = [config.champion] if config.champion is not None else []
+    data_claims = common.claims([*(data.uri for data in job.spec.data), *(of.uri for of in champion)])
     store_claims = common.claims([config.storage.uri])
     all_claims = tuple(sorted({*data_claims, *store_claims}))
     mounts = _mounts(config, all_claims, data_claims, store_claims)
     secrets = {
-        contract.Stage.FETCH: [data.secret_name for data in job.spec.data],
+        contract.Stage.FETCH: [
+            *(data.secret_name for data in job.spec.data),
+            *(of.access.secret for of in champion if of.access is not None),
+        ],
         contract.Stage.PUBLISH: [storage(job, settings).secret_name],
     }
     environment = common.variables({contract.ENV_JOB: config.to_json(), "HOME": _TMP})

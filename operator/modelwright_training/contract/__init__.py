@@ -4,6 +4,7 @@ Only the standard library is imported here, since the operator imports this pack
 """
 
 from modelwright_training.contract import sobol
+from modelwright_training.contract.access import StoreAccess
 from modelwright_training.contract.champion import Champion
 from modelwright_training.contract.gates import Gate, GateResult, Verdict
 from modelwright_training.contract.job import (
@@ -15,7 +16,6 @@ from modelwright_training.contract.job import (
     SklearnTrainer,
     Source,
     Storage,
-    StoreAccess,
     Trainer,
 )
 from modelwright_training.contract.metrics import (

@@ -1,7 +1,8 @@
 """The model that a challenger has to be no worse than."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from modelwright_training.contract.access import StoreAccess
 from modelwright_training.contract.checks import check_digest
 
 
@@ -12,6 +13,7 @@ class Champion:
     version: str
     uri: str
     digest: str
+    access: StoreAccess | None = field(default=None, metadata={"omit": True})
 
     def __post_init__(self) -> None:
         """Refuse a digest that is none."""

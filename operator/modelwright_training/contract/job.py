@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from modelwright_training.contract.access import StoreAccess
 from modelwright_training.contract.champion import Champion
 from modelwright_training.contract.checks import check_digest
 from modelwright_training.contract.gates import Gate
@@ -13,15 +14,6 @@ from modelwright_training.contract.tuning import Tuning
 from modelwright_training.strict_json import JsonValue, decode, dumps, loads
 
 _SEED_LIMIT = 2**32  # NumPy's seeds
-
-
-@dataclass(frozen=True, slots=True)
-class StoreAccess:
-    """How an object store or web server is reached; `secret` is a Secret's name, whose keys the container has."""
-
-    endpoint: str | None = field(default=None, metadata={"omit": True})
-    region: str | None = field(default=None, metadata={"omit": True})
-    secret: str | None = field(default=None, metadata={"omit": True})
 
 
 @dataclass(frozen=True, slots=True)
