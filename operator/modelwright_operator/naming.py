@@ -49,6 +49,7 @@ LABEL_OWNER_KIND: Final = f"{GROUP}/kind"
 LABEL_OWNER_NAME: Final = f"{GROUP}/name"
 LABEL_REVISION: Final = f"{GROUP}/revision"
 LABEL_ATTEMPT: Final = f"{GROUP}/attempt"
+LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"  # by which Kueue knows what it may hold back
 LABEL_MODEL: Final = f"{GROUP}/model"
 LABEL_SEARCH: Final = f"{GROUP}/search"
 MANAGED_BY: Final = "modelwright"

@@ -29,6 +29,7 @@ class Reason(StrEnum):
 
     # TrainingJob
     SUSPENDED = "Suspended"
+    QUEUED = "Queued"
     RUNNING = "Running"
     RETRYING = "Retrying"
     SUCCEEDED = "Succeeded"

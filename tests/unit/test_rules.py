@@ -113,6 +113,7 @@ ACCEPTED = {
     "data prepared by an own image": JOB().spec(
         prepare=own(command=["python"], args=["-c", "x" * 2000], env=[{"name": "A"}], resources={"limits": {"cpu": 2}})
     ),
+    "a queue": JOB().spec(scheduling={"queueName": "team-a"}),
     "cpu as a number": JOB().spec(resources={"requests": {"cpu": 1, "memory": "512Mi"}}),
     "the longest name of a job": JOB("a" * 57),
     "an imported version": VERSION(),
@@ -274,6 +275,9 @@ REFUSED: dict[str, tuple[make.Maker, str]] = {
         "slices",
     ),
     "groups of next to nothing": (JOB().spec(evaluation={"holdoutPercent": 25, "minSliceRows": 5}), "minSliceRows"),
+    "a queue without a name": (JOB().spec(scheduling={}), "queueName: is required"),
+    "a queue's name in capitals": (JOB().spec(scheduling={"queueName": "Team"}), "queueName"),
+    "a search in a queue": (searched().spec(scheduling={"queueName": "q"}), "does not go with spec.tuning"),
     "a seed below zero": (JOB().spec(seed=-1), "seed"),
     "a seed that is a text": (JOB().spec(seed="7"), "seed"),
     "too many retries": (JOB().spec(retryLimit=11), "retryLimit"),

@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 
 from modelwright_operator.api.meta import Model, ModelName, Pod, Resource, Resources, immutable, rules
 from modelwright_operator.api.own_code import OwnCode
+from modelwright_operator.api.scheduling import Scheduling
 from modelwright_operator.api.training_parts import (
     Column,
     Columns,
@@ -85,6 +86,9 @@ class TrainingJobSpec(Model):
     active_deadline_seconds: Annotated[int, Field(ge=1, le=2592000)] = Field(
         default=86400, description="Longest time of one attempt, in seconds."
     )
+    scheduling: Scheduling | None = Field(
+        default=None, description="Who decides when the job may run; absent: it runs at once."
+    )
     pod: Pod | None = Field(default=None, description="Settings of the pods.")
     storage: Storage | None = Field(default=None, description="Where to publish; absent: the operator's default.")
     suspend: bool = Field(default=False, description="True: do not run, or stop the running attempt.")
@@ -133,6 +137,10 @@ TrainingJobSpec.model_config["json_schema_extra"] = {
             (
                 "!has(self.evaluation.holdout) || self.data.size() > 1",
                 "spec.evaluation.holdout leaves no data to train on: add a data set to spec.data",
+            ),
+            (
+                "!has(self.scheduling) || !has(self.tuning)",
+                "spec.scheduling.queueName does not go with spec.tuning: a search's Jobs are not queued; leave one out",
             ),
             *_GATES,
             (

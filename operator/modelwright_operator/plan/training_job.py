@@ -15,7 +15,7 @@ from modelwright_operator import api, naming
 from modelwright_operator.decide import conditions, gates, progress, reproduction, training
 from modelwright_operator.decide.pods import cut
 from modelwright_operator.plan import retention, search
-from modelwright_operator.plan.outcome import Apply, Confirm, Plan, finish, refused, wanted
+from modelwright_operator.plan.outcome import Apply, Confirm, Delete, Plan, finish, refused, wanted
 from modelwright_operator.plan.outcome import Move as _Move
 from modelwright_operator.plan.outcome import values_of as _values
 from modelwright_operator.reasons import Reason
@@ -106,7 +106,8 @@ def _next(snapshot: TrainingJobSnapshot) -> _Move:
     if current is not None:
         return _run(snapshot, attempt, current)
     if attempt:
-        return _deleted(snapshot, attempt)
+        resumed = job.spec.scheduling and conditions.holds(job.status.conditions, conditions.SUSPENDED)
+        return _start(snapshot, attempt, _values(job.status)) if resumed else _deleted(snapshot, attempt)
     return _begin(snapshot)
 
 
@@ -162,13 +163,17 @@ def _start(snapshot: TrainingJobSnapshot, attempt: int, values: Mapping[str, Any
 def _suspend(snapshot: TrainingJobSnapshot, attempt: int, current: Job | None, values: Mapping[str, Any]) -> _Move:
     """Hold the pods back; `Ready` and `Reconciling` are absent, so that nobody waits for a template.
 
-    Kubernetes deletes the pods of a suspended Job. Resumed, the same attempt begins anew with its first stage.
+    Kubernetes deletes the pods of a suspended Job. Resumed, the same attempt begins anew with its first stage. A Job in
+    a queue is deleted instead: its suspension is the queue's, which would start it again.
     """
     marks = conditions.suspended()
     if current is None:
         return _Move(marks, values, Plan())
     manifests = [render.batch_job(snapshot.job, attempt, snapshot.settings, current)]
     held: dict[str, Any] = {**_recorded(snapshot, attempt, current), "stage": None, "stages": [], "progress": None}
+    if snapshot.job.spec.scheduling:
+        seen = Confirm(naming.JOBS, current.name, current.resource_version)  # it may have ended meanwhile
+        return _Move(marks, held, Plan(delete=(Delete(current),), confirm=(seen,)))
     return _Move(marks, held, Plan(apply=wanted(manifests, snapshot.jobs)))
 
 
@@ -218,6 +223,11 @@ def _run(snapshot: TrainingJobSnapshot, attempt: int, current: Job) -> _Move:
     values["progress"] = _progress(snapshot, current, seen.stages)
     manifests = [render.batch_job(job, attempt, snapshot.settings, current)]
     keep = Plan(apply=wanted(manifests, snapshot.jobs), requeue_after=_PROGRESS_SECONDS)
+    if job.spec.scheduling and current.spec.get("suspend"):
+        held: dict[str, Any] = {**values, "stage": None, "stages": [], "progress": None}
+        waits = f"attempt {attempt} of {job.spec.retry_limit + 1} waits in queue {job.spec.scheduling.queue_name}"
+        message = f"{waits} and goes on by itself once that lets it; `kubectl get workloads` shows why it waits"
+        return _Move(conditions.reconciling(Reason.QUEUED, message), held, keep)
     trouble = seen.problem if isinstance(seen, training.InProgress) else None
     of = f"attempt {attempt} of {job.spec.retry_limit + 1}"
     if trouble is not None:

@@ -280,20 +280,21 @@ def batch_job(  # noqa: PLR0913  # what a Job is made of, and what is to become 
         naming.LABEL_MODEL: job.spec.model,
     }
     user_labels = dict(job.spec.pod.labels or {}) if job.spec.pod else {}
+    queued = {naming.LABEL_QUEUE: job.spec.scheduling.queue_name} if job.spec.scheduling else {}
     name = naming.job_name(job.metadata.name, job.metadata.uid, str(attempt))
     model = k8s.V1Job(
         metadata=common.child_metadata(
             job,
             naming.TRAINING_JOB,
             name,
-            {naming.LABEL_ATTEMPT: str(attempt), naming.LABEL_MODEL: job.spec.model},
+            {naming.LABEL_ATTEMPT: str(attempt), naming.LABEL_MODEL: job.spec.model, **queued},
         ),
         spec=k8s.V1JobSpec(
             active_deadline_seconds=job.spec.active_deadline_seconds,
             backoff_limit=0,
             completions=1,
             parallelism=1,
-            suspend=job.spec.suspend and not expire,
+            suspend=None if queued else job.spec.suspend and not expire,  # a queue's Job is started by the queue
             ttl_seconds_after_finished=job.spec.ttl_seconds_after_finished if expire else None,
             pod_failure_policy=k8s.V1PodFailurePolicy(rules=[common.ignore_disruptions()]),
             template=k8s.V1PodTemplateSpec(
