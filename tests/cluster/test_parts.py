@@ -3,6 +3,7 @@
 import tarfile
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -117,13 +118,16 @@ def test_a_claim_of_another_class_or_with_a_volume_gets_none(tmp_path: Path) -> 
         assert volume_for(asked, tmp_path) is None
 
 
-@pytest.mark.parametrize(("scans_without_it", "fails"), [(1, False), (2, True)])
-def test_a_starting_component_has_ended_only_if_it_is_missing_twice(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scans_without_it: int, *, fails: bool
+@pytest.mark.parametrize(("seconds_without_it", "fails"), [(1, False), (4, True)])
+def test_a_starting_component_has_ended_only_if_it_is_missing_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds_without_it: int, *, fails: bool
 ) -> None:
     part = Component("etcd", "etcd", (), health="http://127.0.0.1:1/readyz")
     process = Process(1, 1, "etcd", "etcd", 0.0)
-    scans: list[list[Process]] = [[process], *[[]] * scans_without_it, [process]]
+    scans: list[list[Process]] = [[process], *[[]] * seconds_without_it, [process]]
+    slept: list[float] = []
+    clock = SimpleNamespace(monotonic=lambda: float(len(slept)), sleep=slept.append)  # a second for each scan
+    monkeypatch.setattr("tests.cluster.node.time", clock)
     monkeypatch.setattr("tests.cluster.node.answers", lambda _url: not scans)
     monkeypatch.setattr("tests.cluster.node.find_processes", lambda _settings: scans.pop(0))
     node = Node(Settings(index=0, state=tmp_path, cache=tmp_path), print)
