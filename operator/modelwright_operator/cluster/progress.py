@@ -1,19 +1,14 @@
-"""How far training is: the last progress line of each running stage's log, read every so often into the store.
-
-A read of its own and not a part of a pass: a kubelet that is slow to answer must not keep a worker. A line that could
-not be read is no news, and what was known before stands.
-"""
+"""How far training is: the last progress line of each running stage's log, read every so often into the store."""
 
 from __future__ import annotations
 
-import asyncio
-import random
 from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
 from modelwright_operator import naming
-from modelwright_operator.cluster.store import Owner, Store, owner_of
+from modelwright_operator.cluster.reader import Reader
+from modelwright_operator.cluster.store import Owner, owner_of
 from modelwright_operator.decide.observed import Job, LogLine, Pod
 from modelwright_operator.decide.training import running_stage
 from modelwright_operator.errors import OperatorError
@@ -22,13 +17,7 @@ from modelwright_training.contract import last_progress
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from modelwright_operator.cluster.kube import Kube
-    from modelwright_operator.cluster.workqueue import WorkQueue
-    from modelwright_operator.settings import Settings
-
 log = structlog.get_logger(__name__)
-
-_AT_ONCE = 8
 
 
 class _Running(NamedTuple):
@@ -39,32 +28,10 @@ class _Running(NamedTuple):
     container: str
 
 
-class ProgressReader:
+class ProgressReader(Reader[_Running]):
     """Reads the logs of running training pods."""
 
-    def __init__(self, settings: Settings, kube: Kube, store: Store, queue: WorkQueue[Owner]) -> None:
-        self._seconds = settings.progress_seconds
-        self._kube = kube
-        self._store = store
-        self._queue = queue
-
-    async def run(self) -> None:
-        """Read for ever."""
-        while True:
-            await asyncio.sleep(self._seconds * random.uniform(0.9, 1.1))  # noqa: S311  # jitter
-            await self.read()
-
-    async def read(self) -> None:
-        """Read the last progress line of each running stage, and wake the jobs that got on."""
-        slots = asyncio.Semaphore(_AT_ONCE)
-
-        async def one(running: _Running) -> None:
-            async with slots:
-                await self._read(running)
-
-        await asyncio.gather(*(one(running) for running in tuple(self._running())))
-
-    def _running(self) -> Iterator[_Running]:
+    def _places(self) -> Iterator[_Running]:
         """Yield the running stages of pods that a TrainingJob's own Job controls: labels alone prove nothing."""
         for name in self._store.names(naming.PODS):
             raw = self._store.get(naming.PODS, *name)
@@ -81,8 +48,8 @@ class ProgressReader:
         uid = job["metadata"].get("uid") if job is not None else None
         return {job.uid for job in map(Job, self._store.owned(naming.JOBS, owner)) if job.controller_uid == uid}
 
-    async def _read(self, running: _Running) -> None:
-        owner, pod, container = running
+    async def _read(self, place: _Running) -> None:
+        owner, pod, container = place
         try:
             line = last_progress(await self._kube.log_tail(owner.namespace, pod.name, container))
         except OperatorError as error:
