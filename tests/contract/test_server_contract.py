@@ -30,6 +30,8 @@ servers = st.builds(
     metrics_port=ports,
     max_body_bytes=st.integers(1024, 1 << 30),
     max_rows=st.integers(1, 10_000_000),
+    revision=st.one_of(st.just(""), st.from_regex(r"[0-9a-f]{10}", fullmatch=True)),
+    control_dir=texts,
     termination_log=texts,
 )
 fetches = st.builds(
@@ -100,7 +102,9 @@ def test_metric_names_are_in_the_metrics() -> None:
         assert f"# TYPE {name} " in text
 
 
-@pytest.mark.parametrize("module", ["contract", "artifact", "stores", "schema", "termination", "fetch"])
+@pytest.mark.parametrize(
+    "module", ["contract", "contract.traffic", "artifact", "stores", "schema", "termination", "fetch"]
+)
 def test_shared_modules_need_the_standard_library_only(module: str, tmp_path: Path) -> None:
     """The operator imports the contract, training the artifact and the stores; fetch must start fast."""
     code = (
@@ -108,7 +112,7 @@ def test_shared_modules_need_the_standard_library_only(module: str, tmp_path: Pa
         "own = {name.partition('.')[0] for name in sys.modules} - sys.stdlib_module_names\n"
         "print(*sorted(name for name in own if getattr(sys.modules.get(name), '__file__', None)))"
     )
-    packages = Path(contract.__file__).parent.parent
+    packages = Path(contract.__file__).parents[2]
     result = subprocess.run(
         [sys.executable, "-S", "-c", code],
         env={"PYTHONPATH": str(packages)},

@@ -3,7 +3,7 @@
 Standard library only: the operator imports this module (and nothing else of this package) to
 render pods, so a name that changes here changes on both sides at once.  The settings are frozen
 values with `to_env` for the one who renders and `from_env` for the one who is started;
-``from_env(to_env(s)) == s`` for every valid ``s``.
+``from_env(to_env(s)) == s`` for every valid ``s``.  What goes to running servers is in `traffic`.
 """
 
 import hashlib
@@ -12,6 +12,8 @@ from dataclasses import MISSING, dataclass, field, fields
 from enum import IntEnum, StrEnum
 from typing import Any, ClassVar, Self
 
+from modelwright_server.contract.traffic import REVISION
+
 REST_PORT = 8080
 GRPC_PORT = 8081
 METRICS_PORT = 8082
@@ -19,6 +21,7 @@ METRICS_PORT = 8082
 LIVE_PATH = "/v2/health/live"
 READY_PATH = "/v2/health/ready"
 METRICS_PATH = "/metrics"
+EVIDENCE_PATH = "/evidence"  # beside the metrics
 
 SERVER_MODULE = "modelwright_server"
 FETCH_MODULE = "modelwright_server.fetch"
@@ -40,6 +43,8 @@ ENV_MAX_ROWS = "MODELWRIGHT_MAX_ROWS"
 ENV_BATCH_MAX_ROWS = "MODELWRIGHT_BATCH_MAX_ROWS"
 ENV_PROCESSES = "MODELWRIGHT_PROCESSES"
 ENV_RING_DIR = "MODELWRIGHT_RING_DIR"
+ENV_REVISION = "MODELWRIGHT_REVISION"
+ENV_CONTROL_DIR = "MODELWRIGHT_CONTROL_DIR"
 ENV_ACCESS_LOG = "MODELWRIGHT_ACCESS_LOG"
 ENV_TRACING_ENDPOINT = "MODELWRIGHT_TRACING_ENDPOINT"
 ENV_ARTIFACT_URI = "MODELWRIGHT_ARTIFACT_URI"
@@ -58,6 +63,7 @@ SECRET_PREFIX = "MODELWRIGHT_SECRET_"  # noqa: S105 - how the names of variables
 DEFAULT_MODEL_DIR = "/model"
 DEFAULT_STORES_DIR = "/stores"
 DEFAULT_RING_DIR = "/ring"
+DEFAULT_CONTROL_DIR = "/run/modelwright"
 DEFAULT_TERMINATION_LOG = "/dev/termination-log"
 MAX_TERMINATION_BYTES = 1536
 
@@ -77,6 +83,12 @@ METRIC_RECORDS_DROPPED = "modelwright_server_records_dropped_total"
 METRIC_CONNECTIONS = "modelwright_server_connections"
 METRIC_READY = "modelwright_server_ready"
 METRIC_MODEL_INFO = "modelwright_server_model_info"
+
+VERSION_HEADER = "Modelwright-Version"  # of an answer: the version that gave it
+TRACK_HEADER = "Modelwright-Track"  # of an answer: stable or canary
+FORWARDED_HEADER = "Modelwright-Forwarded"  # of a request: the revision that forwarded or copied it
+STABLE = "stable"
+CANARY = "canary"
 
 _MIB = 1 << 20
 
@@ -171,6 +183,13 @@ def _env(name: str, parse: Callable[[str], Any], default: Any = MISSING) -> Any:
     return field(default=default, metadata={"env": name, "parse": parse})
 
 
+def _optional_revision(value: str) -> str:
+    if value and not REVISION.fullmatch(value):
+        message = "must be ten hex digits, or empty"
+        raise ValueError(message)
+    return value
+
+
 class _Settings:
     """Settings that go through environment variables, one variable for each field."""
 
@@ -238,6 +257,8 @@ class ServerSettings(_Settings):
         batch_max_rows: most rows of several requests that are put into one call of the model; 1 turns that off.
         processes: serving processes that share the ports, each with its own session.
         ring_dir: folder of the rings that monitoring reads, empty for none.
+        revision: of the Deployment's revisions the one this pod runs, ten hex digits; empty: it routes no request.
+        control_dir: folder in which the sidecar leaves the traffic table.
         access_log: whether each answered request is a line in the log.
         tracing_endpoint: where OpenTelemetry spans go (OTLP over HTTP), empty for nowhere.
         termination_log: where the last message goes.
@@ -259,6 +280,8 @@ class ServerSettings(_Settings):
     batch_max_rows: int = _env(ENV_BATCH_MAX_ROWS, _whole(1, 4096), 512)
     processes: int = _env(ENV_PROCESSES, _whole(1, 64), 1)
     ring_dir: str = _env(ENV_RING_DIR, _optional_text, "")
+    revision: str = _env(ENV_REVISION, _optional_revision, "")
+    control_dir: str = _env(ENV_CONTROL_DIR, _text, DEFAULT_CONTROL_DIR)
     access_log: bool = _env(ENV_ACCESS_LOG, _switch, False)  # noqa: FBT003 - the default of a field
     tracing_endpoint: str = _env(ENV_TRACING_ENDPOINT, _optional_address, "")
     termination_log: str = _env(ENV_TERMINATION_LOG, _text, DEFAULT_TERMINATION_LOG)
