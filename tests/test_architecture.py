@@ -14,6 +14,7 @@ PACKAGES = (
     "operator/modelwright_operator",
     "operator/modelwright_training",
     "model_server/modelwright_server",
+    "model_server/modelwright_monitor",
     "model_server/modelwright_drift",
 )
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelwright_server import contract, exposition
-from modelwright_server.contract import FetchSettings, ServerSettings, SettingsError
+from modelwright_server.contract import FetchSettings, MonitorSettings, ServerSettings, SettingsError
 from modelwright_server.telemetry import Telemetry
 
 texts = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), min_size=1)
@@ -46,6 +46,8 @@ fetches = st.builds(
     termination_log=texts,
 )
 
+monitors = st.builds(MonitorSettings, deployment=texts, namespace=texts, control_dir=texts, credentials_dir=texts)
+
 
 @given(servers)
 def test_server_settings_survive_the_environment(settings: ServerSettings) -> None:
@@ -55,6 +57,11 @@ def test_server_settings_survive_the_environment(settings: ServerSettings) -> No
 @given(fetches)
 def test_fetch_settings_survive_the_environment(settings: FetchSettings) -> None:
     assert FetchSettings.from_env(settings.to_env()) == settings
+
+
+@given(monitors)
+def test_monitor_settings_survive_the_environment(settings: MonitorSettings) -> None:
+    assert MonitorSettings.from_env(settings.to_env()) == settings
 
 
 def test_defaults_are_not_rendered() -> None:

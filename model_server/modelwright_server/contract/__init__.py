@@ -25,6 +25,7 @@ EVIDENCE_PATH = "/evidence"  # beside the metrics
 
 SERVER_MODULE = "modelwright_server"
 FETCH_MODULE = "modelwright_server.fetch"
+MONITOR_MODULE = "modelwright_monitor"
 VERIFY_FLAG = "--verify"
 
 ENV_MODEL_NAME = "MODELWRIGHT_MODEL_NAME"
@@ -45,6 +46,7 @@ ENV_PROCESSES = "MODELWRIGHT_PROCESSES"
 ENV_RING_DIR = "MODELWRIGHT_RING_DIR"
 ENV_REVISION = "MODELWRIGHT_REVISION"
 ENV_CONTROL_DIR = "MODELWRIGHT_CONTROL_DIR"
+ENV_CREDENTIALS_DIR = "MODELWRIGHT_CREDENTIALS_DIR"
 ENV_ACCESS_LOG = "MODELWRIGHT_ACCESS_LOG"
 ENV_TRACING_ENDPOINT = "MODELWRIGHT_TRACING_ENDPOINT"
 ENV_ARTIFACT_URI = "MODELWRIGHT_ARTIFACT_URI"
@@ -64,6 +66,7 @@ DEFAULT_MODEL_DIR = "/model"
 DEFAULT_STORES_DIR = "/stores"
 DEFAULT_RING_DIR = "/ring"
 DEFAULT_CONTROL_DIR = "/run/modelwright"
+DEFAULT_CREDENTIALS_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
 DEFAULT_TERMINATION_LOG = "/dev/termination-log"
 MAX_TERMINATION_BYTES = 1536
 
@@ -317,3 +320,20 @@ class FetchSettings(_Settings):
     verify_memory_bytes: int = _env(ENV_VERIFY_MEMORY_BYTES, _whole(0, 1 << 40), 0)
     verify_seconds: int = _env(ENV_VERIFY_SECONDS, _whole(1, 1200), 120)
     termination_log: str = _env(ENV_TERMINATION_LOG, _text, DEFAULT_TERMINATION_LOG)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitorSettings(_Settings):
+    """Settings of the sidecar: ``python -m modelwright_monitor``.
+
+    Attributes:
+        deployment: name of the Deployment it follows, its pod's own.
+        namespace: its namespace.
+        control_dir: folder in which it leaves the traffic table for the server.
+        credentials_dir: folder with the token it shows the API server, and the certificate it expects there.
+    """
+
+    deployment: str = _env(ENV_DEPLOYMENT, _text)
+    namespace: str = _env(ENV_NAMESPACE, _text)
+    control_dir: str = _env(ENV_CONTROL_DIR, _text, DEFAULT_CONTROL_DIR)
+    credentials_dir: str = _env(ENV_CREDENTIALS_DIR, _text, DEFAULT_CREDENTIALS_DIR)

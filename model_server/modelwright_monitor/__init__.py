@@ -1,0 +1,1 @@
+"""The sidecar of a serving pod: follows its own Deployment and leaves the traffic table where the server reads it."""
