@@ -13,14 +13,15 @@ def record(job: JobConfig) -> dict[str, Any] | None:
     if job.tuning is None or job.tuning.searched is None:
         return None
     tuning, found = job.tuning, job.tuning.searched
-    parameters = trials(tuning, job.seed)
+    plans = trials(tuning, job.seed, job.task)
     return {
         **_settings(tuning, found),
         "space": encode(tuning.space),
-        "best": found.best.trial if found.best is not None else None,
+        "best": found.best,
         "stopped": found.stopped,
         "trials": [
-            {"trial": item.trial, "parameters": parameters[item.trial], "score": item.score} for item in found.scores
+            {"trial": item.trial, "rung": item.rung, "parameters": plans[item.trial], "score": item.score}
+            for item in found.scores
         ],
     }
 
@@ -34,7 +35,7 @@ def summary(job: JobConfig) -> dict[str, Any] | None:
         **_settings(job.tuning, found),
         "trialsTried": len(found.scores),
         "trialsFailed": sum(item.score is None for item in found.scores),
-        "best": encode(found.best),
+        "best": encode(found.chosen),
         "stopped": found.stopped,
         # Which trials end within the seconds given depends on the machine.
         "reproducible": found.stopped is not Stopped.BUDGET_REACHED,

@@ -10,7 +10,9 @@ from modelwright_training.contract import (
     Trial,
     TrialResult,
     Tuning,
+    estimator_of,
     metrics_of,
+    rungs,
     trials,
 )
 from modelwright_training.errors import StageError, TrialError
@@ -37,14 +39,16 @@ def run(settings: Settings) -> TrialResult:
         message = "this pod is none of a search: its index or its trials are missing"
         raise ValueError(message)
     number = tuning.trials[settings.index]
-    tried = with_parameters(job, trials(tuning, job.seed)[number])
-    logger.info("trial %s: %s", number, dumps(tried.trainer.sklearn.parameters))
+    plans = trials(tuning, job.seed, job.task)
+    tried = with_parameters(job, plans[number])
+    rung = rungs(tuning.algorithm, len(plans))[tuning.rung]
+    logger.info("trial %s: %s", number, dumps(plans[number]))
     progress(0, "preparing the data")
     metric = metric_of(tried, tuning)
     data = train.load(tried, workspace)
     progress(20, f"fitting {tuning.folds} times")
     try:
-        found = crossval.scores(tried, data, metric, tuning.folds)
+        found = crossval.scores(tried, data, metric, tuning.folds, rung.percent, tuning.rung)
     except StageError as error:
         if error.reason in _OF_THE_PARAMETERS:
             raise TrialError(error.reason, str(error)) from error
@@ -52,14 +56,18 @@ def run(settings: Settings) -> TrialResult:
     score, deviation = crossval.summary(found)
     logger.info("trial %s: %s %s ± %s", number, metric, score, deviation)
     progress(100, "measured")
-    return TrialResult(number, metric, score, deviation, workspace.data_digest())
+    return TrialResult(number, metric, score, deviation, workspace.data_digest(), tuning.rung)
 
 
 def with_parameters(job: JobConfig, parameters: Trial) -> JobConfig:
-    """Return the job with a trial's parameters beside the trainer's own."""
+    """Return the job with a trial's parameters beside the trainer's own, or with the estimator it names."""
     trainer = job.trainer.sklearn
-    both = replace(trainer, parameters={**trainer.parameters, **parameters})
-    return replace(job, trainer=replace(job.trainer, sklearn=both))
+    named, given = estimator_of(parameters)
+    if named is not None:
+        chosen = replace(trainer, estimator=named, parameters=given)
+    else:
+        chosen = replace(trainer, parameters={**trainer.parameters, **given})
+    return replace(job, trainer=replace(job.trainer, sklearn=chosen))
 
 
 def metric_of(job: JobConfig, tuning: Tuning) -> str:

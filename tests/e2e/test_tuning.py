@@ -59,6 +59,15 @@ SLOW_TRAINER: Object = {
 HALF: Object = {"algorithm": "Grid", "space": [{"parameter": "solver", "values": ["lbfgs", "newest"]}]}
 
 
+# Five families as they are, then the better two with more effort.
+AUTO: Object = {"algorithm": "AutoML", "maxTrials": 5, "parallelism": 3, "metric": "log_loss"}
+
+
+def without_trainer(job: Object) -> Object:
+    del job["spec"]["trainer"]
+    return job
+
+
 @pytest.fixture(scope="module")
 def searching(shared: Team) -> Team:
     """Give the namespace with all searches under way: they take turns on the node anyway."""
@@ -68,6 +77,7 @@ def searching(shared: Team) -> Team:
         training_job("slow", model="slow", tuning=SLOW, trainer=SLOW_TRAINER),
         training_job("early", model="early", tuning=EARLY),
         training_job("half", model="half", tuning=HALF),
+        without_trainer(training_job("auto", model="auto", task="Classification", tuning=AUTO)),
     )
     return shared
 
@@ -161,6 +171,15 @@ def test_a_trial_that_cannot_be_fitted_is_left_out(searching: Team) -> None:
     assert "'solver'" in rows[1]["message"]
     [job] = search_jobs(searching, "half")
     assert (job["status"]["failedIndexes"], job["status"]["failed"]) == ("1", 1)  # and not tried again
+
+
+def test_automl_trains_the_estimator_it_found(searching: Team) -> None:
+    done = searching.wait(JOBS, "auto", is_true("Complete"), deadline=180)
+    found, best = tuning_of(done), done["status"]["bestTrial"]
+    assert [job["spec"]["completions"] for job in search_jobs(searching, "auto")] == [5, 2]
+    assert sorted(row["rung"] for row in found["trials"]) == [0, 0, 0, 1, 1]
+    assert best["estimator"] in {family.estimator for family in contract.FAMILIES[contract.Task.CLASSIFICATION]}
+    assert config_of(searching, done).trainer.sklearn.estimator == best["estimator"]
 
 
 def test_the_budget_ends_a_search_with_the_best_so_far(searching: Team) -> None:

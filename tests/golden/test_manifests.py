@@ -132,7 +132,8 @@ SEARCHED = (
 def _search(maker: make.Maker, *, stop: bool) -> Raw:
     job = _job(maker)
     assert job.spec.tuning is not None
-    return search.batch_job(job, job.spec.tuning, 1, (0, 2, 3), make.SETTINGS, seconds=600, failures=1, stop=stop)
+    what = search.Round((0, 2, 3))
+    return search.batch_job(job, job.spec.tuning, 1, what, make.SETTINGS, seconds=600, failures=1, stop=stop)
 
 
 def _workload(deployment: api.Deployment) -> Raw:

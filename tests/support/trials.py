@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelwright_operator import naming
 from modelwright_operator.decide.observed import Job
-from modelwright_operator.render.search import trials_of
+from modelwright_operator.render.search import round_of
 from tests.support import kubelet
 from tests.support.builders import digest
 
@@ -34,6 +34,7 @@ def scored(trial: int, value: float | None = None, **changes: Any) -> End:
         "metric": "accuracy",
         "score": score(trial) if value is None else value,
         "deviation": 0.01,
+        "rung": 0,
         "data": digest("d"),
     }
     return 0, {**said, **changes}
@@ -62,8 +63,9 @@ def pod(job: Raw, index: int, end: End | None, container: str = "trial") -> Raw:
 
 def pods(job: Raw, ends: Mapping[int, End | None] | None = None) -> list[Raw]:
     """Return a Job's pods by index; absent: those of all trials, each with its score."""
-    trials = trials_of(Job(job))
-    given = {index: scored(trial) for index, trial in enumerate(trials)} if ends is None else ends
+    what = round_of(Job(job))
+    all_scored = {index: scored(trial, rung=what.rung) for index, trial in enumerate(what.trials)}
+    given = all_scored if ends is None else ends
     return [pod(job, index, end) for index, end in given.items()]
 
 
@@ -77,10 +79,21 @@ def put(cluster: FakeCluster, job: Raw, ends: Mapping[int, End | None]) -> None:
         cluster.set_status(naming.PODS, name, raw["status"])
 
 
+def put_half(cluster: FakeCluster, job: Raw) -> None:
+    """Let the first half of a search's pods have ended."""
+    what = round_of(Job(job))
+    half = what.trials[: len(what.trials) // 2]
+    put(cluster, job, {index: scored(trial, rung=what.rung) for index, trial in enumerate(half)})
+
+
 def finish(cluster: FakeCluster, job: Raw, trials_that_fail: frozenset[int] = frozenset()) -> None:
     """Let a search's Job end: every trial has its score, or fails."""
-    trials = trials_of(Job(job))
-    ends = {index: failed() if trial in trials_that_fail else scored(trial) for index, trial in enumerate(trials)}
+    what = round_of(Job(job))
+    trials = what.trials
+    ends = {
+        index: failed() if trial in trials_that_fail else scored(trial, rung=what.rung)
+        for index, trial in enumerate(trials)
+    }
     put(cluster, job, ends)
     lost = [str(index) for index, trial in enumerate(trials) if trial in trials_that_fail]
     condition = {"type": "Failed" if lost else "Complete", "status": "True", "message": ""}

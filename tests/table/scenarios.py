@@ -114,8 +114,7 @@ class Scenario:
         elif any(name in pod for pod in world.cluster.names(naming.PODS)):
             world.cluster.remove(naming.JOBS, name)
         else:
-            half = range(job["spec"]["completions"] // 2)
-            trials.put(world.cluster, job, {index: trials.scored(index) for index in half})
+            trials.put_half(world.cluster, job)
 
 
 def _version_of(workload: Raw) -> str:
@@ -169,6 +168,15 @@ SCENARIOS = (
         (make.training_job().spec(tuning=TUNING).raw,),
         deleted_searches=frozenset({"1"}),
         failing_trials=frozenset({4}),
+    ),
+    Scenario(
+        "a search by halves loses a Job on each rung",
+        (make.training_job().spec(tuning={**TUNING, "algorithm": "SuccessiveHalving"}).raw,),
+        deleted_searches=frozenset({"1", "3"}),
+    ),
+    Scenario(
+        "a search for an estimator",
+        (make.training_job().spec(task="Classification", trainer=None, tuning={"algorithm": "AutoML"}).raw,),
     ),
     Scenario(
         "a search without a trial that succeeds",

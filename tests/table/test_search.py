@@ -43,7 +43,7 @@ def searching(*known: int, **tuning: Any) -> make.Maker:
 
 
 def search_job(
-    maker: make.Maker, numbers: tuple[int, ...] = (0, 1, 2, 3, 4, 5), attempt: int = 1, **status: Any
+    maker: make.Maker, numbers: tuple[int, ...] = (0, 1, 2, 3, 4, 5), attempt: int = 1, rung: int = 0, **status: Any
 ) -> Raw:
     job = training_job_of(maker)
     assert job.spec.tuning is not None
@@ -51,7 +51,7 @@ def search_job(
         job,
         job.spec.tuning,
         attempt,
-        numbers,
+        render.Round(numbers, rung),
         SETTINGS,
         seconds=job.spec.tuning.max_seconds,
         failures=job.spec.tuning.max_failed_trials,
@@ -152,7 +152,7 @@ def test_when_all_have_ended_the_best_is_trained(order: str) -> None:
     assert config.tuning is not None
     assert config.tuning.searched is not None
     assert [item.score for item in config.tuning.searched.scores] == [0.8, 0.7, 0.9, 0.85, 0.6, 0.9]
-    assert config.tuning.searched.best == contract.Score(2, 0.9)
+    assert config.tuning.searched.chosen == contract.Score(2, 0.9)
 
 
 def test_losses_are_searched_for_the_smallest() -> None:
@@ -361,3 +361,97 @@ def test_the_parameters_digest_tells_searches_apart_but_not_how_many_trials_ran_
     found = [parameters_digest(training_job_of(maker)) for maker in (none, some, subject(maxTrials=7))]
     assert len(set(found)) == 3
     assert parameters_digest(training_job_of(subject(parallelism=3))) == found[1]
+
+
+# Successive halving, and AutoML, which is the same over several estimators
+
+
+def halving(**status: Any) -> make.Maker:
+    """Return a TrainingJob whose search by halves runs: 6 trials, then 2."""
+    maker = subject(algorithm="SuccessiveHalving")
+    found = {"attempt": 1, "startedAt": "2026-03-01T12:00:00Z", "metric": "accuracy", "dataDigest": make.digest("d")}
+    return maker.status(tuning={**found, **status}, startedAt="2026-03-01T12:00:00Z")
+
+
+def on_rung(rung: int, *numbers: int) -> list[Raw]:
+    return [{**ROW, "trial": number, "rung": rung, "score": trials.score(number)} for number in numbers]
+
+
+def test_the_best_third_goes_on_to_the_next_rung() -> None:
+    maker = halving()
+    job = search_job(maker, conditions=ended("Complete"))
+    plan = planned(maker, job, *trials.pods(job))
+    assert plan.applies == []  # first the status has all scores of the rung
+    assert (plan.status["tuning"]["rung"], plan.status["tuning"]["candidates"]) == (1, [2, 5])
+    assert "bestTrial" not in plan.status
+    then = planned(maker.status(tuning=plan.status["tuning"]), job, *trials.pods(job))
+    assert numbers_of(then) == (2, 5)
+    assert then.status["tuning"]["attempt"] == 2
+    assert len(then.status["tuning"]["trials"]) == 6
+
+
+def test_the_last_rung_decides() -> None:
+    """Trial 0 has the better score, but on the rung below: on fewer rows."""
+    rows = on_rung(0, 0, 1, 2, 3, 4, 5)
+    rows[0]["score"] = 0.99
+    maker = halving(attempt=2, rung=1, candidates=[0, 2], trials=rows[1:] + rows[:1])
+    job = search_job(maker, (0, 2), 2, 1, conditions=ended("Complete"))
+    ends = {0: trials.scored(0, 0.7, rung=1), 1: trials.scored(2, 0.8, rung=1)}
+    plan = planned(maker, job, *trials.pods(job, ends))
+    assert plan.status["bestTrial"]["trial"] == 2
+    assert plan.status["tuning"]["state"] == "Finished"
+    assert {row["trial"]: row.get("rung", 0) for row in plan.status["tuning"]["trials"]} == {
+        0: 1,
+        1: 0,
+        2: 1,
+        3: 0,
+        4: 0,
+        5: 0,
+    }
+
+
+def test_a_score_of_another_rung_is_not_believed() -> None:
+    maker = halving(attempt=2, rung=1, candidates=[2, 5], trials=on_rung(0, *range(6)))
+    job = search_job(maker, (2, 5), 2, 1)
+    plan = planned(maker, job, *trials.pods(job, {0: trials.scored(2, rung=0)}))
+    assert "0 of 2 trials ended" in plan.messages
+
+
+def test_a_lost_job_of_a_rung_costs_only_what_had_not_ended_on_it() -> None:
+    rows = [*on_rung(0, 0, 1, 3, 4, 5), *on_rung(1, 2)]
+    plan = planned(halving(attempt=2, rung=1, candidates=[2, 5], trials=rows))
+    assert numbers_of(plan) == (5,)
+    assert plan.status["tuning"]["attempt"] == 3
+
+
+def test_a_budget_that_ends_on_a_rung_keeps_the_best_of_the_highest() -> None:
+    maker = halving(attempt=2, rung=1, candidates=[2, 5], trials=on_rung(0, *range(6)))
+    job = search_job(maker, (2, 5), 2, 1, **failed("DeadlineExceeded"))
+    assert planned(maker, job).status["bestTrial"]["trial"] == 2
+    plan = planned(maker, job, *trials.pods(job, {1: trials.scored(5, 0.1, rung=1)}))
+    assert plan.status["bestTrial"]["trial"] == 5
+    assert plan.status["tuning"]["stopped"] == "BudgetReached"
+
+
+def test_automl_trains_the_estimator_it_found() -> None:
+    maker = make.training_job().spec(
+        task="Classification", trainer=None, tuning={"algorithm": "AutoML", "maxTrials": 6, "parallelism": 6}
+    )
+    job = search_job(maker, conditions=ended("Complete"))
+    pods = trials.pods(job)
+    first = planned(maker, job, *pods)
+    shown = {row["trial"]: row["estimator"] for row in first.status["tuning"]["trials"]}
+    assert shown[0] == "sklearn.linear_model.LogisticRegression"
+    assert shown[3] == "sklearn.neighbors.KNeighborsClassifier"
+    again = maker.status(tuning=first.status["tuning"])
+    second = search_job(again, tuple(first.status["tuning"]["candidates"]), 2, 1, conditions=ended("Complete"))
+    done = planned(again, job, second, *trials.pods(second))
+    assert done.status["bestTrial"]["estimator"] == shown[2]
+    chosen = again.status(**{key: done.status[key] for key in ("tuning", "bestTrial", "startedAt", "stage")})
+    training = planned(chosen, job, second).plan.apply[-1].manifest
+    [variable] = [
+        item
+        for item in training["spec"]["template"]["spec"]["containers"][0]["env"]
+        if item["name"] == contract.ENV_JOB
+    ]
+    assert contract.JobConfig.from_json(variable["value"]).trainer.sklearn.estimator == shown[2]

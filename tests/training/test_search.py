@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from modelwright_training import contract, crossval, dataset, train
+from modelwright_training import contract, crossval, dataset, estimator, train
 from modelwright_training.__main__ import main
 from modelwright_training.contract import (
     Algorithm,
@@ -41,6 +41,7 @@ from modelwright_training.errors import StageError
 from modelwright_training.features import Features, Values
 from modelwright_training.folds import folds
 from modelwright_training.roles import Roles
+from modelwright_training.trial import with_parameters
 from tests.training.builders import JOB, LOGISTIC, Pod, job, read_json
 
 C = Parameter("C", low=0.001, high=100.0, scale=Scale.LOG)
@@ -143,7 +144,7 @@ def test_a_parameter_that_is_no_dimension_is_refused(wrong: Any) -> None:
 
 def test_a_search_survives_its_json() -> None:
     found = Searched(
-        (Score(0, 0.5), Score(1, None), Score(3, 1.0)), "accuracy", Stopped.EARLY_STOPPED, "sha256:" + "a" * 64
+        (Score(0, 0.5), Score(1, None), Score(3, 1.0)), 3, "accuracy", Stopped.EARLY_STOPPED, "sha256:" + "a" * 64
     )
     config = job(tuning=tuning(C, SOLVER, Parameter("h", values=([8, 8], 1.0, True)), trials=(0, 2), searched=found))
     assert JobConfig.from_json(config.to_json()) == config
@@ -181,6 +182,74 @@ def test_patience_counts_trials_without_improvement() -> None:
     assert contract.decided_after(scores, 6, "accuracy", 4) == 6
     assert contract.decided_after(scores, 6, "rmse", 4) == 6
     assert contract.best_of(scores, "rmse") == 4
+
+
+# Successive halving, and AutoML
+
+
+@pytest.mark.parametrize("count", [4, 5, 9, 16, 27, 100, 256])
+def test_rungs_halve_the_trials_and_end_with_all_rows(count: int) -> None:
+    rungs = contract.rungs(Algorithm.SUCCESSIVE_HALVING, count)
+    assert rungs[0].trials == count
+    assert [rung.percent for rung in rungs] == sorted(rung.percent for rung in rungs)
+    assert rungs[-1].percent == 100
+    assert len(rungs) > 1
+    assert all(below.trials > above.trials >= 1 for below, above in itertools.pairwise(rungs))
+    assert contract.rungs(Algorithm.SOBOL, count) == (contract.Rung(count, 100),)
+
+
+def test_the_best_go_on_and_one_that_is_kept() -> None:
+    scores = {0: 0.5, 1: None, 2: 0.9, 3: 0.7, 4: 0.9, 5: 0.6}
+    assert contract.promoted(scores, "accuracy", 2) == (2, 4)
+    assert contract.promoted(scores, "accuracy", 3, kept=(0, 1, 5)) == (2, 4, 5)
+    assert contract.promoted(scores, "log_loss", 2) == (0, 5)
+
+
+def test_what_cannot_be_told_from_the_best_gives_way_to_the_simpler() -> None:
+    scores = {0: None, 1: 0.88, 2: 0.9, 4: 0.5}
+    assert contract.first_within(scores, "accuracy", 2, 0.03) == 1
+    assert contract.first_within(scores, "accuracy", 2, 0.01) == 2
+    assert contract.first_within({0: 0.52, 3: 0.5}, "log_loss", 3, 0.03) == 0
+
+
+@pytest.mark.parametrize("task", [Task.CLASSIFICATION, Task.REGRESSION])
+def test_automl_tries_each_family_as_it_is_and_then_in_turns(task: Task) -> None:
+    search = Tuning(Algorithm.AUTO_ML, 25, (), 5)
+    plans = contract.trials(search, 7, task)
+    assert len({json.dumps(plan, sort_keys=True) for plan in plans}) == 25
+    assert contract.untuned(plans) == (0, 1, 2, 3, 4)
+    names = [contract.estimator_of(plan)[0] for plan in plans]
+    assert names == [family.estimator for family in contract.FAMILIES[task]] * 5
+    for plan in plans:
+        tried = with_parameters(job(LOGISTIC, {"C": 1}, task=task), plan)
+        built = estimator.build(tried.trainer.sklearn, 7)
+        assert estimator.resolve_task(tried, built) is task
+        built._validate_params()
+    with pytest.raises(ValueError, match="task"):
+        contract.trials(search, 7)
+
+
+def test_a_rung_fits_on_its_share_of_rows_of_each_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crossval, "LEAST_ROWS", 100)
+    config = job(LOGISTIC, {"max_iter": 500})
+    data = dataset.load(config, Task.CLASSIFICATION)
+    every = list(crossval.dealt(config, data, 5, 100, 2))
+    assert len(every) == 5
+    for (kept, tested), (full, same) in zip(crossval.dealt(config, data, 5, 34, 1), every, strict=True):
+        assert len(kept) == len(full) * 34 // 100
+        assert set(kept) < set(full)
+        assert np.array_equal(tested, same)
+        assert np.mean(data.train.target[kept]) == pytest.approx(np.mean(data.train.target[full]), abs=0.01)
+    assert all(len(kept) == 100 for kept, _ in crossval.dealt(config, data, 5, 12, 0))
+
+
+def test_few_rows_are_dealt_anew_on_each_rung() -> None:
+    config = job(LOGISTIC, {"max_iter": 500})
+    data = dataset.load(config, Task.CLASSIFICATION)
+    found = list(crossval.dealt(config, data, 5, 34, 1))
+    assert len(found) == 10
+    assert len({tuple(tested) for _, tested in found}) == 10
+    assert sorted(np.concatenate([tested for _, tested in found[5:]])) == list(range(len(data.train)))
 
 
 # Cross-validation
@@ -309,8 +378,10 @@ def test_a_metric_that_some_parameters_cannot_give_fails_their_trials_alone(
     pod: Pod, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     space = Parameter("loss", values=("log_loss", "hinge"))
-    estimator = "sklearn.linear_model.SGDClassifier"
-    config = job(estimator, tuning=tuning(space, algorithm=Algorithm.GRID, metric="roc_auc", trials=(0, 1)))
+    config = job(
+        "sklearn.linear_model.SGDClassifier",
+        tuning=tuning(space, algorithm=Algorithm.GRID, metric="roc_auc", trials=(0, 1)),
+    )
     assert run_trial(pod, config, 0, monkeypatch)[0] == ExitCode.DONE
     assert run_trial(pod, config, 1, monkeypatch)[0] == ExitCode.TRIAL_FAILED
 
@@ -320,7 +391,9 @@ def test_the_artifact_lists_the_trials(pod: Pod, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv(contract.ENV_JOB, "")
     config = job(LOGISTIC, {"max_iter": 500}, tuning=replace(search, trials=(0, 1, 2, 3)))
     _, result = run_trial(pod, config, 0, monkeypatch)
-    found = Searched((Score(0, 0.9), Score(1, None), Score(2, 0.95)), "accuracy", Stopped.BUDGET_REACHED, result.data)
+    found = Searched(
+        (Score(0, 0.9), Score(1, None), Score(2, 0.95)), 2, "accuracy", Stopped.BUDGET_REACHED, result.data
+    )
     best = contract.trials(search, config.seed)[2]
     done = job(LOGISTIC, {"max_iter": 500, **best}, tuning=replace(search, searched=found))
     pod.run(done, monkeypatch)
@@ -335,7 +408,7 @@ def test_the_artifact_lists_the_trials(pod: Pod, monkeypatch: pytest.MonkeyPatch
 
 
 def test_other_data_than_the_search_saw_are_not_trained_on(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = Searched((Score(0, 0.9),), "accuracy", Stopped.ALL_TRIALS_ENDED, "sha256:" + "0" * 64)
+    found = Searched((Score(0, 0.9),), 0, "accuracy", Stopped.ALL_TRIALS_ENDED, "sha256:" + "0" * 64)
     config = job(LOGISTIC, tuning=tuning(C, searched=found))
     for name, value in pod.environment(config).items():
         monkeypatch.setenv(name, value)

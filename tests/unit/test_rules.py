@@ -71,6 +71,12 @@ ACCEPTED = {
             ],
         }
     ),
+    "a search by halves": JOB().spec(
+        tuning={"algorithm": "SuccessiveHalving", "space": [{"parameter": "C", "values": [1, 2, 3, 4]}]}
+    ),
+    "a search for an estimator": JOB().spec(
+        task="Regression", trainer=None, tuning={"algorithm": "AutoML", "metric": "mae"}
+    ),
     "a grid": JOB().spec(
         tuning={
             "algorithm": "Grid",
@@ -130,7 +136,7 @@ ACCEPTED = {
 REFUSED: dict[str, tuple[make.Maker, str]] = {
     "an unknown field": (JOB().spec(champion={}), "field not declared in schema"),
     "an unknown nested field": (JOB().spec(trainer={"container": {}}), "field not declared in schema"),
-    "no trainer": (JOB().spec(trainer=None), "trainer: is required"),
+    "no trainer": (JOB().spec(trainer=None), "spec.trainer says how to train"),
     "no data": (JOB().spec(data=[]), ".spec.data: has 0 items"),
     "two data sets of one name": (JOB().spec(data=data() * 2), "duplicate"),
     "an estimator out of reach": (JOB().spec(trainer={"sklearn": {"estimator": "os.system"}}), "estimator"),
@@ -257,6 +263,29 @@ REFUSED: dict[str, tuple[make.Maker, str]] = {
     "more trials at once than there are": (searched(maxTrials=2, parallelism=3), "parallelism must not be above"),
     "more failures than trials": (searched(maxTrials=2, maxFailedTrials=2), "maxFailedTrials must be below"),
     "more patience than trials": (searched(maxTrials=2, earlyStop={"patience": 2}), "patience must be below"),
+    "a search by halves with patience": (
+        searched(algorithm="SuccessiveHalving", earlyStop={"patience": 2}),
+        "earlyStop is not for",
+    ),
+    "a search by halves of three": (searched(algorithm="SuccessiveHalving", maxTrials=3), "maxTrials of 4 at least"),
+    "AutoML with a space": (
+        searched(algorithm="AutoML").spec(task="Regression", trainer=None),
+        "space names what to search",
+    ),
+    "AutoML with a trainer": (
+        JOB().spec(task="Classification", tuning={"algorithm": "AutoML"}),
+        "give it, unless spec.tuning.algorithm is AutoML",
+    ),
+    "AutoML without a task": (
+        JOB().spec(trainer=None, tuning={"algorithm": "AutoML"}),
+        "spec.task must be Classification or Regression",
+    ),
+    "AutoML by another task's metric": (
+        JOB().spec(task="Regression", trainer=None, tuning={"algorithm": "AutoML", "metric": "accuracy"}),
+        "none that regression has",
+    ),
+    "neither trainer nor AutoML": (searched().spec(trainer=None), "spec.trainer says how to train"),
+    "a search without a space": (JOB().spec(tuning={"algorithm": "Random"}), "space names what to search"),
     "a search by another task's metric": (
         searched(metric="rmse").spec(task="Classification"),
         "none that classification has",

@@ -64,7 +64,7 @@ class TrainingJobSpec(Model):
         description="What columns of the data must be, in every data set; columns not named may be anything.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
-    trainer: Trainer = Field(description="How to train.")
+    trainer: Trainer | None = Field(default=None, description="How to train; absent with tuning.algorithm AutoML only.")
     tuning: Tuning | None = Field(default=None, description="Search for the trainer's parameters; absent: as given.")
     evaluation: Evaluation = Field(
         default_factory=lambda: Evaluation(holdout_percent=25),
@@ -104,7 +104,8 @@ _KINDS = (
 _SLICES = "has(self.evaluation.slices) && g.slice in self.evaluation.slices"
 _SLICED = f"!has(self.gates) || self.gates.all(g, !has(g.slice) || ({_SLICES}))"
 _TIMED = list(TIMED_METRICS)
-_SAME = "self.task == '{}' || self.trainer.sklearn.estimator.endsWith('{}')"
+_SAME = "self.task == '{}' || (has(self.trainer) && self.trainer.sklearn.estimator.endsWith('{}'))"
+_AUTO = "(has(self.tuning) && self.tuning.algorithm == 'AutoML')"
 _GATES = [
     (
         f"!has(self.gates) || self.gates.all(g, g.metric in {[*metrics, *_TIMED]}) || !({_SAME.format(task, suffix)})",
@@ -121,6 +122,13 @@ _TUNING = [
         f"spec.tuning.metric is none that {task.lower()} has: it has {', '.join(metrics)}",
     )
     for task, suffix, metrics in _KINDS
+]
+_AUTOML = [
+    (
+        f"has(self.trainer) != {_AUTO}",
+        "spec.trainer says how to train: give it, unless spec.tuning.algorithm is AutoML, which finds out",
+    ),
+    (f"self.task != 'Auto' || !{_AUTO}", "spec.task must be Classification or Regression for AutoML"),
 ]
 TrainingJobSpec.model_config["json_schema_extra"] = {
     "x-kubernetes-validations": [
@@ -168,6 +176,7 @@ TrainingJobSpec.model_config["json_schema_extra"] = {
                 "spec.positiveLabel is for classification: remove it, or change spec.task",
             ),
             *_TUNING,
+            *_AUTOML,
         )["x-kubernetes-validations"],
     ]
 }

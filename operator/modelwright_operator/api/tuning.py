@@ -95,15 +95,32 @@ class Tuning(Model):
                 "earlyStop.patience must be below maxTrials",
             ),
             (
-                "self.algorithm != 'Grid' || self.space.all(p, !has(p.min) || has(p.step) || p.type == 'Integer')",
+                (
+                    "self.algorithm != 'Grid' || !has(self.space)"
+                    " || self.space.all(p, !has(p.min) || has(p.step) || p.type == 'Integer')"
+                ),
                 "a Grid needs values, or a range with a step or of type Integer",
+            ),
+            (
+                "has(self.space) == (self.algorithm != 'AutoML')",
+                "space names what to search, but for AutoML, which knows by itself: give it, or leave it out",
+            ),
+            (
+                "!has(self.earlyStop) || !(self.algorithm in ['SuccessiveHalving', 'AutoML'])",
+                "earlyStop is not for SuccessiveHalving and AutoML, which give up trials by themselves: leave it out",
+            ),
+            (
+                "self.maxTrials >= 4 || !(self.algorithm in ['SuccessiveHalving', 'AutoML'])",
+                "SuccessiveHalving and AutoML need maxTrials of 4 at least",
             ),
         )
     )
 
-    algorithm: Literal["Sobol", "Random", "Grid"] = Field(
+    algorithm: Literal["Sobol", "Random", "Grid", "SuccessiveHalving", "AutoML"] = Field(
         default="Sobol",
-        description="Sobol: points that fill the space evenly; Random: independent ones; Grid: all combinations.",
+        description="Sobol: points that fill the space evenly; Random: independent ones; Grid: all combinations; "
+        "SuccessiveHalving: as Sobol, but a third goes on with three times the rows, again and again; AutoML: the same "
+        "over several families of estimators, without spec.trainer.",
     )
     max_trials: Annotated[int, Field(ge=1, le=contract.MAX_TRIALS)] = Field(
         default=16, description="Number of trials at most; a Grid must not have more points."
@@ -124,10 +141,11 @@ class Tuning(Model):
         description="How a trial is scored; 5 folds by default.",
         json_schema_extra={"default": {}},
     )
-    space: list[SearchParameter] = Field(
+    space: list[SearchParameter] | None = Field(
+        default=None,
         min_length=1,
         max_length=20,
-        description="Parameters to search.",
+        description="Parameters to search; absent with AutoML only.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["parameter"]},
     )
 
@@ -136,7 +154,9 @@ class Trial(Observed):
     """One trial of the search."""
 
     trial: int = Field(description="Number of the trial, from 0; the seed decides what it tries.")
+    rung: int = Field(default=0, description="Rung of successive halving on which it was scored last, from 0.")
     state: Literal["Succeeded", "Failed"] = Field(description="How the trial ended.")
+    estimator: Short | None = Field(default=None, description="With AutoML: the estimator it tried.")
     score: float | None = Field(default=None, description="Mean of the metric over the folds.")
     deviation: float | None = Field(default=None, description="Standard deviation of the metric over the folds.")
     parameters: dict[str, Any] | None = Field(
@@ -155,6 +175,7 @@ class BestTrial(Observed):
     trial: int = Field(description="Number of the trial, from 0.")
     score: float = Field(description="Mean of the metric over the folds.")
     metric: Short = Field(description="Name of the metric.")
+    estimator: Short | None = Field(default=None, description="With AutoML: the estimator it tried.")
     parameters: dict[str, Any] = Field(default_factory=dict, max_length=20, description="What it tried.")
 
 
@@ -165,6 +186,10 @@ class TuningStatus(Observed):
     attempt: int = Field(default=0, description="Number of Jobs started for the search; another one runs lost trials.")
     job: Short | None = Field(default=None, description="Name of the Indexed Job that runs the trials.")
     metric: Short | None = Field(default=None, description="What trials are compared by, once known.")
+    rung: int = Field(default=0, description="Rung of successive halving that is under way, from 0.")
+    candidates: list[int] | None = Field(
+        default=None, max_length=contract.MAX_TRIALS, description="Trials that take part in it; absent: all."
+    )
     total: int = Field(default=0, description="Number of trials planned.")
     succeeded: int = Field(default=0, description="Number of trials with a score.")
     failed: int = Field(default=0, description="Number of trials that failed.")

@@ -133,13 +133,13 @@ def _score(pod: Pod) -> contract.TrialResult | None:
     return parsed if isinstance(parsed, contract.TrialResult) else None
 
 
-def seen(job: Job, pods: Sequence[Pod], trials: Sequence[int]) -> Seen:
-    """Return what a search's Job shows; `trials` are those its indexes stand for."""
+def seen(job: Job, pods: Sequence[Pod], trials: Sequence[int], rung: int) -> Seen:
+    """Return what a search's Job shows; `trials` are those its indexes stand for, on that rung."""
     own = [pod for pod in pods if pod.controller_uid == job.uid]
     found: dict[int, Scored | Failed] = {}
     for pod in sorted(own, key=lambda pod: pod.name):
         index, result = _index(pod), _score(pod)
-        if result is not None and 0 <= index < len(trials) and result.trial == trials[index]:
+        if result is not None and 0 <= index < len(trials) and (result.trial, result.rung) == (trials[index], rung):
             found.setdefault(result.trial, Scored(result))
     for index in indexes(str(job.status.get("failedIndexes", ""))):
         if index < len(trials) and trials[index] not in found:

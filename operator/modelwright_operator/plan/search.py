@@ -16,11 +16,11 @@ from modelwright_operator.decide import search as decide
 from modelwright_operator.plan.outcome import Apply, Confirm, Move, Plan, values_of, wanted
 from modelwright_operator.reasons import Reason
 from modelwright_operator.render import search as render
-from modelwright_operator.render.space import search_space
+from modelwright_operator.render.space import plans as trial_plans
 from modelwright_training import contract
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from modelwright_operator.decide.observed import Job
     from modelwright_operator.decide.snapshot import TrainingJobSnapshot
@@ -50,14 +50,37 @@ class _Search:
     rows: Mapping[int, api.Trial]
 
     @property
+    def rungs(self) -> tuple[contract.Rung, ...]:
+        """The rounds of the search."""
+        return contract.rungs(contract.Algorithm(self.tuning.algorithm), len(self.plans))
+
+    @property
+    def candidates(self) -> tuple[int, ...]:
+        """Trials that take part in the present round."""
+        return tuple(range(len(self.plans))) if self.known.candidates is None else tuple(self.known.candidates)
+
+    @property
     def scores(self) -> dict[int, float | None]:
-        """What the trials came to."""
-        return {number: row.score for number, row in self.rows.items()}
+        """What the trials that ended on the present rung came to."""
+        return {number: row.score for number, row in self.rows.items() if row.rung == self.known.rung}
 
     @property
     def missing(self) -> tuple[int, ...]:
-        """Trials that have not ended."""
-        return tuple(number for number in range(len(self.plans)) if number not in self.rows)
+        """Trials that have not ended on it."""
+        return tuple(number for number in self.candidates if number not in self.scores)
+
+    @property
+    def best(self) -> api.Trial | None:
+        """The best trial of the highest rung that has a score."""
+        automl = self.tuning.algorithm == "AutoML"
+        for rung in range(self.known.rung, -1, -1):
+            rows = {number: row for number, row in self.rows.items() if row.rung == rung}
+            scores = {number: row.score for number, row in rows.items()}
+            best = contract.best_of(scores, self.known.metric)
+            if best is not None:
+                error = (rows[best].deviation or 0.0) / self.tuning.cross_validation.folds**0.5 if automl else 0.0
+                return self.rows[contract.first_within(scores, self.known.metric, best, error)]
+        return None
 
 
 def pending(snapshot: TrainingJobSnapshot) -> bool:
@@ -71,19 +94,22 @@ def step(snapshot: TrainingJobSnapshot, tuning: api.Tuning) -> Move:
     job = snapshot.job
     known = job.status.tuning or api.TuningStatus()
     try:
-        plans = contract.trials(search_space(job, tuning), job.spec.seed)
+        plans = trial_plans(job, tuning)
     except ValueError as error:
         return _broken(snapshot, Reason.TUNING_INVALID, f"spec.{error}")
     search = _Search(snapshot, tuning, plans, known, {row.trial: row for row in known.trials})
     attempt = known.attempt + 1 if _job(snapshot, known.attempt + 1) is not None else known.attempt
     current = _job(snapshot, attempt)
-    if current is not None:
+    over = current is not None and render.round_of(current).rung < known.rung
+    if current is not None and not over:
         return _watch(search, attempt, current)
     if job.spec.suspend:
         return _suspended(snapshot, Plan())
+    if over:
+        return _start(search, attempt + 1)
     if attempt:
         return _again(search, attempt, Reason.JOB_DELETED, "the search's Job was deleted before all its trials ended")
-    return _start(search, 1, search.missing)
+    return _start(search, 1)
 
 
 def settled(snapshot: TrainingJobSnapshot) -> tuple[Apply, ...]:
@@ -93,7 +119,7 @@ def settled(snapshot: TrainingJobSnapshot) -> tuple[Apply, ...]:
         return ()
     jobs = {attempt: _job(snapshot, attempt) for attempt in range(1, found.attempt + 2)}
     manifests = [
-        _manifest(snapshot, tuning, attempt, render.trials_of(job), job, stop=not job.finished, expire=job.finished)
+        _manifest(snapshot, tuning, attempt, render.round_of(job), job, stop=not job.finished, expire=job.finished)
         for attempt, job in jobs.items()
         if job is not None
     ]
@@ -109,7 +135,7 @@ def _manifest(  # noqa: PLR0913  # what a Job is made of, and what is to become 
     snapshot: TrainingJobSnapshot,
     tuning: api.Tuning,
     attempt: int,
-    trials: Sequence[int],
+    what: render.Round,
     observed: Job | None,
     *,
     stop: bool = False,
@@ -128,7 +154,7 @@ def _manifest(  # noqa: PLR0913  # what a Job is made of, and what is to become 
         snapshot.job,
         tuning,
         attempt,
-        trials,
+        what,
         snapshot.settings,
         observed,
         seconds=seconds,
@@ -138,34 +164,35 @@ def _manifest(  # noqa: PLR0913  # what a Job is made of, and what is to become 
     )
 
 
-def _start(search: _Search, attempt: int, trials: Sequence[int]) -> Move:
+def _start(search: _Search, attempt: int) -> Move:
+    """Run the trials that have not ended on the present rung."""
     snapshot, job = search.snapshot, search.snapshot.job
-    manifest = _manifest(snapshot, search.tuning, attempt, trials, None)
+    manifest = _manifest(snapshot, search.tuning, attempt, render.Round(search.missing, search.known.rung), None)
     name = str(manifest["metadata"]["name"])
     values = _values(search, attempt)
     confirm = [Confirm(naming.TRAINING_JOBS, job.metadata.name, job.metadata.resource_version)]
     confirm.append(Confirm(naming.JOBS, name, None))
     if attempt > 1 and _job(snapshot, attempt - 1) is None:  # two Jobs never run the same trials at once
         confirm.append(Confirm(naming.JOBS, render.job_name(job, attempt - 1), None))
-    marks = conditions.reconciling(Reason.PENDING, f"the search was started: {len(trials)} trials to run")
+    marks = conditions.reconciling(Reason.PENDING, f"{_where(search)}: {len(search.missing)} trials to run")
     plan = Plan(apply=(Apply(manifest),), confirm=tuple(confirm), requeue_after=_PROGRESS_SECONDS)
     return Move(marks, values, plan)
 
 
 def _again(search: _Search, attempt: int, reason: Reason, why: str) -> Move:
     """Run the trials that were lost, if that has not been tried too often."""
-    if not search.missing:
-        return _finish(search, attempt, len(search.plans), contract.Stopped.ALL_TRIALS_ENDED)
-    limit = search.snapshot.job.spec.retry_limit
+    if (decided := _decided(search, attempt)) is not None:
+        return decided
+    limit = search.snapshot.job.spec.retry_limit + search.known.rung  # each rung has a Job of its own anyway
     if attempt > limit:
         return _broken(search.snapshot, reason, f"{why} (all {attempt} attempts failed)", _values(search, attempt))
-    return _start(search, attempt + 1, search.missing)
+    return _start(search, attempt + 1)
 
 
 def _watch(search: _Search, attempt: int, current: Job) -> Move:  # noqa: PLR0911  # one for each end
     snapshot = search.snapshot
-    trials = render.trials_of(current)
-    seen = decide.seen(current, snapshot.pods, trials)
+    what = render.round_of(current)
+    seen = decide.seen(current, snapshot.pods, what.trials, what.rung)
     search = _with(search, seen)
     values = _values(search, attempt)
     if seen.fatal is not None:
@@ -179,13 +206,8 @@ def _watch(search: _Search, attempt: int, current: Job) -> Move:  # noqa: PLR091
             " with spec.data[].digest if the data must not change"
         )
         return _broken(snapshot, Reason.DATA_DIGEST_MISMATCH, message, values)
-    patience = search.tuning.early_stop.patience if search.tuning.early_stop is not None else None
-    after = contract.decided_after(search.scores, len(search.plans), search.known.metric, patience)
-    if after is not None:
-        early = after < len(search.plans)
-        return _finish(
-            search, attempt, after, contract.Stopped.EARLY_STOPPED if early else contract.Stopped.ALL_TRIALS_ENDED
-        )
+    if (decided := _decided(search, attempt)) is not None:
+        return decided
     if seen.end is None:
         return _run(search, attempt, current, seen, values)
     if (
@@ -196,7 +218,7 @@ def _watch(search: _Search, attempt: int, current: Job) -> Move:  # noqa: PLR091
         marks = conditions.reconciling(Reason.RUNNING, "the search ended; waiting for what its pods report")
         return Move(marks, values, Plan(requeue_after=_REPORT_SECONDS))
     match seen.end:
-        case "Deadline" if contract.best_of(search.scores, search.known.metric) is None:
+        case "Deadline" if search.best is None:
             message = "no trial ended within spec.tuning.maxSeconds; create a TrainingJob with more"
             return _broken(snapshot, Reason.DEADLINE_EXCEEDED, message, values)
         case "Deadline":
@@ -210,19 +232,48 @@ def _watch(search: _Search, attempt: int, current: Job) -> Move:  # noqa: PLR091
             return _again(search, attempt, Reason.RESULT_MISSING, why)
 
 
+def _decided(search: _Search, attempt: int) -> Move | None:
+    """End the search or its rung, if no trial is awaited any more."""
+    patience = search.tuning.early_stop.patience if search.tuning.early_stop is not None else None
+    last = search.known.rung + 1 >= len(search.rungs)
+    if len(search.rungs) == 1:
+        after = contract.decided_after(search.scores, len(search.plans), search.known.metric, patience)
+        if after is None:
+            return None
+        early = after < len(search.plans)
+        return _finish(
+            search, attempt, after, contract.Stopped.EARLY_STOPPED if early else contract.Stopped.ALL_TRIALS_ENDED
+        )
+    if search.missing:
+        return None
+    if last or all(score is None for score in search.scores.values()):
+        return _finish(search, attempt, len(search.plans), contract.Stopped.ALL_TRIALS_ENDED)
+    rung = search.known.rung + 1
+    automl = search.tuning.algorithm == "AutoML"
+    kept = contract.untuned(search.plans) if automl else ()
+    chosen = contract.promoted(search.scores, search.known.metric, search.rungs[rung].trials, kept)
+    values = _values(search, attempt, rung=rung, candidates=list(chosen))
+    said = f"search: trials {', '.join(map(str, chosen))} go on to rung {rung + 1} of {len(search.rungs)}"
+    return Move(conditions.reconciling(Reason.RUNNING, said[:500]), values, Plan(requeue_after=_AT_ONCE))
+
+
+def _where(search: _Search) -> str:
+    count = len(search.rungs)
+    return "search" if count == 1 else f"search, rung {search.known.rung + 1} of {count}"
+
+
 def _run(search: _Search, attempt: int, current: Job, seen: decide.Seen, values: Mapping[str, Any]) -> Move:
     snapshot = search.snapshot
-    manifest = _manifest(snapshot, search.tuning, attempt, render.trials_of(current), current)
+    manifest = _manifest(snapshot, search.tuning, attempt, render.round_of(current), current)
     keep = Plan(apply=wanted([manifest], snapshot.jobs), requeue_after=_PROGRESS_SECONDS)
     if snapshot.job.spec.suspend:
         return _suspended(snapshot, keep, values)
     if seen.problem is not None:
         shape = conditions.stalled if seen.problem.lasting else conditions.reconciling
         return Move(shape(seen.problem.reason, seen.problem.message), values, keep)
-    said = f"search: {len(search.rows)} of {len(search.plans)} trials ended"
-    best = contract.best_of(search.scores, search.known.metric)
-    if best is not None:
-        said += f", best {search.known.metric} {search.scores[best]:g}"
+    said = f"{_where(search)}: {len(search.scores)} of {len(search.candidates)} trials ended"
+    if (best := search.best) is not None:
+        said += f", best {search.known.metric} {best.score:g}"
     return Move(conditions.reconciling(Reason.RUNNING, said), values, keep)
 
 
@@ -235,14 +286,14 @@ def _with(search: _Search, seen: decide.Seen) -> _Search:
     rows = dict(search.rows)
     known = search.known
     for number, item in seen.trials.items():
-        if number in rows or number >= len(search.plans):
+        if number not in search.missing:
             continue
         if isinstance(item, decide.Failed):
-            rows[number] = api.Trial(trial=number, state="Failed", message=item.message)
+            rows[number] = api.Trial(trial=number, rung=known.rung, state="Failed", message=item.message)
             continue
         result = item.result
         rows[number] = api.Trial(
-            trial=number, state="Succeeded", score=result.score, deviation=result.deviation, message=None
+            trial=number, rung=known.rung, state="Succeeded", score=result.score, deviation=result.deviation
         )
         known = known.model_copy(
             update={"metric": known.metric or result.metric, "data_digest": known.data_digest or result.data}
@@ -252,15 +303,16 @@ def _with(search: _Search, seen: decide.Seen) -> _Search:
 
 def _values(search: _Search, attempt: int, **changes: object) -> dict[str, Any]:
     """Return the status with the search as it is now."""
-    scored = [number for number, score in search.scores.items() if score is not None]
-    low = search.known.metric in contract.LOWER_IS_BETTER
-    ranked = sorted(scored, key=lambda number: (search.scores[number] or 0.0) * (1 if low else -1))
-    failed = [number for number in sorted(search.rows) if search.scores[number] is None]
+    sign = 1 if search.known.metric in contract.LOWER_IS_BETTER else -1
+    scored = {number: row.score for number, row in search.rows.items() if row.score is not None}
+    ranked = sorted(scored, key=lambda number: (-search.rows[number].rung, sign * scored[number], number))
+    failed = [number for number in sorted(search.rows) if number not in scored]
     shown, told = set(ranked[:_SHOWN]), set(failed[:_MESSAGES])
     rows = [
         row.model_copy(
             update={
-                "parameters": search.plans[number] if number in shown else None,
+                "estimator": contract.estimator_of(search.plans[number])[0] if number in shown else None,
+                "parameters": contract.estimator_of(search.plans[number])[1] if number in shown else None,
                 "message": row.message if number in told else None,
             }
         )
@@ -287,7 +339,7 @@ def _finish(search: _Search, attempt: int, after: int, stopped: contract.Stopped
     """Settle on the best of the first so many trials; what ran beyond them does not count."""
     rows = {number: row for number, row in search.rows.items() if number < after}
     search = _Search(search.snapshot, search.tuning, search.plans, search.known, rows)
-    best = contract.best_of(search.scores, search.known.metric)
+    best = search.best
     values = _values(
         search,
         attempt,
@@ -296,13 +348,15 @@ def _finish(search: _Search, attempt: int, after: int, stopped: contract.Stopped
         reproducible=stopped is not contract.Stopped.BUDGET_REACHED,
         finishedAt=conditions.rfc3339(search.snapshot.now),
     )
-    score = search.scores[best] if best is not None else None
-    if best is None or score is None:
+    if best is None or best.score is None:
         return _broken(search.snapshot, Reason.TRIALS_FAILED, f"every trial failed: {_failure(search)}", values)
     metric = search.known.metric or ""
-    chosen = api.BestTrial(trial=best, score=score, metric=metric, parameters=search.plans[best])
+    estimator, parameters = contract.estimator_of(search.plans[best.trial])
+    chosen = api.BestTrial(
+        trial=best.trial, score=best.score, metric=metric, estimator=estimator, parameters=parameters
+    )
     values["bestTrial"] = chosen.model_dump(mode="json", by_alias=True, exclude_none=True)
-    said = f"search: trial {best} is the best of {len(rows)}, {metric} {score:g}; training with its parameters"
+    said = f"search: trial {best.trial} is the best of {len(rows)}, {metric} {best.score:g}; training with it"
     return Move(conditions.reconciling(Reason.RUNNING, said), values, Plan(requeue_after=_AT_ONCE))
 
 

@@ -6,6 +6,7 @@ message of its pod.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from kubernetes.aio.client import models as k8s
@@ -25,25 +26,33 @@ if TYPE_CHECKING:
 _STOPPED_SECONDS: Final = 1
 
 
+@dataclass(frozen=True)
+class Round:
+    """What a Job runs: trials, by index, on a rung of the search."""
+
+    trials: tuple[int, ...]
+    rung: int = 0
+
+
 def job_name(job: api.TrainingJob, attempt: int) -> str:
     """Return the name of a search's Job."""
     return naming.job_name(job.metadata.name, job.metadata.uid, f"search-{attempt}")
 
 
-def trials_of(observed: Job) -> tuple[int, ...]:
-    """Return the trials that the indexes of a Job stand for, as its pods were told; none if that cannot be read."""
+def round_of(observed: Job) -> Round:
+    """Return what the indexes of a Job stand for, as its pods were told; nothing if that cannot be read."""
     containers: Sequence[common.Manifest] = part(observed.spec, "template", "spec").get("containers") or ()
     variables = {item["name"]: str(item.get("value", "")) for item in (containers or ({},))[0].get("env", ())}
     try:
-        config = contract.JobConfig.from_json(variables.get(contract.ENV_JOB, ""))
+        tuning = contract.JobConfig.from_json(variables.get(contract.ENV_JOB, "")).tuning
     except ValueError:
-        return ()
-    return (config.tuning.trials if config.tuning is not None else None) or ()
+        tuning = None
+    return Round((tuning.trials or ()) if tuning is not None else (), tuning.rung if tuning is not None else 0)
 
 
-def _pod_spec(job: api.TrainingJob, settings: Settings, trials: Sequence[int]) -> k8s.V1PodSpec:
+def _pod_spec(job: api.TrainingJob, settings: Settings, what: Round) -> k8s.V1PodSpec:
     """Return the training pod's, with `trial` in the place of all that comes after fetching."""
-    pod = render.pod_spec(job, settings, render.job_config(job, settings, trials=trials))
+    pod = render.pod_spec(job, settings, render.job_config(job, settings, trials=what.trials, rung=what.rung))
     stages: list[k8s.V1Container] = [*(pod.init_containers or ()), *pod.containers]
     position = next(index for index, stage in enumerate(stages) if stage.name == contract.Stage.TRAIN.value)
     before, train = stages[:position], stages[position]
@@ -80,7 +89,7 @@ def batch_job(  # noqa: PLR0913, PLR0917  # what a Job is made of, and what is t
     job: api.TrainingJob,
     tuning: api.Tuning,
     attempt: int,
-    trials: Sequence[int],
+    what: Round,
     settings: Settings,
     observed: Job | None = None,
     *,
@@ -95,7 +104,7 @@ def batch_job(  # noqa: PLR0913, PLR0917  # what a Job is made of, and what is t
         job: whose search it is.
         tuning: its `spec.tuning`.
         attempt: number of the Job, from 1.
-        trials: which trials it runs, by index.
+        what: the trials it runs.
         settings: the operator's.
         observed: the Job as it is; None: it is not there yet.
         seconds: how long it may run.
@@ -112,14 +121,14 @@ def batch_job(  # noqa: PLR0913, PLR0917  # what a Job is made of, and what is t
             active_deadline_seconds=_STOPPED_SECONDS if stop else seconds,
             backoff_limit_per_index=job.spec.retry_limit,
             completion_mode="Indexed",
-            completions=len(trials),
+            completions=len(what.trials),
             max_failed_indexes=failures,
-            parallelism=min(tuning.parallelism, len(trials)),
+            parallelism=min(tuning.parallelism, len(what.trials)),
             suspend=job.spec.suspend and not expire,
             ttl_seconds_after_finished=job.spec.ttl_seconds_after_finished if expire else None,
             pod_failure_policy=_failure_policy(),
             template=k8s.V1PodTemplateSpec(
-                metadata=k8s.V1ObjectMeta(labels=pod_labels), spec=_pod_spec(job, settings, trials)
+                metadata=k8s.V1ObjectMeta(labels=pod_labels), spec=_pod_spec(job, settings, what)
             ),
         ),
     )

@@ -92,13 +92,12 @@ def job_config(
     settings: Settings,
     *,
     trials: Sequence[int] | None = None,
+    rung: int = 0,
     champion: contract.Champion | None = None,
 ) -> contract.JobConfig:
     """Return what the pod is told of the TrainingJob: the best parameters of a search, or the trials of one."""
     spec = job.spec
-    found = job.status.best_trial.parameters if job.status.best_trial is not None and trials is None else {}
     columns = spec.columns
-    trainer = spec.trainer.sklearn
     latency = _latency(job)
     return contract.JobConfig(
         namespace=job.metadata.namespace,
@@ -115,13 +114,7 @@ def job_config(
             group=columns.group if columns else None,
             weight=columns.weight if columns else None,
         ),
-        trainer=contract.Trainer(
-            sklearn=contract.SklearnTrainer(
-                estimator=trainer.estimator,
-                parameters={**trainer.parameters, **found},
-                preprocessing=contract.Preprocessing(trainer.preprocessing),
-            )
-        ),
+        trainer=contract.Trainer(sklearn=space.trainer(job)),
         evaluation=contract.Evaluation(
             holdout=spec.evaluation.holdout,
             holdout_percent=spec.evaluation.holdout_percent or 25,
@@ -137,7 +130,7 @@ def job_config(
         gates=tuple(contract.Gate(**gate.model_dump()) for gate in spec.gates or ()),
         schema=_schema(spec.schema_) if spec.schema_ else None,
         positive_label=spec.positive_label,
-        tuning=space.told(job, trials),
+        tuning=space.told(job, trials, rung),
         latency=contract.Latency(latency.threads, latency.rows) if latency else None,
         prepare=_own_code(spec.prepare),
         champion=champion if trials is None else None,

@@ -6,6 +6,7 @@ Only the standard library is imported here, since the operator imports this pack
 from modelwright_training.contract import sobol
 from modelwright_training.contract.access import StoreAccess
 from modelwright_training.contract.champion import Champion
+from modelwright_training.contract.families import FAMILIES
 from modelwright_training.contract.gates import Gate, GateResult, Verdict
 from modelwright_training.contract.job import (
     Columns,
@@ -91,13 +92,14 @@ from modelwright_training.contract.results import (
     TrialResult,
     parse_message,
 )
-from modelwright_training.contract.space import Trial, trials
+from modelwright_training.contract.space import ESTIMATOR, Trial, estimator_of, trials, untuned
 from modelwright_training.contract.table import ColumnSchema, ColumnType
 from modelwright_training.contract.tuning import (
     MAX_TRIALS,
     Algorithm,
     Parameter,
     ParameterType,
+    Rung,
     Scale,
     Score,
     Searched,
@@ -106,6 +108,9 @@ from modelwright_training.contract.tuning import (
     best_of,
     better,
     decided_after,
+    first_within,
+    promoted,
+    rungs,
 )
 
 __all__ = [
@@ -131,8 +136,10 @@ __all__ = [
     "ENV_TASK",
     "ENV_TERMINATION_LOG",
     "ENV_WORKSPACE",
+    "ESTIMATOR",
     "FAILURE_TEXT_LIMIT",
     "FAIRNESS_METRICS",
+    "FAMILIES",
     "FROM_PREPARE",
     "GATE_METRICS",
     "LABEL_METRICS",
@@ -180,6 +187,7 @@ __all__ = [
     "Reason",
     "Result",
     "Rows",
+    "Rung",
     "Scale",
     "Schema",
     "Score",
@@ -202,10 +210,15 @@ __all__ = [
     "best_of",
     "better",
     "decided_after",
+    "estimator_of",
+    "first_within",
     "last_progress",
     "metrics_of",
     "parse_message",
     "parse_progress",
+    "promoted",
+    "rungs",
     "sobol",
     "trials",
+    "untuned",
 ]

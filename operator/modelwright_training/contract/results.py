@@ -64,7 +64,7 @@ class TrainResult:
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """A trial's score: the mean of `metric` over the folds, which deviate from it by `deviation`.
+    """A trial's score on a rung: the mean of `metric` over the folds, which deviate from it by `deviation`.
 
     `data` is the digest of all the data the pod fetched.
     """
@@ -74,12 +74,13 @@ class TrialResult:
     score: float
     deviation: float
     data: str
+    rung: int = 0
     stage: Stage = Stage.TRIAL
 
     def __post_init__(self) -> None:
         """Refuse a digest that is none."""
         check_digest(self.data)
-        check_counts(self.trial)
+        check_counts(self.trial, self.rung)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,35 +4,79 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from modelwright_training.contract import sobol
+from modelwright_training.contract.families import FAMILIES, Family
+from modelwright_training.contract.names import Task
 from modelwright_training.contract.tuning import Algorithm, Parameter, ParameterType, Scale, Tuning
 from modelwright_training.strict_json import JsonValue
 
 _DIGITS = 6  # significant ones: processors differ in the last bits of logarithms, and people read these
 _DRAWS = 20  # for each trial wanted, before a space is taken to have no more points
 
+ESTIMATOR: Final = "estimator"  # of an AutoML trial: what the other entries are parameters of
 Trial = dict[str, JsonValue]
 
 
-def trials(tuning: Tuning, seed: int) -> tuple[Trial, ...]:
+def trials(tuning: Tuning, seed: int, task: Task = Task.AUTO) -> tuple[Trial, ...]:
     """Return the parameters of all trials, none twice; fewer than `max_trials` where the space has fewer points.
 
+    Those of AutoML name their estimator, which is of the task.
+
     Raises:
-        ValueError: a grid has more points than `max_trials`, or infinitely many.
+        ValueError: a grid has more points than `max_trials`, or infinitely many; AutoML is not told its task.
 
     """
+    if tuning.algorithm is Algorithm.AUTO_ML:
+        if task not in FAMILIES:
+            message = "task: AutoML needs Classification or Regression"
+            raise ValueError(message)
+        return of_families(FAMILIES[task], tuning.max_trials, seed)
     if tuning.algorithm is Algorithm.GRID:
         return _grid(tuning)
+    return _drawn(tuning.space, tuning.max_trials, tuning.algorithm, seed)
+
+
+def of_families(families: Sequence[Family], count: int, seed: int) -> tuple[Trial, ...]:
+    """Return trials that name their estimator: each family as it is, then points of the families' spaces in turn."""
+    found: list[Trial] = [{ESTIMATOR: family.estimator} for family in families]
+    drawn = [_drawn(family.space, count, Algorithm.SOBOL, seed) for family in families]
+    for turn in itertools.zip_longest(*drawn):
+        for family, point in zip(families, turn, strict=True):
+            if point is not None:
+                found.append({ESTIMATOR: family.estimator, **family.parameters, **point})
+    return tuple(found[:count])
+
+
+def estimator_of(trial: Trial) -> tuple[str | None, Trial]:
+    """Return the estimator a trial names, None where the trainer does, and its parameters."""
+    name = trial.get(ESTIMATOR)
+    return (
+        (name, {key: value for key, value in trial.items() if key != ESTIMATOR})
+        if isinstance(name, str)
+        else (
+            None,
+            trial,
+        )
+    )
+
+
+def untuned(plans: Sequence[Trial]) -> tuple[int, ...]:
+    """Return the trials that name an estimator and leave it as it is."""
+    return tuple(number for number, trial in enumerate(plans) if set(trial) == {ESTIMATOR})
+
+
+def _drawn(space: Sequence[Parameter], count: int, algorithm: Algorithm, seed: int) -> tuple[Trial, ...]:
+    """Return so many distinct points of a space."""
     found: dict[str, Trial] = {}
-    for index in range(tuning.max_trials * _DRAWS):
+    for index in range(count * _DRAWS):
         trial = {
-            item.parameter: _at(item, _unit(tuning.algorithm, seed, index, dimension))
-            for dimension, item in enumerate(tuning.space)
+            item.parameter: _at(item, _unit(algorithm, seed, index, dimension)) for dimension, item in enumerate(space)
         }
         found.setdefault(json.dumps(trial, sort_keys=True), trial)
-        if len(found) == tuning.max_trials:
+        if len(found) == count:
             break
     return tuple(found.values())
 
@@ -65,7 +109,7 @@ def _levels(item: Parameter) -> Iterator[JsonValue]:
 
 def _unit(algorithm: Algorithm, seed: int, index: int, dimension: int) -> float:
     """Return a coordinate in [0, 1) of a point: of a shifted Sobol sequence, or as if thrown by dice."""
-    if algorithm is Algorithm.SOBOL:
+    if algorithm is not Algorithm.RANDOM:
         return sobol.coordinate(index, dimension, _hashed(seed, dimension) >> (64 - sobol.BITS))
     return (_hashed(seed, dimension, index) >> 11) / 2**53
 

@@ -1,6 +1,6 @@
 """The search for parameters as its pods are told of it, and what is made of their scores."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -11,6 +11,8 @@ from modelwright_training.strict_json import JsonValue
 
 MAX_TRIALS: Final = 256
 _LEAST_FOLDS: Final = 2
+_KEPT: Final = 3  # of so many trials the best one goes on, with so many times the rows
+_MAX_RUNGS: Final = 4
 
 
 class Algorithm(StrEnum):
@@ -19,6 +21,13 @@ class Algorithm(StrEnum):
     SOBOL = "Sobol"
     RANDOM = "Random"
     GRID = "Grid"
+    SUCCESSIVE_HALVING = "SuccessiveHalving"
+    AUTO_ML = "AutoML"
+
+    @property
+    def halves(self) -> bool:
+        """Whether most trials are given up on a part of the rows."""
+        return self in {Algorithm.SUCCESSIVE_HALVING, Algorithm.AUTO_ML}
 
 
 class Scale(StrEnum):
@@ -81,10 +90,11 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What one trial came to; None: it failed."""
+    """What one trial came to, and on which rung, from 0; None: it failed."""
 
     trial: int
     score: float | None
+    rung: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +105,7 @@ class Searched:
     """
 
     scores: tuple[Score, ...]
+    best: int
     metric: str
     stopped: Stopped
     data: str
@@ -104,10 +115,9 @@ class Searched:
         check_digest(self.data)
 
     @property
-    def best(self) -> Score | None:
-        """The best trial."""
-        best = best_of({item.trial: item.score for item in self.scores}, self.metric)
-        return next((item for item in self.scores if item.trial == best), None)
+    def chosen(self) -> Score | None:
+        """What the best trial came to."""
+        return next((item for item in self.scores if item.trial == self.best), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +125,8 @@ class Tuning:
     """The search.
 
     `metric` absent: accuracy of classifiers, r2 of regressors. In a pod of the search `trials` says which trial each
-    index of its Job evaluates; in the pod that trains the model `searched` holds what came of it.
+    index of its Job evaluates, and `rung` on which rung; in the pod that trains the model `searched` holds what came of
+    it.
     """
 
     algorithm: Algorithm
@@ -124,17 +135,66 @@ class Tuning:
     folds: int
     metric: str | None = None
     trials: tuple[int, ...] | None = field(default=None, metadata={"omit": True})
+    rung: int = 0
     searched: Searched | None = field(default=None, metadata={"omit": True})
 
     def __post_init__(self) -> None:
         """Refuse what no single field shows."""
         names = [item.parameter for item in self.space]
-        if not names or len(set(names)) != len(names):
+        if (not names and self.algorithm is not Algorithm.AUTO_ML) or len(set(names)) != len(names):
             message = "tuning.space must have at least one parameter, each once"
             raise ValueError(message)
         if not 1 <= self.max_trials <= MAX_TRIALS or self.folds < _LEAST_FOLDS:
             message = f"tuning.maxTrials must be between 1 and {MAX_TRIALS}, folds at least {_LEAST_FOLDS}"
             raise ValueError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """A round of a search: how many trials take part, and with which share of the rows, in percent."""
+
+    trials: int
+    percent: int
+
+
+def rungs(algorithm: Algorithm, trials: int) -> tuple[Rung, ...]:
+    """Return the rounds of a search; all rows and all trials in one, unless the algorithm halves.
+
+    Successive halving (K. Jamieson and A. Talwalkar, "Non-stochastic best arm identification and hyperparameter
+    optimization", AISTATS 2016): a third of the trials, rounded up, goes on with three times the rows, until one or two
+    are left or all rows are used.
+
+    >>> [(rung.trials, rung.percent) for rung in rungs(Algorithm.SUCCESSIVE_HALVING, 16)]
+    [(16, 12), (6, 34), (2, 100)]
+    """
+    counts = [trials]
+    while algorithm.halves and counts[-1] >= _KEPT and len(counts) < _MAX_RUNGS:
+        counts.append(-(-counts[-1] // _KEPT))
+    last = len(counts) - 1
+    return tuple(Rung(count, -(-100 // _KEPT ** (last - index))) for index, count in enumerate(counts))
+
+
+def promoted(
+    scores: Mapping[int, float | None], metric: str | None, count: int, kept: Collection[int] = ()
+) -> tuple[int, ...]:
+    """Return the best trials of a rung, in their order; the first of equals, and always the best of `kept`."""
+    sign = 1 if metric in LOWER_IS_BETTER else -1
+    ranked = [
+        trial for _, trial in sorted((sign * score, trial) for trial, score in scores.items() if score is not None)
+    ]
+    first = [trial for trial in ranked if trial in kept][:1]
+    return tuple(sorted([*first, *(trial for trial in ranked if trial not in first)][:count]))
+
+
+def first_within(scores: Mapping[int, float | None], metric: str | None, best: int, error: float) -> int:
+    """Return the first trial whose score is no further than `error` from the best one's.
+
+    With the standard error of the best score this is the one-standard-error rule (L. Breiman et al., "Classification
+    and regression trees", 1984): of what cross-validation cannot tell apart, the simplest.
+    """
+    sign = 1 if metric in LOWER_IS_BETTER else -1
+    limit = sign * (scores[best] or 0.0) + error
+    return min((trial for trial, score in scores.items() if score is not None and sign * score <= limit), default=best)
 
 
 def better(score: float, than: float | None, metric: str | None) -> bool:
