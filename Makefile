@@ -28,6 +28,11 @@ $(UV):
 .PHONY: setup
 setup: .venv/synced ## Make or update .venv with everything pinned in uv.lock
 
+.PHONY: feast-lock
+feast-lock: setup ## Lock what the image of feature stores carries, anew from its .in file (ARGS: more for uv)
+	@cd operator && ../$(UV) pip compile feast.requirements.in --output-file feast.requirements.txt \
+	    --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet $(ARGS)
+
 .PHONY: crds
 crds: setup ## Generate the CRDs, and the chart's copy of them, from operator/modelwright_operator/api
 	@$(PYTHON) -m modelwright_operator.api.crd crds
@@ -60,6 +65,7 @@ arch: setup ## Check that imports go the way the architecture says
 .PHONY: test-fast
 test-fast: setup ## Run the tests that need no cluster
 	@$(PYTHON) -m tests.support.object_store
+	@$(PYTHON) -m tests.support.feast_library
 	@$(PYTHON) -m pytest -m 'not cluster' $(PYTEST_ARGS)
 
 .PHONY: test-cluster
@@ -79,6 +85,7 @@ down() { [[ -n "$${KEEP:-}" ]] || said=$$($(PYTHON) -m tests.cluster down 2>&1) 
 trap down EXIT; \
 $(PYTHON) -m tests.images build; \
 $(PYTHON) -m tests.support.object_store; \
+$(PYTHON) -m tests.support.feast_library; \
 $(PYTHON) -m tests.cluster up;
 endef
 

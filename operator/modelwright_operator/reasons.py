@@ -37,6 +37,7 @@ class Reason(StrEnum):
     DATA_NOT_FOUND = "DataNotFound"
     DATA_INVALID = "DataInvalid"
     DATA_DIGEST_MISMATCH = "DataDigestMismatch"
+    FEATURES_INVALID = "FeaturesInvalid"
     PREPARE_FAILED = "PrepareFailed"
     PREPARED_DATA_INVALID = "PreparedDataInvalid"
     TARGET_INVALID = "TargetInvalid"

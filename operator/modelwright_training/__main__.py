@@ -20,7 +20,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HELP = {
     Stage.FETCH: "read the data sets into the workspace and record their digests",
-    Stage.SPLIT: "take in what the user's own image prepared",
+    Stage.FEATURES: "join a feature store's features to the rows, as they were at each row's time",
+    Stage.SPLIT: "take in what features and the user's own image left",
     Stage.TRAIN: "fit the estimator",
     Stage.EVALUATE: "convert to ONNX, compare with scikit-learn, measure on the holdout",
     Stage.LATENCY: "time the ONNX model as the server runs it",
@@ -28,7 +29,7 @@ _HELP = {
     Stage.TRIAL: "cross-validate one trial of a search",
 }
 
-_MODULES = {Stage.SPLIT: "split_off"}
+_MODULES = {Stage.FEATURES: "feature_store.stage", Stage.SPLIT: "split_off"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

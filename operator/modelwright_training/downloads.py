@@ -34,7 +34,7 @@ class Remote:
         self._source, self._access = source, access_to(source.access, environment)
         self._address = address
         self._place: Bucket | stores.WebAddress
-        with told(source):
+        with told(_subject(source)):
             self._place = address if isinstance(address, stores.WebAddress) else _bucket(address, self._access)
 
     def list(self, limit: int, *, pattern: bool) -> list[stores.Found]:
@@ -47,7 +47,7 @@ class Remote:
         if isinstance(self._place, stores.WebAddress):
             return [stores.Found(self._place.path, 0, None)]
         path = self._address.path
-        with told(self._source):
+        with told(_subject(self._source)):
             if not pattern:
                 return [self._place.head(path)]
             found = self._place.find(path, limit)
@@ -66,7 +66,7 @@ class Remote:
 
         """
         sink = Sink(file, limit, found.path)
-        with told(self._source):
+        with told(_subject(self._source)):
             if isinstance(self._place, stores.WebAddress):
                 web.download(self._place, self._access, sink)
             else:
@@ -81,23 +81,27 @@ def _bucket(address: stores.ObjectAddress, access: stores.Access) -> "Bucket":
 
 
 @contextmanager
-def told(source: DataSource) -> Generator[None]:
-    """Say what is wrong with a store in the job's words."""
+def told(subject: str) -> Generator[None]:
+    """Say what is wrong with a store in the job's words, beginning with what it holds."""
     try:
         yield
     except stores.StoreMissingError as error:
-        raise _stage_error(source, Reason.DATA_NOT_FOUND, error) from error
+        raise _stage_error(subject, Reason.DATA_NOT_FOUND, error) from error
     except stores.StoreForbiddenError as error:
-        raise _stage_error(source, Reason.STORAGE_FORBIDDEN, error) from error
+        raise _stage_error(subject, Reason.STORAGE_FORBIDDEN, error) from error
     except stores.StoreUnavailableError as error:
-        raise _stage_error(source, Reason.STORAGE_UNAVAILABLE, error) from error
+        raise _stage_error(subject, Reason.STORAGE_UNAVAILABLE, error) from error
     except stores.StoreError as error:
-        raise _stage_error(source, Reason.DATA_INVALID, error) from error
+        raise _stage_error(subject, Reason.DATA_INVALID, error) from error
     except OSError as error:
         full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         why = "the workspace is full" if full else f"the workspace cannot be written ({error.strerror or error})"
-        raise _stage_error(source, Reason.STORAGE_UNAVAILABLE, why) from error
+        raise _stage_error(subject, Reason.STORAGE_UNAVAILABLE, why) from error
 
 
-def _stage_error(source: DataSource, reason: Reason, problem: object) -> StageError:
-    return StageError(reason, f"data set {source.name!r}: {problem}")
+def _subject(source: DataSource) -> str:
+    return f"data set {source.name!r}"
+
+
+def _stage_error(subject: str, reason: Reason, problem: object) -> StageError:
+    return StageError(reason, f"{subject}: {problem}")

@@ -80,9 +80,7 @@ def run(settings: Settings) -> EvaluateResult:
     noticed = reference.write(settings.artifact, data, runtime, signature)
     for line in noticed:
         logger.warning("%s", line)
-    card = _card(job, data, fetched["data"])
-    if job.prepare:
-        card |= {"prepare": encode(job.prepare), "prepared": workspace.read_notes(Stage.SPLIT)["data"]}
+    card = _card(job, data, fetched["data"], workspace)
     challenged = challenge.challenge(job, settings.workspace, data, given, card)
     judged = (
         *gates.judge(job.gates, {metric.name: metric.value for metric in metrics}, groups.observed(sliced)),
@@ -102,7 +100,8 @@ def run(settings: Settings) -> EvaluateResult:
     said["gates"] = gates.report(job.gates, judged)
     said["importance"] = asdict(importance.measure(runtime, data, classes, job.seed))
     _write_json(
-        settings.artifact / artifact.REPORT, {**said, **challenged.report, **_circumstances(job), **_tuning(job)}
+        settings.artifact / artifact.REPORT,
+        {**said, **challenged.report, **_circumstances(job), **_tuning(job), **_feature_store(job, workspace)},
     )
     if job.latency is not None:
         some = np.arange(min(len(data.holdout), samples.ROWS))
@@ -143,7 +142,7 @@ def _metrics(data: Dataset, metrics: tuple[Metric, ...], sliced: tuple[groups.Me
     return {**found, "slices": groups.document(sliced)} if sliced else found
 
 
-def _card(job: JobConfig, data: Dataset, fetched: list[dict[str, Any]]) -> dict[str, Any]:
+def _card(job: JobConfig, data: Dataset, fetched: list[dict[str, Any]], workspace: Workspace) -> dict[str, Any]:
     """Say what the model is; no name of a job or address, so that the same run elsewhere gives the same digest."""
     return {
         "model": job.model,
@@ -158,7 +157,18 @@ def _card(job: JobConfig, data: Dataset, fetched: list[dict[str, Any]]) -> dict[
         "data": fetched,
         "rows": encode(data.rows),
         **_tuning(job),
+        **({"prepare": encode(job.prepare)} if job.prepare else {}),
+        **({"prepared": workspace.read_notes(Stage.SPLIT)["data"]} if job.handed_back else {}),
+        **({"features": workspace.read_notes(Stage.FEATURES)["features"]} if job.features else {}),
     }
+
+
+def _feature_store(job: JobConfig, workspace: Workspace) -> dict[str, Any]:
+    """Return how features were joined; a registry changes where its features do not, so this is not the card's."""
+    if job.features is None:
+        return {}
+    said = workspace.read_notes(Stage.FEATURES)
+    return {"features": {part: said[part] for part in ("missing", "registry", "sources", "feast")}}
 
 
 def _tuning(job: JobConfig) -> dict[str, Any]:

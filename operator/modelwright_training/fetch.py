@@ -3,8 +3,15 @@
 import dataclasses
 import time
 
-from modelwright_training import champion, handover, sources
-from modelwright_training.contract import TO_PREPARE, FetchedData, FetchResult, Stage
+from modelwright_training import champion, handover, repository, sources
+from modelwright_training.contract import (
+    REPOSITORY_FOLDER,
+    TO_FEATURES,
+    TO_PREPARE,
+    FetchedData,
+    FetchResult,
+    Stage,
+)
 from modelwright_training.log import logger, progress
 from modelwright_training.settings import Settings
 from modelwright_training.workspace import Workspace
@@ -26,9 +33,13 @@ def run(settings: Settings) -> FetchResult:
         workspace.write_table(index, fetched.table)
         found.append(FetchedData(source.name, fetched.digest, fetched.table.num_rows))
         logger.info("%s: %s rows, %s", source.name, fetched.table.num_rows, fetched.digest)
-    if job.prepare:
+    if job.handed_back:
+        folder = settings.handover / (TO_PREPARE if job.features is None else TO_FEATURES)
         for index, source in enumerate(job.data):
-            handover.write(settings.handover / TO_PREPARE, source.name, workspace.read_table(index))
+            handover.write(folder, source.name, workspace.read_table(index))
+    if job.features is not None:
+        repository.fetch(job.features.feast, settings.stores, settings.handover / TO_FEATURES / REPOSITORY_FOLDER)
+        logger.info("feature store %s", job.features.feast.uri)
     if job.champion is not None:
         champion.fetch(job.champion, settings.stores, settings.workspace)
         logger.info("champion %s: %s", job.champion.version, job.champion.digest)

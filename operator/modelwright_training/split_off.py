@@ -1,17 +1,19 @@
-"""Stage split: what prepare left into the workspace, with the digest of what was read."""
+"""Stage split: what features and prepare left into the workspace, with the digest of what was read."""
 
 import dataclasses
 import time
+from typing import Any
 
 from modelwright_training import handover
-from modelwright_training.contract import FROM_PREPARE, FetchedData, SplitResult, Stage
+from modelwright_training.contract import FROM_FEATURES, FetchedData, SplitResult, Stage
+from modelwright_training.feature_store import notes
 from modelwright_training.log import logger, progress
 from modelwright_training.settings import Settings
 from modelwright_training.workspace import Workspace
 
 
 def run(settings: Settings) -> SplitResult:
-    """Take in prepare's tables.
+    """Take in the tables, and what features says of them.
 
     Raises:
         StageError: PreparedDataInvalid, naming the file.
@@ -20,12 +22,14 @@ def run(settings: Settings) -> SplitResult:
     started = time.monotonic()
     job, workspace = settings.job, Workspace(settings.workspace)
     found: list[FetchedData] = []
-    if job.prepare:
+    if job.handed_back:
         for index, source in enumerate(job.data):
-            progress(100 * index // len(job.data), f"reading what prepare left for {source.name}")
-            found.append(handover.take_in(settings.handover / FROM_PREPARE, source.name, workspace, index))
+            progress(100 * index // len(job.data), f"reading {source.name}")
+            found.append(handover.take_in(settings.handover / job.handed_back, source.name, workspace, index))
             logger.info("%s: %s rows, %s", source.name, found[-1].rows, found[-1].digest)
-    notes = {"data": [dataclasses.asdict(data) for data in found], "seconds": time.monotonic() - started}
-    workspace.write_notes(Stage.SPLIT, notes)
+    said: dict[str, Any] = {"data": [dataclasses.asdict(data) for data in found]}
+    if job.features:
+        workspace.write_notes(Stage.FEATURES, dataclasses.asdict(notes.read(settings.handover / FROM_FEATURES)))
+    workspace.write_notes(Stage.SPLIT, {**said, "seconds": time.monotonic() - started})
     progress(100, "prepared data read")
     return SplitResult(tuple(found))

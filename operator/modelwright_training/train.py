@@ -4,6 +4,8 @@
 
 import time
 import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import joblib
@@ -64,7 +66,14 @@ def check_searched(job: JobConfig, workspace: Workspace) -> None:
 def load(job: JobConfig, workspace: Workspace) -> Dataset:
     """Prepare the fetched data; every stage that does gets the same rows."""
     task = task_of(job)
-    return dataset.prepare(job, task, {source.name: workspace.read_table(i) for i, source in enumerate(job.data)})
+    tables = {source.name: workspace.read_table(i) for i, source in enumerate(job.data)}
+    return dataset.prepare(without(job, workspace.left_out(), tables), task, tables)
+
+
+def without(job: JobConfig, columns: Sequence[str], tables: Mapping[str, Any]) -> JobConfig:
+    """Return the job with columns left out that were there to look features up; prepare may have removed some."""
+    there = [name for name in columns if all(name in table.column_names for table in tables.values())]
+    return replace(job, columns=replace(job.columns, drop=tuple(dict.fromkeys((*job.columns.drop, *there)))))
 
 
 def task_of(job: JobConfig) -> Task:

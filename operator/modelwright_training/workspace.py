@@ -53,9 +53,17 @@ class Workspace:
         return notes
 
     def data_digest(self) -> str:
-        """Return one digest for all the data that were fetched."""
+        """Return one digest for all the data that were fetched, and the features joined to them."""
         digests = [[data["name"], data["digest"]] for data in self.read_notes(Stage.FETCH)["data"]]
+        if self._notes(Stage.FEATURES).is_file():
+            said = self.read_notes(Stage.FEATURES)
+            digests += [[part, said[part]] for part in ("registry", "sources")]
         return "sha256:" + hashlib.sha256(json.dumps(digests).encode()).hexdigest()
+
+    def left_out(self) -> tuple[str, ...]:
+        """Return the columns that were there to look features up, and are none themselves."""
+        found = self.read_notes(Stage.FEATURES)["left_out"] if self._notes(Stage.FEATURES).is_file() else ()
+        return tuple(found)
 
     def _table(self, index: int) -> Path:
         return self.folder / f"data-{index}.arrow"

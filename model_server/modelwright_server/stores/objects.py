@@ -103,6 +103,21 @@ class Bucket:
                 raise StoreLimitError(message)
         return sorted(found, key=lambda each: each.path)
 
+    def below(self, path: str, limit: int) -> list[Found]:
+        """Return all objects below a key, whatever their depth, sorted.
+
+        Raises:
+            StoreLimitError: there are more than ``limit``.
+            StoreError: the bucket cannot be listed.
+        """
+        found: list[Found] = []
+        for page in self._pages(path):
+            found += [Found(each["path"], each["size"], each["e_tag"]) for each in page]
+            if len(found) > limit:
+                message = f"{self._name}/{path} has more than {limit} objects below it; name a folder with fewer"
+                raise StoreLimitError(message)
+        return sorted(found, key=lambda each: each.path)
+
     def some(self, pattern: str, count: int) -> list[str]:
         """Return the first few keys below the folder that a pattern begins with, for messages."""
         for page in self._pages(_pattern(pattern)[0]):

@@ -7,6 +7,13 @@ from modelwright_training.contract import sobol
 from modelwright_training.contract.access import StoreAccess
 from modelwright_training.contract.champion import Champion
 from modelwright_training.contract.families import FAMILIES
+from modelwright_training.contract.feature_store import (
+    FROM_FEATURES,
+    REPOSITORY_FOLDER,
+    TO_FEATURES,
+    Feast,
+    FeatureSource,
+)
 from modelwright_training.contract.gates import Gate, GateResult, Verdict
 from modelwright_training.contract.job import (
     Columns,
@@ -77,6 +84,7 @@ from modelwright_training.contract.progress import PROGRESS_PREFIX, Progress, la
 from modelwright_training.contract.results import (
     EvaluateResult,
     Failure,
+    FeaturesResult,
     FetchedData,
     FetchResult,
     LatencyResult,
@@ -140,6 +148,7 @@ __all__ = [
     "FAILURE_TEXT_LIMIT",
     "FAIRNESS_METRICS",
     "FAMILIES",
+    "FROM_FEATURES",
     "FROM_PREPARE",
     "GATE_METRICS",
     "LABEL_METRICS",
@@ -153,8 +162,10 @@ __all__ = [
     "PROBABILITY_METRICS",
     "PROGRESS_PREFIX",
     "REGRESSION_METRICS",
+    "REPOSITORY_FOLDER",
     "STAGES",
     "TIMED_METRICS",
+    "TO_FEATURES",
     "TO_PREPARE",
     "UNBOUNDED_METRICS",
     "Algorithm",
@@ -167,6 +178,9 @@ __all__ = [
     "Evaluation",
     "ExitCode",
     "Failure",
+    "Feast",
+    "FeatureSource",
+    "FeaturesResult",
     "FetchResult",
     "FetchedData",
     "Gate",

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from modelwright_training.contract.access import StoreAccess
 from modelwright_training.contract.champion import Champion
 from modelwright_training.contract.checks import check_digest
+from modelwright_training.contract.feature_store import FROM_FEATURES, FeatureSource
 from modelwright_training.contract.gates import Gate
 from modelwright_training.contract.names import STAGES, Preprocessing, Stage, Task
-from modelwright_training.contract.own_code import OwnCode
+from modelwright_training.contract.own_code import FROM_PREPARE, OwnCode
 from modelwright_training.contract.table import ColumnSchema
 from modelwright_training.contract.tuning import Tuning
 from modelwright_training.strict_json import JsonValue, decode, dumps, loads
@@ -146,6 +147,7 @@ class JobConfig:
     latency: Latency | None = field(default=None, metadata={"omit": True})
     prepare: OwnCode | None = field(default=None, metadata={"omit": True})
     champion: Champion | None = field(default=None, metadata={"omit": True})
+    features: FeatureSource | None = field(default=None, metadata={"omit": True})
 
     def __post_init__(self) -> None:
         """Refuse what no single field shows."""
@@ -163,6 +165,9 @@ class JobConfig:
         if len(set(taken)) != len(taken):
             message = "target, columns.time, columns.group and columns.weight must be different columns"
             raise ValueError(message)
+        if self.features is not None and self.features.feast.timestamp == self.target:
+            message = "features.feast.timestamp must be another column than the target"
+            raise ValueError(message)
         unknown = {gate.slice for gate in self.gates if gate.slice is not None} - set(self.evaluation.slices)
         if unknown:
             message = f"gates name the slice {min(unknown)!r}, which is not in evaluation.slices"
@@ -175,9 +180,20 @@ class JobConfig:
     def stages(self) -> tuple[Stage, ...]:
         """The stages that this job has, in order."""
         left_out: set[Stage] = {Stage.LATENCY} if self.latency is None else set()
+        if self.features is None:
+            left_out.add(Stage.FEATURES)
         if self.prepare is None:
-            left_out |= {Stage.PREPARE, Stage.SPLIT}
+            left_out.add(Stage.PREPARE)
+        if self.handed_back is None:
+            left_out.add(Stage.SPLIT)
         return tuple(stage for stage in STAGES if stage not in left_out)
+
+    @property
+    def handed_back(self) -> str | None:
+        """The handover folder that split takes the tables from, the last one written; None: fetch's own are used."""
+        if self.prepare is not None:
+            return FROM_PREPARE
+        return FROM_FEATURES if self.features is not None else None
 
     def to_json(self) -> str:
         """Canonical JSON, for the environment variable."""

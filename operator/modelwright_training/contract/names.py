@@ -29,8 +29,9 @@ class Stage(StrEnum):
     """A container of the training pod (see `STAGES`), or of a trial's, which fetches as well."""
 
     FETCH = "fetch"
+    FEATURES = "features"  # joins a feature store's features to the rows; has an image of its own
     PREPARE = "prepare"  # the user's own image
-    SPLIT = "split"  # takes in what the own image left
+    SPLIT = "split"  # takes in what features and prepare left
     TRAIN = "train"
     EVALUATE = "evaluate"
     LATENCY = "latency"
@@ -40,6 +41,7 @@ class Stage(StrEnum):
 
 STAGES: Final = (
     Stage.FETCH,
+    Stage.FEATURES,
     Stage.PREPARE,
     Stage.SPLIT,
     Stage.TRAIN,
@@ -65,6 +67,7 @@ class Reason(StrEnum):
     DATA_NOT_FOUND = "DataNotFound"
     DATA_INVALID = "DataInvalid"
     DATA_DIGEST_MISMATCH = "DataDigestMismatch"
+    FEATURES_INVALID = "FeaturesInvalid"
     PREPARED_DATA_INVALID = "PreparedDataInvalid"
     TARGET_INVALID = "TargetInvalid"
     ESTIMATOR_INVALID = "EstimatorInvalid"

@@ -33,8 +33,30 @@ class FetchResult:
 
 
 @dataclass(frozen=True, slots=True)
+class FeaturesResult:
+    """Features were joined to every row.
+
+    `names` are the first of `count` features, as many as fit; `registry` and `sources` are digests of the feature
+    store's registry and of the files that were read; `feast` is the library's version.
+    """
+
+    names: tuple[str, ...]
+    count: int
+    registry: str
+    sources: str
+    feast: str
+    stage: Stage = Stage.FEATURES
+
+    def __post_init__(self) -> None:
+        """Refuse digests that are none."""
+        check_digest(self.registry)
+        check_digest(self.sources)
+        check_counts(self.count)
+
+
+@dataclass(frozen=True, slots=True)
 class SplitResult:
-    """What the prepare stage left was taken in: digest of each table's file, number of rows."""
+    """What the features or prepare stage left was taken in: digest of each table's file, number of rows."""
 
     data: tuple[FetchedData, ...]
     stage: Stage = Stage.SPLIT
@@ -203,10 +225,20 @@ class Failure:
     message: str
 
 
-Result = FetchResult | SplitResult | TrainResult | EvaluateResult | LatencyResult | PublishResult | TrialResult
+Result = (
+    FetchResult
+    | FeaturesResult
+    | SplitResult
+    | TrainResult
+    | EvaluateResult
+    | LatencyResult
+    | PublishResult
+    | TrialResult
+)
 
 _RESULTS: Final[Mapping[Stage, type[Result]]] = {
     Stage.FETCH: FetchResult,
+    Stage.FEATURES: FeaturesResult,
     Stage.SPLIT: SplitResult,
     Stage.TRAIN: TrainResult,
     Stage.EVALUATE: EvaluateResult,
