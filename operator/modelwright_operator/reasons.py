@@ -47,6 +47,7 @@ class Reason(StrEnum):
     TUNING_INVALID = "TuningInvalid"
     TRIALS_FAILED = "TrialsFailed"
     TRAINING_FAILED = "TrainingFailed"
+    MODEL_INVALID = "ModelInvalid"
     CONVERSION_FAILED = "ConversionFailed"
     PARITY_FAILED = "ParityFailed"
     STORAGE_UNAVAILABLE = "StorageUnavailable"

@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 _HELP = {
     Stage.FETCH: "read the data sets into the workspace and record their digests",
     Stage.FEATURES: "join a feature store's features to the rows, as they were at each row's time",
-    Stage.SPLIT: "take in what features and the user's own image left",
+    Stage.SPLIT: "take in what features and the user's own image left, and hand over the rows to train on",
     Stage.TRAIN: "fit the estimator",
     Stage.EVALUATE: "convert to ONNX, compare with scikit-learn, measure on the holdout",
     Stage.LATENCY: "time the ONNX model as the server runs it",

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from skl2onnx import convert_sklearn
 from skl2onnx._supported_operators import sklearn_operator_name_map
 from skl2onnx.common._registration import get_converter
@@ -22,7 +23,7 @@ from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn.base import is_classifier
 from sklearn.linear_model import LogisticRegression
 
-from modelwright_training import parts
+from modelwright_training import converters, parts
 from modelwright_training.contract import Reason, Schema, Task, Tensor
 from modelwright_training.errors import StageError
 from modelwright_training.features import MATRIX_INPUT, Features, Kind
@@ -54,8 +55,22 @@ class Converted:
         return len(self.schema.outputs) > 1
 
 
-def to_onnx(fitted: Any, features: Features, task: Task) -> Converted:  # noqa: ANN401 - any pipeline
+def to_onnx(
+    fitted: Any,  # noqa: ANN401 - any pipeline
+    features: Features,
+    task: Task,
+    *,
+    labels: npt.NDArray[Any] | None = None,
+    field: str = "trainer.sklearn.estimator",
+) -> Converted:
     """Convert a fitted pipeline.
+
+    Args:
+        fitted: a pipeline that takes a matrix, or numbers and then texts.
+        features: what the graph takes.
+        task: what it gives.
+        labels: what to answer in place of the classes 0 … k - 1 that it was fitted on; None: its own classes.
+        field: what the user may change, for failures.
 
     Raises:
         StageError: ConversionFailed, naming the estimator and the remedy where one is known.
@@ -64,19 +79,23 @@ def to_onnx(fitted: Any, features: Features, task: Task) -> Converted:  # noqa: 
     try:
         core = _core(fitted, features)
         model = _with_inputs(core, features)
-        outputs = _with_outputs(model, fitted, task)
+        classes = None if task is Task.REGRESSION else fitted.classes_ if labels is None else labels
+        outputs = _with_outputs(
+            model, classes, probabilities=hasattr(fitted, "predict_proba"), coded=labels is not None
+        )
         _settle(model)
         _check_domains(model)
         onnx.checker.check_model(model, full_check=True)
     except MemoryError:
         raise
     except Exception as error:
-        raise _explained(error, fitted) from error
+        raise _explained(error, fitted, field) from error
     return Converted(model, Schema(_inputs(features), outputs, task))
 
 
 def _core(fitted: Any, features: Features) -> onnx.ModelProto:  # noqa: ANN401 - any pipeline
     """Let skl2onnx convert; numbers and categories are one input each."""
+    converters.put_right()
     inputs: list[tuple[str, Any]] = []
     if features.is_matrix:
         inputs.append((MATRIX_INPUT, FloatTensorType([None, len(features.all)])))
@@ -177,20 +196,27 @@ def _with_inputs(core: onnx.ModelProto, features: Features) -> onnx.ModelProto:
     return model
 
 
-def _with_outputs(model: onnx.ModelProto, fitted: Any, task: Task) -> tuple[Tensor, ...]:  # noqa: ANN401 - any pipeline
-    """Name and shape the outputs; scores that are no probabilities are left out."""
+def _with_outputs(
+    model: onnx.ModelProto, classes: npt.NDArray[Any] | None, *, probabilities: bool, coded: bool
+) -> tuple[Tensor, ...]:
+    """Name and shape the outputs; scores that are no probabilities are left out.
+
+    `coded`: the graph gives the places of classes, not yet their labels.
+    """
     graph = model.graph
     found = [output.name for output in graph.output]
-    if task is Task.REGRESSION:
+    if classes is None:
         wanted = [(Tensor("prediction", Kind.FLOAT, (-1, 1)), TensorProto.FLOAT, [-1, 1])]
     else:
-        texts = fitted.classes_.dtype.kind in "OU"  # some estimators keep texts as fixed-width strings
+        texts = classes.dtype.kind in "OU"  # some estimators keep texts as fixed-width strings
         label = Tensor("label", Kind.TEXT if texts else Kind.INTEGER, (-1,))
         wanted = [(label, TensorProto.STRING if texts else TensorProto.INT64, [-1])]
-        if hasattr(fitted, "predict_proba"):
-            classes = tuple(map(str, fitted.classes_))
-            shape = (-1, len(classes))
-            wanted.append((Tensor("probabilities", Kind.FLOAT, shape, classes), TensorProto.FLOAT, list(shape)))
+        if coded:
+            found[0] = _decoded(graph, found[0], classes, texts=texts)
+        if probabilities:
+            names = tuple(map(str, classes))
+            shape = (-1, len(names))
+            wanted.append((Tensor("probabilities", Kind.FLOAT, shape, names), TensorProto.FLOAT, list(shape)))
     del graph.output[:]
     for source, (tensor, element, dimensions) in zip(found, wanted, strict=False):
         # Some converters leave out an axis or add one, whatever shape they declare.
@@ -202,6 +228,15 @@ def _with_outputs(model: onnx.ModelProto, fitted: Any, task: Task) -> tuple[Tens
         open_ended = [None if size < 0 else size for size in dimensions]
         graph.output.append(helper.make_tensor_value_info(tensor.name, element, open_ended))
     return tuple(tensor for tensor, _, _ in wanted)
+
+
+def _decoded(graph: onnx.GraphProto, place: str, classes: npt.NDArray[Any], *, texts: bool) -> str:
+    """Look up the labels of classes whose places a value holds; return the labels' name."""
+    _rename(graph, place, "core/place")
+    values = classes.astype(object if texts else np.int64)
+    graph.initializer.append(numpy_helper.from_array(values, "core/classes"))
+    graph.node.append(helper.make_node("Gather", ["core/classes", "core/place"], ["core/decoded"]))
+    return "core/decoded"
 
 
 def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
@@ -255,11 +290,11 @@ def _inputs(features: Features) -> tuple[Tensor, ...]:
     return tuple(Tensor(feature.input, feature.kind, (-1, 1), (feature.column,)) for feature in features.all)
 
 
-def _explained(error: Exception, fitted: Any) -> StageError:  # noqa: ANN401 - any pipeline
+def _explained(error: Exception, fitted: Any, field: str) -> StageError:  # noqa: ANN401 - any pipeline
     estimator = type(fitted.steps[-1][1]).__name__
     said = " ".join(str(error).split())
     remedy = _REMEDIES.get(estimator, "choose another estimator or parameters")
     if type(error).__name__ in {"MissingShapeCalculator", "MissingConverter"}:
         said = "skl2onnx has no converter for it"
-    message = f"trainer.sklearn.estimator: {estimator} cannot be converted to ONNX ({said[:300]}); {remedy}"
+    message = f"{field}: {estimator} cannot be converted to ONNX ({said[:300]}); {remedy}"
     return StageError(Reason.CONVERSION_FAILED, message)

@@ -42,7 +42,7 @@ def scores(  # noqa: PLR0913, PLR0917  # what is scored, and with how much effor
         values = measured(fitted, fold)
         if metric not in values:
             message = (
-                f"tuning.metric: {metric} cannot be measured for {job.trainer.sklearn.estimator} on these data; there"
+                f"tuning.metric: {metric} cannot be measured for {job.sklearn.estimator} on these data; there"
                 f" are {', '.join(values)}"
             )
             raise StageError(Reason.TUNING_INVALID, message)

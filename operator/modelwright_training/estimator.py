@@ -128,7 +128,7 @@ def resolve_task(job: JobConfig, estimator: object) -> Task:
     found = Task.CLASSIFICATION if is_classifier(estimator) else Task.REGRESSION
     if job.task not in (Task.AUTO, found):
         kind = "classifier" if found is Task.CLASSIFICATION else "regressor"
-        _refuse("estimator", f"{job.trainer.sklearn.estimator} is a {kind}, but task is {job.task}; change either")
+        _refuse("estimator", f"{job.sklearn.estimator} is a {kind}, but task is {job.task}; change either")
     return found
 
 

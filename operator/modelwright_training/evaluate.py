@@ -1,5 +1,3 @@
-# pyright: basic
-# (joblib comes without types.)
 """Stage evaluate: convert, compare, measure, and write the artifact.
 
 The files listed in the manifest depend on nothing but the job's settings, the data and the seed; what was measured or
@@ -14,33 +12,30 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import onnx
 
 from modelwright_server import artifact
 from modelwright_training import (
     answers,
+    candidate,
     challenge,
-    convert,
     edges,
     gates,
     groups,
     importance,
     measure,
     parity,
-    pipeline,
     reference,
     samples,
     searched,
     train,
 )
-from modelwright_training.contract import EvaluateResult, JobConfig, Metric, Schema, Stage, Task
+from modelwright_training.contract import EvaluateResult, JobConfig, Metric, Schema, Stage
 from modelwright_training.convert import Converted
 from modelwright_training.dataset import Dataset
 from modelwright_training.features import Kind
 from modelwright_training.log import logger, progress
-from modelwright_training.runtime import Runtime
 from modelwright_training.settings import Settings
 from modelwright_training.strict_json import encode
 from modelwright_training.workspace import Workspace
@@ -59,43 +54,37 @@ def run(settings: Settings) -> EvaluateResult:
     job, workspace = settings.job, Workspace(settings.workspace)
     progress(0, "preparing the data")
     data = train.load(job, workspace)
-    fitted = joblib.load(workspace.estimator)
-    progress(20, "converting to ONNX")
-    converted = convert.to_onnx(fitted, data.features, data.task)
-    runtime = Runtime(converted)
-    progress(50, "comparing ONNX with scikit-learn")
-    missing = pipeline.takes_missing(fitted, job.trainer.sklearn.preprocessing)
-    report = parity.check(fitted, runtime, data, missing=missing)
+    found = candidate.load(settings, workspace, data)
+    runtime, report, classes = found.runtime, found.report, found.classes
     summary = report.summary
     logger.info("parity: %s rows, largest difference %.3g", summary.rows, summary.max_difference)
     progress(80, "measuring on the holdout")
-    classes = np.asarray(fitted.classes_) if data.task is Task.CLASSIFICATION else None
     given = answers.given(runtime, data, data.holdout, classes)
     metrics = measure.measure(given)
     for metric in metrics:
         logger.info("%s: %s", metric.name, metric.value)
     sliced = groups.measured(given, data.slices, job.evaluation.min_slice_rows or 1)
     fetched = workspace.read_notes(Stage.FETCH)
-    signature = schema(converted, report)
+    signature = schema(found.converted, report)
     noticed = reference.write(settings.artifact, data, runtime, signature)
     for line in noticed:
         logger.warning("%s", line)
-    card = _card(job, data, fetched["data"], workspace)
+    card = _card(job, data, fetched["data"], workspace) | found.made_of
     challenged = challenge.challenge(job, settings.workspace, data, given, card)
     judged = (
         *gates.judge(job.gates, {metric.name: metric.value for metric in metrics}, groups.observed(sliced)),
         *challenged.gates,
     )
-    _write(settings.artifact, converted.model, signature, _metrics(data, metrics, sliced), card)
+    _write(settings.artifact, found.converted.model, signature, _metrics(data, metrics, sliced), card)
     if (search := searched.record(job)) is not None:
         _write_json(settings.artifact / searched.FILE, search)
     _write_json(settings.artifact / "columns.json", {"columns": data.columns})
     seconds = {
         "fetch": fetched["seconds"],
-        "train": workspace.read_notes(Stage.TRAIN)["seconds"],
+        **({} if job.trainer.container else {"train": found.notes["seconds"]}),
         "evaluate": time.monotonic() - started,
     }
-    warned = [*workspace.read_notes(Stage.TRAIN)["warnings"], *noticed]
+    warned = [*found.notes["warnings"], *noticed]
     said = {"parity": asdict(report), "warnings": warned, "seconds": seconds}
     said["gates"] = gates.report(job.gates, judged)
     said["importance"] = asdict(importance.measure(runtime, data, classes, job.seed))

@@ -62,7 +62,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All comparisons, and the groups that scikit-learn itself refuses."""
+    """All comparisons, and the groups that scikit-learn itself refuses, or that the model is not to be asked about."""
 
     findings: tuple[Finding, ...]
     refused: tuple[str, ...]
@@ -74,8 +74,10 @@ class Report:
         return Parity(sum(f.rows for f in rounded), max(f.max_difference for f in rounded))
 
 
-def check(fitted: Any, runtime: Runtime, data: Dataset, *, missing: bool) -> Report:  # noqa: ANN401 - any pipeline
+def check(fitted: Any, runtime: Runtime, data: Dataset, *, missing: bool | None) -> Report:  # noqa: ANN401 - any pipeline
     """Compare on all groups of rows; on made-up missing numbers only if the model is to be asked about such rows.
+
+    Where nobody knows (`missing` is None), it is to be asked about them if it agrees.
 
     Raises:
         StageError: ParityFailed, naming the row, its columns and the difference.
@@ -84,7 +86,7 @@ def check(fitted: Any, runtime: Runtime, data: Dataset, *, missing: bool) -> Rep
     deviation = float(np.std(data.train.target)) if data.task is Task.REGRESSION else 0.0
     findings: list[Finding] = []
     refused: list[str] = []
-    made_up = [(group, rows) for group, rows in edges.groups(data.train.values) if missing or group != edges.MISSING]
+    made_up = [item for item in edges.groups(data.train.values) if missing is not False or item[0] != edges.MISSING]
     for group, values in [*_samples(data), *made_up]:
         rows = values.native()
         if (native := _answers(fitted, rows, data.task, given=group in GIVEN)) is None:
@@ -92,7 +94,11 @@ def check(fitted: Any, runtime: Runtime, data: Dataset, *, missing: bool) -> Rep
             continue
         served = _served(runtime, values, data.task)
         differences = compare(native, served, deviation, edge=group not in GIVEN)
-        findings.append(_judged(group, differences, rounded=True))
+        judged = _judged(group, differences, rounded=True)
+        if not judged.passed and group == edges.MISSING and missing is None:
+            refused.append(group)
+            continue
+        findings.append(judged)
         if not findings[-1].passed:
             raise _failed(findings[-1], differences, values, fitted)
         if group in GIVEN:
@@ -161,7 +167,7 @@ def _answers(fitted: Any, rows: Any, task: Task, *, given: bool) -> Answers | No
         if not given:
             return None
         said = " ".join(str(error).split())[:300]
-        message = f"{_name(fitted)} cannot predict the data it was given ({said}); change trainer.sklearn"
+        message = f"{_name(fitted)} cannot predict the data it was given ({said}); change the trainer"
         raise StageError(Reason.TRAINING_FAILED, message) from error
 
 

@@ -59,5 +59,5 @@ class Runtime:
 
 def _refuse(what: str, error: Exception) -> NoReturn:
     said = " ".join(str(error).split())[:300]
-    message = f"trainer.sklearn: the ONNX model cannot be {what} ({said}); choose another estimator or parameters"
+    message = f"trainer: the ONNX model cannot be {what} ({said}); choose another estimator or parameters"
     raise StageError(Reason.CONVERSION_FAILED, message) from error

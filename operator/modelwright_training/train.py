@@ -39,7 +39,7 @@ def run(settings: Settings) -> TrainResult:
     odd = (*leakage.check(data), *leakage.between_parts(data))
     for line in odd:
         logger.warning("%s", line)
-    progress(20, f"fitting {job.trainer.sklearn.estimator}")
+    progress(20, f"fitting {job.sklearn.estimator}")
     fitted, said = fit(job, data)
     joblib.dump(fitted, workspace.estimator)
     workspace.write_notes(Stage.TRAIN, {"warnings": [*odd, *said], "seconds": time.monotonic() - started})
@@ -77,8 +77,10 @@ def without(job: JobConfig, columns: Sequence[str], tables: Mapping[str, Any]) -
 
 
 def task_of(job: JobConfig) -> Task:
-    """Return the job's task, never Auto: the estimator decides it."""
-    return estimator.resolve_task(job, estimator.build(job.trainer.sklearn, job.seed))
+    """Return the job's task, never Auto: the estimator decides it, if the job names one."""
+    if job.trainer.container is not None:
+        return job.task
+    return estimator.resolve_task(job, estimator.build(job.sklearn, job.seed))
 
 
 def check_gates(job: JobConfig) -> None:
@@ -88,7 +90,7 @@ def check_gates(job: JobConfig) -> None:
         StageError: GateInvalid, or EstimatorInvalid.
 
     """
-    model = estimator.build(job.trainer.sklearn, job.seed)
+    model = estimator.build(job.sklearn, job.seed)
     gates.check(job.gates, estimator.resolve_task(job, model), probabilities=hasattr(model, "predict_proba"))
 
 
@@ -99,12 +101,12 @@ def fit(job: JobConfig, data: Dataset) -> tuple[Any, list[str]]:
         StageError: EstimatorInvalid, DataInvalid or TrainingFailed.
 
     """
-    model = estimator.build(job.trainer.sklearn, job.seed)
+    model = estimator.build(job.sklearn, job.seed)
     if data.task is Task.CLASSIFICATION:
         estimator.settle_class_weight(model, {str(label): label for label in np.unique(data.train.target)})
     logger.info("%s", estimator.describe(data.train.target, data.task, model))
     weights = _weights(job, model, data)
-    built = pipeline.build(model, data.features, job.trainer.sklearn.preprocessing)
+    built = pipeline.build(model, data.features, job.sklearn.preprocessing)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -133,7 +135,7 @@ def _weights(job: JobConfig, model: object, data: Dataset) -> dict[str, Any]:
         return {}
     if not has_fit_parameter(model, "sample_weight"):
         message = (
-            f"trainer.sklearn.estimator: {job.trainer.sklearn.estimator} takes no sample weights, but columns.weight is"
+            f"trainer.sklearn.estimator: {job.sklearn.estimator} takes no sample weights, but columns.weight is"
             f" {job.columns.weight!r}; move it to columns.drop, or choose another estimator"
         )
         raise StageError(Reason.ESTIMATOR_INVALID, message)
@@ -142,7 +144,7 @@ def _weights(job: JobConfig, model: object, data: Dataset) -> dict[str, Any]:
 
 def _explained(error: Exception, job: JobConfig) -> StageError:
     """Tell apart what the user can mend: a parameter's value, missing numbers, anything else scikit-learn says."""
-    name, said = job.trainer.sklearn.estimator, " ".join(str(error).split())
+    name, said = job.sklearn.estimator, " ".join(str(error).split())
     if type(error).__name__ == "InvalidParameterError":
         return StageError(Reason.ESTIMATOR_INVALID, f"trainer.sklearn.parameters: {said}")
     if "contains NaN" in said:

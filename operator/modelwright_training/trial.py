@@ -61,7 +61,7 @@ def run(settings: Settings) -> TrialResult:
 
 def with_parameters(job: JobConfig, parameters: Trial) -> JobConfig:
     """Return the job with a trial's parameters beside the trainer's own, or with the estimator it names."""
-    trainer = job.trainer.sklearn
+    trainer = job.sklearn
     named, given = estimator_of(parameters)
     if named is not None:
         chosen = replace(trainer, estimator=named, parameters=given)
@@ -77,7 +77,7 @@ def metric_of(job: JobConfig, tuning: Tuning) -> str:
         StageError: TuningInvalid, when it is none of the task's; EstimatorInvalid.
 
     """
-    model = estimator.build(job.trainer.sklearn, job.seed)
+    model = estimator.build(job.sklearn, job.seed)
     task = estimator.resolve_task(job, model)
     metric = tuning.metric or _DEFAULT_METRICS[task]
     known = metrics_of(task, probabilities=True)

@@ -14,7 +14,7 @@ from modelwright_operator.render import search, serving, space, training, verifi
 from modelwright_server import contract as server_contract
 from modelwright_server import schema
 from modelwright_training import contract as training_contract
-from tests.golden.test_manifests import FULL, FULL_JOB, PREPARED_JOB, SEARCH, SMALL, VERSION
+from tests.golden.test_manifests import CONTAINER_JOB, FULL, FULL_JOB, PREPARED_JOB, SEARCH, SMALL, VERSION
 from tests.support import builders as make
 from tests.support import kubelet
 
@@ -98,14 +98,14 @@ def test_the_verification_reads_what_its_job_sets() -> None:
     assert rule["onExitCodes"]["values"] == [server_contract.ExitCode.PERMANENT]
 
 
-@pytest.mark.parametrize("maker", [make.training_job(), FULL_JOB, PREPARED_JOB], ids=["small", "full", "prepared"])
+@pytest.mark.parametrize("maker", [make.training_job(), FULL_JOB, PREPARED_JOB, CONTAINER_JOB])
 def test_every_stage_reads_the_config_its_job_sets(maker: make.Maker) -> None:
     job = api.TrainingJob.model_validate(maker.stored())
     containers = _containers(training.batch_job(job, 1, make.SETTINGS))
     assert list(containers) == [stage.value for stage in training.job_config(job, make.SETTINGS).stages]
     for stage, container in containers.items():
         if container["image"] != make.SETTINGS.training_image:
-            assert stage == "prepare"
+            assert stage in {"prepare", "train"}
             continue
         config = training_contract.JobConfig.from_json(_environment(container)[training_contract.ENV_JOB])
         assert config == training.job_config(job, make.SETTINGS)
@@ -126,8 +126,8 @@ def test_a_full_config_carries_every_choice() -> None:
             "plan", training_contract.ColumnType.TEXT, nullable=True, categories=("basic", "pro")
         ),
     )
-    assert config.trainer.sklearn.parameters == {"max_iter": 200, "learning_rate": 0.1}
-    assert config.trainer.sklearn.preprocessing is training_contract.Preprocessing.NONE
+    assert config.sklearn.parameters == {"max_iter": 200, "learning_rate": 0.1}
+    assert config.sklearn.preprocessing is training_contract.Preprocessing.NONE
     assert config.storage.uri == "pvc://registry/models"
     assert config.task is training_contract.Task.CLASSIFICATION
     assert config.source.commit == "0123abc"

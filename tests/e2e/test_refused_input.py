@@ -32,7 +32,11 @@ REFUSED: Mapping[str, tuple[Object, tuple[str, ...]]] = {
         training_job("bad", trainer={"sklearn": {"estimator": "sklearn.utils.estimator_html_repr"}}),
         ("spec.trainer.sklearn.estimator",),
     ),
-    "no trainer": (training_job("bad", trainer={}), ("spec.trainer", "sklearn", "required")),
+    "no trainer": (training_job("bad", trainer={}), ("spec.trainer", "exactly one of sklearn and container")),
+    "an own trainer without a task": (
+        training_job("bad", trainer={"container": {"image": "registry.test/train:1"}}),
+        ("spec.task", "spec.trainer.container"),
+    ),
     "a path that leaves the claim": (model_version("bad", "../etc", NO_DIGEST), ("spec.artifact.uri",)),
     "data outside the claim": (
         training_job("bad", data=[{"name": "all", "uri": "pvc://lake/a/../../etc/passwd"}]),

@@ -200,7 +200,7 @@ def test_automl_trains_the_estimator_it_found(searching: Team) -> None:
     assert [job["spec"]["completions"] for job in search_jobs(searching, "auto")] == [5, 2]
     assert sorted(row["rung"] for row in found["trials"]) == [0, 0, 0, 1, 1]
     assert best["estimator"] in {family.estimator for family in contract.FAMILIES[contract.Task.CLASSIFICATION]}
-    assert config_of(searching, done).trainer.sklearn.estimator == best["estimator"]
+    assert config_of(searching, done).sklearn.estimator == best["estimator"]
 
 
 def test_the_budget_ends_a_search_with_the_best_so_far(searching: Team) -> None:

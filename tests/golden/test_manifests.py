@@ -151,10 +151,16 @@ PREPARED_JOB = make.training_job("prepared", model="churn").spec(
 )
 
 
+CONTAINER_JOB = make.training_job("own", model="churn").spec(
+    prepare=OWN, task="Classification", trainer={"container": {**OWN, "image": "registry.test/churn/train:2"}}
+)
+
+
 MANIFESTS: dict[str, Callable[[], Raw]] = {
     "training-job": lambda: training.batch_job(_job(make.training_job()), 1, make.SETTINGS),
     "training-job-full": lambda: training.batch_job(_job(FULL_JOB), 2, make.SETTINGS),
     "training-job-prepared": lambda: training.batch_job(_job(PREPARED_JOB), 1, make.SETTINGS),
+    "training-job-container": lambda: training.batch_job(_job(CONTAINER_JOB), 1, make.SETTINGS),
     "training-job-suspended": lambda: training.batch_job(
         _job(make.training_job().spec(suspend=True)), 1, make.SETTINGS
     ),
@@ -230,16 +236,40 @@ def test_stages_see_only_the_storage_they_need() -> None:
 
 def test_what_runs_foreign_code_shares_no_scratch_folder() -> None:
     """HOME is in /tmp, from where Python takes code: the one stage's must not become the next one's."""
-    pod = MANIFESTS["training-job-prepared"]()["spec"]["template"]["spec"]
+    pod = MANIFESTS["training-job-container"]()["spec"]["template"]["spec"]
     scratch = {
         container["name"]: mount["name"]
         for container in (*pod["initContainers"], *pod["containers"])
         for mount in container["volumeMounts"]
         if mount["mountPath"] == own_code.TMP
     }
-    for foreign in ("prepare", "evaluate"):
+    for foreign in ("prepare", "train", "evaluate"):
         assert [name for name, volume in scratch.items() if volume == scratch[foreign]] == [foreign]
     assert set(scratch) == {"fetch", "prepare", "split", "train", "evaluate", "publish"}
+
+
+def test_an_own_trainer_sees_neither_the_holdout_nor_what_others_see() -> None:
+    """The workspace has all rows and the targets of the holdout."""
+    pod = MANIFESTS["training-job-container"]()["spec"]["template"]["spec"]
+    mounts = {
+        container["name"]: {
+            (mount["name"], mount["mountPath"], mount.get("readOnly", False)) for mount in container["volumeMounts"]
+        }
+        for container in (*pod["initContainers"], *pod["containers"])
+    }
+    assert mounts["train"] == {
+        ("to-train", "/workspace/data", True),
+        ("from-train", "/workspace/model", False),
+        ("tmp-train", own_code.TMP, False),
+    }
+    assert ("from-train", "/handover/from-train", True) in mounts["evaluate"]
+    assert ("to-train", "/handover/to-train", False) in mounts["split"]
+    for stage in ("fetch", "prepare", "publish"):
+        assert not {"to-train", "from-train"} & {name for name, _, _ in mounts[stage]}
+    [own] = [container for container in pod["initContainers"] if container["name"] == "train"]
+    told = {variable["name"]: variable["value"] for variable in own["env"]}
+    assert told["MODELWRIGHT_OUTPUT_DIR"] == "/workspace/model"
+    assert contract.ENV_JOB not in told
 
 
 def test_own_code_sees_its_folders_only_and_is_told_nothing_of_the_stores() -> None:

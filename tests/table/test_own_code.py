@@ -105,6 +105,54 @@ def test_own_code_out_of_memory_names_its_own_limit() -> None:
     assert "spec.prepare.resources.limits.memory" in plan.messages
 
 
+TRAINED = ["fetch", "split", "train", "evaluate", "publish"]
+
+
+def own_trainer() -> make.Maker:
+    spec = {"task": "Classification", "trainer": {"container": {"image": "registry.test/train:1"}}}
+    return make.training_job().spec(**spec).status(attempt=1, job="x", startedAt="2026-03-01T12:00:00Z")
+
+
+def trained(condition: str, train: Raw, **conditions: Any) -> Planned:
+    """Plan for an attempt whose user's own train stage ended like this, all others well."""
+    said = {**kubelet.results(), "split": {"stage": "split", "data": [], "warnings": ["the column 'a' is odd"]}}
+    job = attempt_job(own_trainer(), conditions=ended(condition, **conditions))
+    found: list[Raw] = []
+    for stage in TRAINED:
+        image = {"imageID": f"registry.test/{stage}@{make.digest('9')}"}
+        found.append(train if stage == "train" else kubelet.terminated(stage, 0, said[stage], **image))
+        if stage == "train" and train["state"]["terminated"]["exitCode"]:
+            break
+    return planned(own_trainer(), job, kubelet.pod_of(job, kubelet.pod_status(found, "Failed")))
+
+
+def test_an_own_trainer_is_recorded_by_its_image_and_may_say_anything() -> None:
+    image = {"imageID": f"registry.test/train@{make.digest('8')}"}
+    plan = trained("Complete", kubelet.terminated("train", 0, {"stage": "train", "task": "Regression"}, **image))
+    assert plan.conditions["Complete"] == "True/Succeeded"
+    assert plan.status["resolved"]["ownImages"] == [
+        {"stage": "train", "image": f"registry.test/train@{make.digest('8')}"}
+    ]
+    assert "prepared" not in plan.status["resolved"]
+    assert plan.status["warnings"] == ["the column 'a' is odd"]
+
+
+@pytest.mark.parametrize(
+    ("code", "extra", "reason", "says"),
+    [
+        (1, {}, "Retrying", "your image of stage train ended with exit code 1: no convergence"),
+        (2, {}, "TrainingFailed", "your image of stage train ended with exit code 2: no convergence"),
+        (137, {"reason": "OOMKilled"}, "OutOfMemory", "raise spec.trainer.container.resources.limits.memory"),
+    ],
+)
+def test_how_an_own_trainer_ends_is_said(code: int, extra: Raw, reason: str, says: str) -> None:
+    plan = trained(
+        "Failed", kubelet.terminated("train", code, "no convergence", **extra), reason="BackoffLimitExceeded"
+    )
+    assert plan.conditions["Ready"] == f"False/{reason}"
+    assert says in plan.messages
+
+
 def test_output_that_cannot_be_taken_in_ends_the_run() -> None:
     message = {"stage": "split", "reason": "PreparedDataInvalid", "message": "prepare left no train.parquet"}
     plan = failed("split", 2, message)

@@ -148,7 +148,7 @@ def test_when_all_have_ended_the_best_is_trained(order: str) -> None:
         if item["name"] == contract.ENV_JOB
     ]
     config = contract.JobConfig.from_json(variable["value"])
-    assert config.trainer.sklearn.parameters["C"] == plan.status["bestTrial"]["parameters"]["C"]
+    assert config.sklearn.parameters["C"] == plan.status["bestTrial"]["parameters"]["C"]
     assert config.tuning is not None
     assert config.tuning.searched is not None
     assert [item.score for item in config.tuning.searched.scores] == [0.8, 0.7, 0.9, 0.85, 0.6, 0.9]
@@ -454,4 +454,4 @@ def test_automl_trains_the_estimator_it_found() -> None:
         for item in training["spec"]["template"]["spec"]["containers"][0]["env"]
         if item["name"] == contract.ENV_JOB
     ]
-    assert contract.JobConfig.from_json(variable["value"]).trainer.sklearn.estimator == shown[2]
+    assert contract.JobConfig.from_json(variable["value"]).sklearn.estimator == shown[2]

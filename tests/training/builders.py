@@ -81,11 +81,11 @@ def make(config: JobConfig, tables: Mapping[str, Any] | None = None, estimator: 
     if estimator is None:
         fitted, _ = train.fit(config, data)
     else:
-        built = pipeline.build(estimator, data.features, config.trainer.sklearn.preprocessing)
+        built = pipeline.build(estimator, data.features, config.sklearn.preprocessing)
         fitted = built.fit(data.train.values.native(), data.train.target)
     converted = convert.to_onnx(fitted, data.features, task)
     runtime = Runtime(converted)
-    missing = pipeline.takes_missing(fitted, config.trainer.sklearn.preprocessing)
+    missing = pipeline.takes_missing(fitted, config.sklearn.preprocessing)
     report = parity.check(fitted, runtime, data, missing=missing)
     return Model(data, fitted, converted, runtime, report, evaluate.schema(converted, report))
 

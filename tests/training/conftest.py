@@ -21,6 +21,8 @@ def pod(tmp_path: Path) -> Iterator[Pod]:
         "stores/lake",
         "handover/to-prepare",
         "handover/from-prepare",
+        "handover/to-train",
+        "handover/from-train",
     ):
         (tmp_path / folder).mkdir(parents=True)
     yield Pod(tmp_path)

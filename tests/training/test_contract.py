@@ -23,6 +23,7 @@ from modelwright_training.contract import (
     Result,
     Rows,
     Schema,
+    SplitResult,
     Stage,
     Task,
     Tensor,
@@ -40,6 +41,8 @@ SCHEMA = Schema(
 )
 RESULTS: list[Result] = [
     FetchResult((FetchedData("train", DIGEST, 3),)),
+    SplitResult((FetchedData("train", DIGEST, 3),)),
+    SplitResult((), ("the column 'a' predicts the target alone",)),
     TrainResult(Task.REGRESSION, Rows(2, 1)),
     TrainResult(Task.REGRESSION, Rows(2, 1), ("the column 'a' predicts the target alone",)),
     EvaluateResult(Task.REGRESSION, Rows(2, 1), (Metric("rmse", 0.5, 0.4, 0.7), Metric("r2", 0.5)), Parity(3, 1e-7)),

@@ -222,7 +222,7 @@ def test_automl_tries_each_family_as_it_is_and_then_in_turns(task: Task) -> None
     assert names == [family.estimator for family in contract.FAMILIES[task]] * 5
     for plan in plans:
         tried = with_parameters(job(LOGISTIC, {"C": 1}, task=task), plan)
-        built = estimator.build(tried.trainer.sklearn, 7)
+        built = estimator.build(tried.sklearn, 7)
         assert estimator.resolve_task(tried, built) is task
         built._validate_params()
     with pytest.raises(ValueError, match="task"):

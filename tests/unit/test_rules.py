@@ -119,6 +119,9 @@ ACCEPTED = {
     "data prepared by an own image": JOB().spec(
         prepare=own(command=["python"], args=["-c", "x" * 2000], env=[{"name": "A"}], resources={"limits": {"cpu": 2}})
     ),
+    "training in an own image": JOB().spec(
+        task="Regression", trainer={"container": own(command=["python"])}, gates=[{"metric": "rmse", "max": 3}]
+    ),
     "a queue": JOB().spec(scheduling={"queueName": "team-a"}),
     "cpu as a number": JOB().spec(resources={"requests": {"cpu": 1, "memory": "512Mi"}}),
     "the longest name of a job": JOB("a" * 57),
@@ -135,7 +138,7 @@ ACCEPTED = {
 
 REFUSED: dict[str, tuple[make.Maker, str]] = {
     "an unknown field": (JOB().spec(champion={}), "field not declared in schema"),
-    "an unknown nested field": (JOB().spec(trainer={"container": {}}), "field not declared in schema"),
+    "an unknown nested field": (JOB().spec(trainer={"notebook": {}}), "field not declared in schema"),
     "no trainer": (JOB().spec(trainer=None), "spec.trainer says how to train"),
     "no data": (JOB().spec(data=[]), ".spec.data: has 0 items"),
     "two data sets of one name": (JOB().spec(data=data() * 2), "duplicate"),
@@ -183,6 +186,20 @@ REFUSED: dict[str, tuple[make.Maker, str]] = {
     "a variable twice": (JOB().spec(prepare=own(env=[{"name": "A"}, {"name": "A"}])), "duplicate"),
     "a variable from a Secret": (JOB().spec(prepare=own(env=[{"name": "A", "valueFrom": {}}])), "not declared"),
     "a program in the arguments": (JOB().spec(prepare=own(args=["x" * 2049])), "args"),
+    "two trainers": (JOB().spec(trainer={**sklearn(), "container": own()}), "exactly one of sklearn and container"),
+    "no trainer of either kind": (JOB().spec(trainer={}), "exactly one of sklearn and container"),
+    "an own image for nobody knows what task": (
+        JOB().spec(trainer={"container": own()}),
+        "spec.task must be Classification or Regression",
+    ),
+    "a search through an own image": (
+        searched().spec(task="Classification", trainer={"container": own()}),
+        "your image can search by itself",
+    ),
+    "a gate that an own image's task does not have": (
+        JOB().spec(task="Regression", trainer={"container": own()}, gates=[{"metric": "accuracy", "min": 0.5}]),
+        "spec.gates has a metric that regression does not",
+    ),
     "a digest that is none": (JOB().spec(data=data(digest="sha256:abc")), "digest"),
     "two kinds of holdout": (
         JOB().spec(

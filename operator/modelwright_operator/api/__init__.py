@@ -40,7 +40,7 @@ from modelwright_operator.api.model_version import (
 from modelwright_operator.api.own_code import OwnCode
 from modelwright_operator.api.stores import Store
 from modelwright_operator.api.training_job import TrainingJob, TrainingJobSpec
-from modelwright_operator.api.training_parts import ColumnSchema, Gate, Latency, Storage
+from modelwright_operator.api.training_parts import ColumnSchema, Gate, Latency, Storage, Trainer
 from modelwright_operator.api.training_status import (
     ChampionStatus,
     DataDigest,
@@ -97,6 +97,7 @@ __all__ = [
     "Store",
     "Tensor",
     "Toleration",
+    "Trainer",
     "TrainingJob",
     "TrainingJobSpec",
     "TrainingJobStatus",

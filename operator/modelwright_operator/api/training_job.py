@@ -44,7 +44,8 @@ class TrainingJobSpec(Model):
     )
     target: Column = Field(description="Column to predict (sklearn:// data sets call it target).")
     task: Literal["Auto", "Classification", "Regression"] = Field(
-        default="Auto", description="Auto: what the estimator is, a classifier or a regressor."
+        default="Auto",
+        description="Auto: what the estimator is, a classifier or a regressor; trainer.container needs another.",
     )
     positive_label: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = Field(
         default=None,
@@ -104,7 +105,9 @@ _KINDS = (
 _SLICES = "has(self.evaluation.slices) && g.slice in self.evaluation.slices"
 _SLICED = f"!has(self.gates) || self.gates.all(g, !has(g.slice) || ({_SLICES}))"
 _TIMED = list(TIMED_METRICS)
-_SAME = "self.task == '{}' || (has(self.trainer) && self.trainer.sklearn.estimator.endsWith('{}'))"
+_SKLEARN = "has(self.trainer) && has(self.trainer.sklearn)"
+_CONTAINER = "(has(self.trainer) && has(self.trainer.container))"
+_SAME = f"self.task == '{{}}' || ({_SKLEARN} && self.trainer.sklearn.estimator.endsWith('{{}}'))"
 _AUTO = "(has(self.tuning) && self.tuning.algorithm == 'AutoML')"
 _GATES = [
     (
@@ -129,6 +132,16 @@ _AUTOML = [
         "spec.trainer says how to train: give it, unless spec.tuning.algorithm is AutoML, which finds out",
     ),
     (f"self.task != 'Auto' || !{_AUTO}", "spec.task must be Classification or Regression for AutoML"),
+]
+_OWN_TRAINER = [
+    (
+        f"!{_CONTAINER} || self.task != 'Auto'",
+        "spec.task must be Classification or Regression with spec.trainer.container",
+    ),
+    (
+        f"!{_CONTAINER} || !has(self.tuning)",
+        "spec.tuning searches for parameters of trainer.sklearn: remove it, your image can search by itself",
+    ),
 ]
 TrainingJobSpec.model_config["json_schema_extra"] = {
     "x-kubernetes-validations": [
@@ -177,6 +190,7 @@ TrainingJobSpec.model_config["json_schema_extra"] = {
             ),
             *_TUNING,
             *_AUTOML,
+            *_OWN_TRAINER,
         )["x-kubernetes-validations"],
     ]
 }

@@ -15,6 +15,7 @@ from modelwright_operator.api.meta import (
     exactly_one,
     rules,
 )
+from modelwright_operator.api.own_code import OwnCode
 from modelwright_operator.api.stores import DATA_URI, STORE_RULES, PlaceUri, Store
 from modelwright_training.contract import FAIRNESS_METRICS, METRICS, TIMED_METRICS, UNBOUNDED_METRICS, GateMetricName
 
@@ -145,7 +146,18 @@ class Sklearn(Model):
 class Trainer(Model):
     """How to train: exactly one of its fields."""
 
-    sklearn: Sklearn = Field(description="A scikit-learn estimator.")
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (exactly_one("sklearn", "container"), "give exactly one of sklearn and container as the trainer")
+        )
+    )
+
+    sklearn: Sklearn | None = Field(default=None, description="A scikit-learn estimator.")
+    container: OwnCode | None = Field(
+        default=None,
+        description="An image of yours that trains: it reads /workspace/data/train.parquet, which has no row of the "
+        "holdout, and writes a fitted estimator to /workspace/model/model.joblib.",
+    )
 
 
 class Latency(Model):

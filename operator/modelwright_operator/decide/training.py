@@ -10,6 +10,7 @@ A result is believed only from a pod that the attempt's own Job controls.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -176,9 +177,11 @@ def _results(pod: Pod, stages: Sequence[contract.Stage]) -> dict[contract.Stage,
     return results
 
 
-def _warnings(train: object) -> tuple[str, ...]:
-    said = train.warnings if isinstance(train, contract.TrainResult) else ()
-    return tuple(text[:_WARNING_LIMIT] for text in said[:_WARNINGS])
+def _warnings(results: Mapping[Any, object]) -> tuple[str, ...]:
+    """Return what our stage that chose the rows to train on says of the data."""
+    found = (results.get(contract.Stage.TRAIN), results.get(contract.Stage.SPLIT))
+    said = [item.warnings for item in found if isinstance(item, contract.TrainResult | contract.SplitResult)]
+    return tuple(text[:_WARNING_LIMIT] for text in [*itertools.chain(*said)][:_WARNINGS])
 
 
 def running_stage(pod: Pod) -> str | None:
@@ -218,7 +221,7 @@ def _trained(stages: tuple[Stage, ...], pod: Pod | None, own: frozenset[str], fi
                 timed,
                 split if isinstance(split, contract.SplitResult) else None,
                 _images(pod, own),
-                _warnings(others.get(contract.Stage.TRAIN)),
+                _warnings(others),
             )
         case _:
             return Broken(

@@ -32,9 +32,41 @@ def prepare(job: api.TrainingJob, own: api.OwnCode, default: api.Resources) -> k
     return _container(contract.Stage.PREPARE, job, own, told, mounts, default)
 
 
+def train(job: api.TrainingJob, own: api.OwnCode, default: api.Resources) -> k8s.V1Container:
+    """Return the container of the train stage: it sees the rows to train on, never the holdout."""
+    told = {contract.ENV_DATA_DIR: contract.OWN_DATA_DIR, contract.ENV_OUTPUT_DIR: contract.OWN_MODEL_DIR}
+    mounts = [
+        common.mount(contract.TO_TRAIN, contract.OWN_DATA_DIR, read_only=True),
+        common.mount(contract.FROM_TRAIN, contract.OWN_MODEL_DIR),
+    ]
+    return _container(contract.Stage.TRAIN, job, own, told, mounts, default)
+
+
+def containers(job: api.TrainingJob, default: api.Resources) -> dict[contract.Stage, k8s.V1Container]:
+    """Return the containers of all stages that run in images of the user's."""
+    found: dict[contract.Stage, k8s.V1Container] = {}
+    if job.spec.prepare is not None:
+        found[contract.Stage.PREPARE] = prepare(job, job.spec.prepare, default)
+    if job.spec.trainer is not None and job.spec.trainer.container is not None:
+        found[contract.Stage.TRAIN] = train(job, job.spec.trainer.container, default)
+    return found
+
+
 def handed(folder: str, *, read_only: bool = False) -> k8s.V1VolumeMount:
     """Return the mount by which a stage of ours sees a folder that is handed over."""
     return common.mount(folder, f"{contract.DEFAULT_HANDOVER_DIR}/{folder}", read_only=read_only)
+
+
+def mounts(config: contract.JobConfig, stage: contract.Stage) -> list[k8s.V1VolumeMount]:
+    """Return what a stage of ours hands to, or takes from, the user's own images."""
+    found: dict[contract.Stage, list[k8s.V1VolumeMount]] = {one: [] for one in contract.STAGES}
+    if config.prepare is not None:
+        found[contract.Stage.FETCH].append(handed(contract.TO_PREPARE))
+        found[contract.Stage.SPLIT].append(handed(contract.FROM_PREPARE, read_only=True))
+    if config.trainer.container is not None:
+        found[contract.Stage.SPLIT].append(handed(contract.TO_TRAIN))
+        found[contract.Stage.EVALUATE].append(handed(contract.FROM_TRAIN, read_only=True))
+    return found[stage]
 
 
 def _container(  # noqa: PLR0913, PLR0917 - a container's parts
@@ -65,9 +97,10 @@ def _container(  # noqa: PLR0913, PLR0917 - a container's parts
     )
 
 
-def volumes(stages: Sequence[contract.Stage]) -> list[k8s.V1Volume]:
+def volumes(config: contract.JobConfig) -> list[k8s.V1Volume]:
     """Return the volumes of the folders that are handed over."""
-    folders = [contract.TO_PREPARE, contract.FROM_PREPARE] if contract.Stage.PREPARE in stages else []
+    folders = [contract.TO_PREPARE, contract.FROM_PREPARE] if config.prepare is not None else []
+    folders += [contract.TO_TRAIN, contract.FROM_TRAIN] if config.trainer.container is not None else []
     return [common.empty_dir(folder, SIZE_LIMIT) for folder in folders]
 
 

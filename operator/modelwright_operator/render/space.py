@@ -19,7 +19,8 @@ def search_space(job: api.TrainingJob, tuning: api.Tuning) -> contract.Tuning:
     Raises:
         ValueError: it is none; the text names the field.
     """
-    given = job.spec.trainer.sklearn.parameters if job.spec.trainer is not None else {}
+    trainer = job.spec.trainer.sklearn if job.spec.trainer is not None else None
+    given = trainer.parameters if trainer is not None else {}
     taken = sorted({item.parameter for item in tuning.space or ()} & set(given))
     if taken:
         message = f"tuning.space names {taken[0]!r}, which trainer.sklearn.parameters sets: leave it out of one of them"

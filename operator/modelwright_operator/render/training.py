@@ -3,7 +3,7 @@
 Stages are init containers, so that each sees only what it needs: fetch and publish the stores, train and evaluate the
 data alone; evaluate, which unpickles the estimator, can write nothing but the artifact, and publish sees nothing else.
 Latency, which runs the model, gets a sample of rows from evaluate and hands a measurement to publish through a small
-volume of their own: it cannot write to the artifact.
+volume of their own: it cannot write to the artifact. Stages in images of the user's own: see `own_code`.
 """
 
 from __future__ import annotations
@@ -52,6 +52,9 @@ def parameters_digest(job: api.TrainingJob) -> str:
     """Return the digest of everything, but the data, that decides what the model becomes."""
     spec = job.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
     spec["evaluation"] = {key: value for key, value in spec["evaluation"].items() if key not in _ONLY_MEASURED}
+    for own in (spec.get("prepare"), spec.get("trainer", {}).get("container")):
+        if own is not None:
+            own.pop("resources", None)  # of which no model depends
     always = {key: spec.get(key) for key in ("target", "task", "columns", "trainer", "evaluation", "seed")}
     # What came later counts only where it is given: the digests of what was before stay.
     later = {key: spec[key] for key in ("positiveLabel", "prepare", "schema", "tuning") if key in spec}
@@ -65,6 +68,13 @@ def _own_code(own: api.OwnCode | None) -> contract.OwnCode | None:
         return None
     run = own.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"image", "resources"})
     return contract.OwnCode(own.image, naming.full_hash(run))
+
+
+def _trainer(job: api.TrainingJob) -> contract.Trainer:
+    """Return how the pod trains: in the user's own image, or as `space` says."""
+    if job.spec.trainer is not None and job.spec.trainer.container is not None:
+        return contract.Trainer(container=_own_code(job.spec.trainer.container))
+    return contract.Trainer(space.trainer(job))
 
 
 def _schema(columns: Sequence[api.ColumnSchema]) -> tuple[contract.ColumnSchema, ...]:
@@ -114,7 +124,7 @@ def job_config(
             group=columns.group if columns else None,
             weight=columns.weight if columns else None,
         ),
-        trainer=contract.Trainer(sklearn=space.trainer(job)),
+        trainer=_trainer(job),
         evaluation=contract.Evaluation(
             holdout=spec.evaluation.holdout,
             holdout_percent=spec.evaluation.holdout_percent or 25,
@@ -141,17 +151,6 @@ def _latency(job: api.TrainingJob) -> api.Latency | None:
     """Return how the model is timed: as asked for, or by the defaults where a gate needs it."""
     needed = any(gate.metric in contract.TIMED_METRICS for gate in job.spec.gates or ())
     return job.spec.evaluation.latency or (api.Latency() if needed else None)
-
-
-def _handed(stage: contract.Stage, stages: tuple[contract.Stage, ...]) -> list[k8s.V1VolumeMount]:
-    """Return what a stage of ours hands to, or takes from, the user's own image."""
-    if contract.Stage.PREPARE not in stages:
-        return []
-    folders = {
-        contract.Stage.FETCH: [own_code.handed(contract.TO_PREPARE)],
-        contract.Stage.SPLIT: [own_code.handed(contract.FROM_PREPARE, read_only=True)],
-    }
-    return folders.get(stage, [])
 
 
 def _scratch(stage: contract.Stage) -> str:
@@ -211,9 +210,7 @@ def pod_spec(job: api.TrainingJob, settings: Settings, config: contract.JobConfi
         contract.Stage.PUBLISH: [storage(job, settings).secret_name],
     }
     environment = common.variables({contract.ENV_JOB: config.to_json(), "HOME": _TMP})
-    own = (
-        {contract.Stage.PREPARE: own_code.prepare(job, job.spec.prepare, DEFAULT_RESOURCES)} if job.spec.prepare else {}
-    )
+    own = own_code.containers(job, DEFAULT_RESOURCES)
     containers = [
         own.get(stage)
         or k8s.V1Container(
@@ -228,7 +225,7 @@ def pod_spec(job: api.TrainingJob, settings: Settings, config: contract.JobConfi
             termination_message_policy="FallbackToLogsOnError",
             volume_mounts=[
                 *mounts[stage],
-                *_handed(stage, config.stages),
+                *own_code.mounts(config, stage),
                 common.mount(_scratch(stage), _TMP),
             ],
         )
@@ -245,7 +242,7 @@ def pod_spec(job: api.TrainingJob, settings: Settings, config: contract.JobConfi
             common.empty_dir("workspace", "10Gi"),
             common.empty_dir("artifact", "2Gi"),
             *([common.empty_dir("measures", "64Mi")] if config.latency is not None else []),
-            *own_code.volumes(config.stages),
+            *own_code.volumes(config),
             *(common.empty_dir(name, "1Gi") for name in scratch),
             *common.claim_volumes(all_claims),
         ],

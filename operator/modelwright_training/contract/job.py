@@ -63,9 +63,16 @@ class SklearnTrainer:
 
 @dataclass(frozen=True, slots=True)
 class Trainer:
-    """Exactly one way to train."""
+    """Exactly one way to train: with an estimator of scikit-learn, or in the user's own image."""
 
-    sklearn: SklearnTrainer
+    sklearn: SklearnTrainer | None = field(default=None, metadata={"omit": True})
+    container: OwnCode | None = field(default=None, metadata={"omit": True})
+
+    def __post_init__(self) -> None:
+        """Refuse none, and both."""
+        if (self.sklearn is None) == (self.container is None):
+            message = "trainer has exactly one of sklearn and container"
+            raise ValueError(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +179,9 @@ class JobConfig:
         if unknown:
             message = f"gates name the slice {min(unknown)!r}, which is not in evaluation.slices"
             raise ValueError(message)
+        if self.trainer.container is not None and (self.task is Task.AUTO or self.tuning is not None):
+            message = "trainer.container needs a task, and does not go with tuning"
+            raise ValueError(message)
         if not 0 <= self.seed < _SEED_LIMIT:
             message = f"seed must be between 0 and {_SEED_LIMIT - 1}"
             raise ValueError(message)
@@ -184,7 +194,7 @@ class JobConfig:
             left_out.add(Stage.FEATURES)
         if self.prepare is None:
             left_out.add(Stage.PREPARE)
-        if self.handed_back is None:
+        if self.handed_back is None and self.trainer.container is None:
             left_out.add(Stage.SPLIT)
         return tuple(stage for stage in STAGES if stage not in left_out)
 
@@ -194,6 +204,19 @@ class JobConfig:
         if self.prepare is not None:
             return FROM_PREPARE
         return FROM_FEATURES if self.features is not None else None
+
+    @property
+    def sklearn(self) -> SklearnTrainer:
+        """The estimator of scikit-learn.
+
+        Raises:
+            ValueError: the job trains in the user's own image.
+
+        """
+        if self.trainer.sklearn is None:
+            message = "this job trains in an image of the user's, and names no estimator"
+            raise ValueError(message)
+        return self.trainer.sklearn
 
     def to_json(self) -> str:
         """Canonical JSON, for the environment variable."""

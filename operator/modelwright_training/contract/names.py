@@ -31,8 +31,8 @@ class Stage(StrEnum):
     FETCH = "fetch"
     FEATURES = "features"  # joins a feature store's features to the rows; has an image of its own
     PREPARE = "prepare"  # the user's own image
-    SPLIT = "split"  # takes in what features and prepare left
-    TRAIN = "train"
+    SPLIT = "split"  # takes in what features and prepare left, and hands the rows to train on to an own image
+    TRAIN = "train"  # ours, or the user's own image
     EVALUATE = "evaluate"
     LATENCY = "latency"
     PUBLISH = "publish"
@@ -74,6 +74,7 @@ class Reason(StrEnum):
     GATE_INVALID = "GateInvalid"
     TUNING_INVALID = "TuningInvalid"
     TRAINING_FAILED = "TrainingFailed"
+    MODEL_INVALID = "ModelInvalid"
     CONVERSION_FAILED = "ConversionFailed"
     PARITY_FAILED = "ParityFailed"
     STORAGE_UNAVAILABLE = "StorageUnavailable"

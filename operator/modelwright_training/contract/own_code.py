@@ -7,6 +7,7 @@ from modelwright_training.contract.checks import check_digest
 
 OWN_DATA_DIR: Final = "/workspace/data"  # what it reads
 OWN_PREPARED_DIR: Final = "/workspace/prepared"  # what prepare writes
+OWN_MODEL_DIR: Final = "/workspace/model"  # what train writes
 
 ENV_DATA_DIR: Final = "MODELWRIGHT_DATA_DIR"
 ENV_OUTPUT_DIR: Final = "MODELWRIGHT_OUTPUT_DIR"
@@ -19,6 +20,13 @@ OWN_ENV_PREFIX: Final = "MODELWRIGHT_"  # no variable of the user's begins so
 # Folders below the handover directory, as our own stages see them; each is a volume of its own.
 TO_PREPARE: Final = "to-prepare"  # fetch writes, prepare reads
 FROM_PREPARE: Final = "from-prepare"  # prepare writes, split reads
+TO_TRAIN: Final = "to-train"  # split writes, the user's train reads
+FROM_TRAIN: Final = "from-train"  # the user's train writes, evaluate reads
+
+# Files of the user's train stage.
+TRAIN_TABLE: Final = "train"  # .parquet: the rows to train on
+TRAIN_COLUMNS: Final = "columns.json"  # what its columns are
+MODEL_JOBLIB: Final = "model.joblib"  # what it leaves
 
 
 @dataclass(frozen=True, slots=True)

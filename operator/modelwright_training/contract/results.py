@@ -56,9 +56,13 @@ class FeaturesResult:
 
 @dataclass(frozen=True, slots=True)
 class SplitResult:
-    """What the features or prepare stage left was taken in: digest of each table's file, number of rows."""
+    """What the features or prepare stage left was taken in: digest of each table's file, number of rows.
+
+    `warnings` are sentences about the data, of jobs that train in the user's own image.
+    """
 
     data: tuple[FetchedData, ...]
+    warnings: tuple[str, ...] = field(default=(), metadata={"omit": True})
     stage: Stage = Stage.SPLIT
 
 
