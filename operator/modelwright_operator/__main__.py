@@ -80,7 +80,7 @@ class Operator:
         self._progress = ProgressReader(settings, port, self._store, self._queue)
         self._rejections = RejectionReader(settings, port, self._store, self._queue)
         self._leader = Leader(settings, port)
-        executor = Executor(port, self._store, settings.identity)
+        executor = Executor(port, self._store, settings)
         self._reconciler = Reconciler(settings, self._store, self._queue, executor, self._telemetry)
         self._telemetry.leader.set_function(lambda: float(self._leader.leading))
         self._telemetry.observe(

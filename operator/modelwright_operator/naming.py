@@ -30,6 +30,8 @@ PODS: Final = "pods"
 WORKLOADS: Final = "deployments"
 SERVICES: Final = "services"
 DISRUPTION_BUDGETS: Final = "poddisruptionbudgets"
+SERVICE_ACCOUNTS: Final = "serviceaccounts"
+ROLE_BINDINGS: Final = "rolebindings"
 
 PLURALS: Final = {TRAINING_JOB: TRAINING_JOBS, MODEL_VERSION: MODEL_VERSIONS, DEPLOYMENT: DEPLOYMENTS}
 RESOURCES: Final = {
@@ -43,6 +45,12 @@ RESOURCES: Final = {
     DISRUPTION_BUDGETS: ("policy/v1", "PodDisruptionBudget"),
 }
 """Everything the operator watches: plural (unique among these) → API version and kind."""
+KNOWN: Final = {
+    **RESOURCES,
+    SERVICE_ACCOUNTS: ("v1", "ServiceAccount"),
+    ROLE_BINDINGS: ("rbac.authorization.k8s.io/v1", "RoleBinding"),
+}
+"""Everything it reads or writes by name, too."""
 
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 LABEL_OWNER_KIND: Final = f"{GROUP}/kind"
@@ -64,7 +72,11 @@ ANNOTATION_RETRY: Final = f"{GROUP}/retry"
 
 SERVER_CONTAINER: Final = "server"
 FETCH_CONTAINER: Final = "fetch"
+MONITOR_CONTAINER: Final = "monitor"
 VERIFY_CONTAINER: Final = "verify"
+
+MONITOR_ACCOUNT: Final = "modelwright-monitor"
+"""The ServiceAccount of serving pods, one in each namespace; only the sidecar holds its token."""
 
 _SHORT: Final = 10
 

@@ -33,6 +33,8 @@ class Settings:
     watch_namespaces: tuple[str, ...] = ()
     """Namespaces to watch; empty means all."""
     image_pull_policy: str = "IfNotPresent"
+    monitor_role: str = "modelwright-monitor"
+    """The role that serving pods' sidecars get in their namespace; the RoleBinding there has the same name."""
     tracing_endpoint: str = ""
     """Where serving pods send OpenTelemetry spans (OTLP over HTTP); empty: nowhere."""
     resync_seconds: int = 300

@@ -140,8 +140,10 @@ def _plain(name: str, rendered: Object, version: Object) -> list[Object]:
     claim = {"name": "model", "persistentVolumeClaim": {"claimName": CLAIM}}
     server = rendered["spec"]["containers"][0]
     mounts = [mount for mount in server["volumeMounts"] if mount["name"] != "model"]
-    volumes = [volume for volume in rendered["spec"]["volumes"] if volume["name"] == "tmp"]
-    pod = {key: value for key, value in rendered["spec"].items() if key != "initContainers"}
+    mounted = {mount["name"] for mount in mounts}
+    volumes = [volume for volume in rendered["spec"]["volumes"] if volume["name"] in mounted]
+    pod = {key: value for key, value in rendered["spec"].items() if key not in {"initContainers", "serviceAccount"}}
+    pod["serviceAccountName"] = "default"
     pod |= {"containers": [{**server, "volumeMounts": [model, *mounts]}], "volumes": [claim, *volumes]}
     return [
         {

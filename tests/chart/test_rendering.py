@@ -31,18 +31,23 @@ def test_a_default_release(render: Render) -> None:
     assert Counter(manifest["kind"] for manifest in render()) == {
         "ServiceAccount": 1,
         "CustomResourceDefinition": 3,
-        "ClusterRole": 3,
+        "ClusterRole": 4,
         "ClusterRoleBinding": 1,
         "Role": 1,
         "RoleBinding": 1,
         "Lease": 1,
         "Deployment": 1,
         "Service": 1,
+        "ValidatingAdmissionPolicy": 1,
+        "ValidatingAdmissionPolicyBinding": 1,
     }
 
 
 def test_everything_namespaced_is_in_the_releases_namespace(render: Render) -> None:
-    cluster_wide = {"CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"}
+    cluster_wide = {
+        *("CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"),
+        *("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"),
+    }
     namespaces = {m["metadata"].get("namespace") for m in render(replicas=2) if m["kind"] not in cluster_wide}
     assert namespaces == {NAMESPACE}
 
@@ -210,6 +215,7 @@ class TestValues:
             ({"workers": 0}, "workers"),
             ({"metrics": {"serviceMonitor": {"on": True}}}, "on"),
             ({"crds": {"kept": True}}, "kept"),
+            ({"monitor": {"admissionPolicy": "no"}}, "admissionPolicy"),
             ({"resources": {"limit": {}}}, "limit"),
             ({"podLabels": {"app.kubernetes.io/name": "x"}}, "podLabels"),
         ],

@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
+from modelwright_operator.render import sidecar
+from modelwright_operator.settings import from_environment
 from tests.chart.conftest import NAMESPACE, Manifest, Render, of_kind
+from tests.chart.test_rendering import environment
 
 ACCOUNT = {"kind": "ServiceAccount", "name": "release-modelwright", "namespace": NAMESPACE}
 KINDS = ("trainingjobs", "modelversions", "modeldeployments")
@@ -23,16 +26,41 @@ OPERATOR = {
     ("", "events"): {"create", "patch", "list"},
     ("events.k8s.io", "events"): {"create", "patch"},
 }
+# By name: the identity of serving pods' sidecars.
+MAKER = {
+    ("", "serviceaccounts", "modelwright-monitor"): {"get", "create", "patch"},
+    ("rbac.authorization.k8s.io", "rolebindings", "release-modelwright-monitor"): {"get", "create", "patch"},
+    ("rbac.authorization.k8s.io", "clusterroles", "release-modelwright-monitor"): {"bind"},
+}
+READER = {key: {"get"} for key in MAKER if key[1] != "clusterroles"}
+SIDECAR = {
+    ("modelwright.dev", "modeldeployments"): {"get", "list", "watch"},
+    ("modelwright.dev", "modeldeployments/status"): {"patch"},
+}
 Rights = dict[tuple[str, str], set[str]]
 
 
 def rights(role: Manifest) -> Rights:
+    """Return what a role allows for all objects of a resource."""
     found: Rights = {}
     for rule in role["rules"]:
+        if "resourceNames" in rule:
+            continue
         for group in rule["apiGroups"]:
             for resource in rule["resources"]:
                 found.setdefault((group, resource), set()).update(rule["verbs"])
     return found
+
+
+def named(role: Manifest) -> dict[tuple[str, str, str], set[str]]:
+    """Return what a role allows for objects of one name."""
+    return {
+        (group, resource, name): set(rule["verbs"])
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for name in rule.get("resourceNames", ())
+    }
 
 
 def bound(manifests: list[Manifest], binding_kind: str) -> list[Manifest]:
@@ -40,6 +68,8 @@ def bound(manifests: list[Manifest], binding_kind: str) -> list[Manifest]:
     roles = {(m["kind"], m["metadata"].get("namespace"), m["metadata"]["name"]): m for m in manifests}
     found = []
     for binding in of_kind(manifests, binding_kind):
+        if binding["metadata"]["name"].endswith("-monitor"):
+            continue
         assert binding["subjects"] == [ACCOUNT]
         reference = binding["roleRef"]
         found.append(roles[reference["kind"], binding["metadata"].get("namespace"), reference["name"]])
@@ -49,6 +79,7 @@ def bound(manifests: list[Manifest], binding_kind: str) -> list[Manifest]:
 def test_in_all_namespaces_the_operator_gets_just_this(render: Render) -> None:
     (role,) = bound(render(), "ClusterRoleBinding")
     assert rights(role) == OPERATOR
+    assert named(role) == MAKER
 
 
 def test_in_chosen_namespaces_it_gets_the_same_there_and_nothing_elsewhere(render: Render) -> None:
@@ -57,7 +88,46 @@ def test_in_chosen_namespaces_it_gets_the_same_there_and_nothing_elsewhere(rende
     roles = {role["metadata"]["namespace"]: role for role in bound(manifests, "RoleBinding")}
     assert roles.keys() == {"a", "b", NAMESPACE}
     assert rights(roles["a"]) == rights(roles["b"]) == OPERATOR
-    assert set(rights(roles[NAMESPACE])) == {("coordination.k8s.io", "leases")}
+    assert named(roles["a"]) == named(roles["b"]) == READER
+    assert {key[:2] for key in named(roles[NAMESPACE])} == {("coordination.k8s.io", "leases")}
+
+
+def test_in_all_namespaces_a_role_waits_for_the_sidecars(render: Render) -> None:
+    (role,) = [item for item in of_kind(render(), "ClusterRole") if item["metadata"]["name"].endswith("-monitor")]
+    assert role["metadata"]["name"] == from_environment(environment(render())).monitor_role
+    assert rights(role) == SIDECAR
+
+
+def test_in_chosen_namespaces_the_chart_gives_the_sidecars_their_identity(render: Render) -> None:
+    manifests = render(watchNamespaces=["a", "b"])
+    role = from_environment(environment(manifests)).monitor_role
+    for namespace in ("a", "b"):
+        own = {(m["kind"], m["metadata"]["name"]): m for m in manifests if m["metadata"].get("namespace") == namespace}
+        account = own["ServiceAccount", sidecar.account(namespace)["metadata"]["name"]]
+        assert account["automountServiceAccountToken"] is False
+        assert rights(own["Role", role]) == SIDECAR
+        # As the operator would make it, so that it finds nothing to do.
+        assert own["RoleBinding", role]["subjects"] == sidecar.binding(namespace, role)["subjects"]
+        assert own["RoleBinding", role]["roleRef"]["name"] == role
+
+
+def test_the_policy_is_for_the_namespaces_of_the_release(render: Render) -> None:
+    def conditions(**values: Any) -> list[str]:
+        (policy,) = of_kind(render(**values), "ValidatingAdmissionPolicy")
+        return [condition["expression"] for condition in policy["spec"]["matchConditions"]]
+
+    assert len(conditions()) == 1
+    assert conditions(watchNamespaces=["a", "b"])[1] == 'request.namespace in ["a","b"]'
+    manifests = render(monitor={"admissionPolicy": False})
+    assert not [m for m in manifests if m["kind"].startswith("ValidatingAdmissionPolicy")]
+
+
+def test_the_policys_binding_denies(render: Render) -> None:
+    manifests = render()
+    (policy,) = of_kind(manifests, "ValidatingAdmissionPolicy")
+    (binding,) = of_kind(manifests, "ValidatingAdmissionPolicyBinding")
+    assert policy["spec"]["failurePolicy"] == "Fail"
+    assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny", "Audit"]}
 
 
 def test_in_chosen_namespaces_without_user_roles_there_is_no_cluster_role_at_all(render: Render) -> None:
@@ -91,6 +161,9 @@ def test_its_own_lease_by_name_and_made_beforehand(render: Render) -> None:
 def test_no_role_has_wildcards_secrets_or_ways_up(render: Render, values: dict[str, Any]) -> None:
     manifests = render(**values)
     for role in of_kind(manifests, "ClusterRole") + of_kind(manifests, "Role"):
+        assert named(role).keys() <= MAKER.keys() or set(named(role)) <= {
+            ("coordination.k8s.io", "leases", name) for _, _, name in named(role)
+        }
         for (group, resource), verbs in rights(role).items():
             assert "*" not in {group, resource, *verbs}
             assert group not in {"rbac.authorization.k8s.io", "admissionregistration.k8s.io", "authentication.k8s.io"}
@@ -117,6 +190,7 @@ def test_user_roles_extend_the_usual_ones(render: Render) -> None:
     }
     assert extended == {
         "release-modelwright": set(),
+        "release-modelwright-monitor": set(),
         "release-modelwright-view": {"view", "edit", "admin"},
         "release-modelwright-edit": {"edit", "admin"},
     }

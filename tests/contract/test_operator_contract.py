@@ -32,7 +32,7 @@ def _containers(manifest: Raw) -> dict[str, Raw]:
 
 @pytest.mark.parametrize("deployment", [SMALL, FULL], ids=["small", "full"])
 def test_the_server_reads_what_the_workload_sets(deployment: api.Deployment) -> None:
-    manifest = serving.workload(deployment, VERSION, "r", make.SETTINGS)
+    manifest = serving.workload(deployment, VERSION, "0123456789", make.SETTINGS)
     containers = _containers(manifest)
     settings = server_contract.ServerSettings.from_env(_environment(containers["server"]))
     assert (settings.model_name, settings.model_version) == ("churn", VERSION.metadata.name)
@@ -43,14 +43,34 @@ def test_the_server_reads_what_the_workload_sets(deployment: api.Deployment) -> 
     assert settings.ring_dir in {mount["mountPath"] for mount in containers["server"]["volumeMounts"]}
     fetch = server_contract.FetchSettings.from_env(_environment(containers["fetch"]))
     assert (fetch.artifact_uri, fetch.artifact_digest) == (VERSION.spec.artifact.uri, VERSION.spec.artifact.digest)
+    assert settings.revision == manifest["metadata"]["labels"][naming.LABEL_REVISION]
     ports = {port["name"]: port["containerPort"] for port in containers["server"]["ports"]}
     assert ports == {"http": settings.rest_port, "grpc": settings.grpc_port, "metrics": settings.metrics_port}
     assert manifest["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > settings.drain_seconds
 
 
+def test_the_sidecar_follows_its_own_deployment_and_leaves_its_table_to_the_server() -> None:
+    containers = _containers(serving.workload(SMALL, VERSION, "0123456789", make.SETTINGS))
+    monitor, server = containers[naming.MONITOR_CONTAINER], containers["server"]
+    settings = server_contract.MonitorSettings.from_env(_environment(monitor))
+    assert (settings.deployment, settings.namespace) == (SMALL.metadata.name, "team")
+    assert monitor["command"] == ["python", "-m", server_contract.MONITOR_MODULE]
+    assert (monitor["restartPolicy"], [name for name in monitor if name.endswith("Probe")]) == ("Always", [])
+    mounts = {
+        (where, mount["mountPath"]): (mount["name"], mount.get("readOnly", False))
+        for where, container in (("monitor", monitor), ("server", server))
+        for mount in container["volumeMounts"]
+    }
+    read_by = server_contract.ServerSettings.from_env(_environment(server)).control_dir
+    volume, read_only = mounts["monitor", settings.control_dir]
+    assert not read_only
+    assert mounts["server", read_by] == (volume, True)
+    assert mounts["monitor", settings.credentials_dir][1]
+
+
 @pytest.mark.parametrize("name", ["fetch", "server"])
 def test_paths_a_serving_container_reads_are_mounted(name: str) -> None:
-    container = _containers(serving.workload(SMALL, VERSION, "r", make.SETTINGS))[name]
+    container = _containers(serving.workload(SMALL, VERSION, "0123456789", make.SETTINGS))[name]
     mounted = {mount["mountPath"] for mount in container["volumeMounts"]}
     assert server_contract.DEFAULT_MODEL_DIR in mounted
     if name == "fetch":
@@ -58,9 +78,9 @@ def test_paths_a_serving_container_reads_are_mounted(name: str) -> None:
 
 
 def test_the_service_leads_to_the_servers_ports() -> None:
-    container = _containers(serving.workload(SMALL, VERSION, "r", make.SETTINGS))["server"]
+    container = _containers(serving.workload(SMALL, VERSION, "0123456789", make.SETTINGS))["server"]
     names = {item["name"]: item["containerPort"] for item in container["ports"]}
-    ports = {item["port"]: names[item["targetPort"]] for item in serving.service(SMALL, "r")["spec"]["ports"]}
+    ports = {item["port"]: names[item["targetPort"]] for item in serving.service(SMALL, "0123456789")["spec"]["ports"]}
     settings = server_contract.ServerSettings.from_env(_environment(container))
     assert ports == {
         serving.SERVICE_PORT: settings.rest_port,
@@ -71,13 +91,13 @@ def test_the_service_leads_to_the_servers_ports() -> None:
 
 def test_spans_go_where_the_operator_is_told() -> None:
     told = replace(make.SETTINGS, tracing_endpoint="http://collector:4318")
-    container = _containers(serving.workload(SMALL, VERSION, "r", told))["server"]
+    container = _containers(serving.workload(SMALL, VERSION, "0123456789", told))["server"]
     settings = server_contract.ServerSettings.from_env(_environment(container))
     assert settings.tracing_endpoint == "http://collector:4318"
 
 
 def test_probes_ask_the_servers_paths() -> None:
-    container = _containers(serving.workload(SMALL, VERSION, "r", make.SETTINGS))["server"]
+    container = _containers(serving.workload(SMALL, VERSION, "0123456789", make.SETTINGS))["server"]
     assert container["readinessProbe"]["httpGet"] == {
         "path": server_contract.READY_PATH,
         "port": server_contract.REST_PORT,

@@ -8,7 +8,7 @@ import pytest
 
 from modelwright_operator import api, naming
 from modelwright_operator.decide.training import Trained
-from modelwright_operator.render import cleanup, own_code, search, serving, training, verification
+from modelwright_operator.render import cleanup, own_code, search, serving, sidecar, training, verification
 from modelwright_operator.render.version import model_version_of
 from modelwright_training import contract
 from tests.golden.conftest import FOLDER
@@ -157,6 +157,8 @@ CONTAINER_JOB = make.training_job("own", model="churn").spec(
 
 
 MANIFESTS: dict[str, Callable[[], Raw]] = {
+    "monitor-account": lambda: sidecar.account("team"),
+    "monitor-binding": lambda: sidecar.binding("team", make.SETTINGS.monitor_role),
     "training-job": lambda: training.batch_job(_job(make.training_job()), 1, make.SETTINGS),
     "training-job-full": lambda: training.batch_job(_job(FULL_JOB), 2, make.SETTINGS),
     "training-job-prepared": lambda: training.batch_job(_job(PREPARED_JOB), 1, make.SETTINGS),
@@ -190,15 +192,25 @@ def test_no_golden_file_is_left_over() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in MANIFESTS if name not in {"model-version", "service", "disruption-budget"}]
+    "name",
+    [
+        name
+        for name in MANIFESTS
+        if name not in {"model-version", "service", "disruption-budget", "monitor-account", "monitor-binding"}
+    ],
 )
 def test_pods_meet_the_restricted_standard(name: str) -> None:
-    """https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted, no token, no writable root."""
+    """https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted, no writable root.
+
+    No token but the sidecar's, which no other container sees.
+    """
     pod = MANIFESTS[name]()["spec"]["template"]["spec"]
     assert pod["automountServiceAccountToken"] is False
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert all(not set(volume) - {"name", "emptyDir", "persistentVolumeClaim"} for volume in pod["volumes"])
+    kinds = {"name", "emptyDir", "persistentVolumeClaim", "projected"}
+    assert all(not set(volume) - kinds for volume in pod["volumes"])
+    tokens = {volume["name"] for volume in pod["volumes"] if "projected" in volume}
     for container in (*pod.get("initContainers", ()), *pod["containers"]):
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False,
@@ -208,6 +220,8 @@ def test_pods_meet_the_restricted_standard(name: str) -> None:
         assert container["resources"]["limits"]["memory"]
         assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
         assert "valueFrom" not in str(container.get("env"))
+        if container["name"] != naming.MONITOR_CONTAINER:
+            assert not tokens & {mount["name"] for mount in container["volumeMounts"]}
 
 
 def test_stages_see_only_the_storage_they_need() -> None:

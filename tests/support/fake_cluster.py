@@ -248,7 +248,7 @@ class FakeCluster:
         self._owned.pop(key, None)
         self._version += 1
         gone = {**raw, "metadata": {**raw["metadata"], "resourceVersion": str(self._version)}}
-        self.happened.append(Happened(resource, "DELETED", gone))
+        self._tell(resource, "DELETED", gone)
         uid = raw["metadata"]["uid"]
         for other in [other for other, child in self.objects.items() if uid in _owners(child)]:
             if other in self.objects:
@@ -284,7 +284,7 @@ class FakeCluster:
         return self.objects[key]
 
     def _blank(self, key: Key) -> Raw:
-        api_version, kind = naming.RESOURCES[key.resource]
+        api_version, kind = naming.KNOWN[key.resource]
         self._uids += 1
         return {
             "apiVersion": api_version,
@@ -310,7 +310,7 @@ class FakeCluster:
             raise Conflict(message)
 
     def _check_known(self, raw: Raw, key: Key) -> None:
-        kind = naming.RESOURCES[key.resource][1]
+        kind = naming.KNOWN[key.resource][1]
         if key.resource not in naming.PLURALS.values():
             return
         fields = list(structural.unknown(structural.schema_of(kind), raw))
@@ -321,7 +321,7 @@ class FakeCluster:
     def _store(self, key: Key, raw: Raw) -> None:
         """Store what changed: defaults, validation, generation, resourceVersion, watch."""
         current = self.objects.get(key)
-        kind = naming.RESOURCES[key.resource][1]
+        kind = naming.KNOWN[key.resource][1]
         if key.resource in naming.PLURALS.values():
             schema = structural.schema_of(kind)
             filled: Raw = structural.defaulted(schema, raw)
@@ -346,7 +346,12 @@ class FakeCluster:
         self._version += 1
         stored["metadata"]["resourceVersion"] = str(self._version)
         self.objects[key] = stored
-        self.happened.append(Happened(key.resource, "MODIFIED" if current is not None else "ADDED", copied(stored)))
+        self._tell(key.resource, "MODIFIED" if current is not None else "ADDED", copied(stored))
+
+    def _tell(self, resource: str, kind: str, raw: Raw) -> None:
+        """Tell the operator's watches, which are of some resources only."""
+        if resource in naming.RESOURCES:
+            self.happened.append(Happened(resource, kind, raw))
 
 
 class _Request:
@@ -376,7 +381,7 @@ class _Request:
 def resource_of(raw: Mapping[str, Any]) -> str:
     """Return the plural of an object's resource."""
     identity = (raw["apiVersion"], raw["kind"])
-    return next(plural for plural, known in naming.RESOURCES.items() if known == identity)
+    return next(plural for plural, known in naming.KNOWN.items() if known == identity)
 
 
 def _managers(raw: Raw) -> list[Raw]:

@@ -93,7 +93,7 @@ class World:
         queue: Any = self.agenda
         port: Any = self.cluster
         self.inbox = Inbox(self.settings, port, self.store, queue)
-        executor = Executor(port, self.store, "operator-0")
+        executor = Executor(port, self.store, self.settings)
         self.reconciler = Reconciler(self.settings, self.store, queue, executor, Telemetry())
         self.progress = ProgressReader(self.settings, port, self.store, queue)
         self.rejections = RejectionReader(self.settings, port, self.store, queue)

@@ -26,7 +26,7 @@ class Stage:
         self.cluster = FakeCluster()
         self.store = Store()
         port: Any = self.cluster
-        self.executor = Executor(port, self.store, "operator-0")
+        self.executor = Executor(port, self.store, make.SETTINGS)
         self.cluster.create(make.deployment().raw)
 
     @property
@@ -75,6 +75,23 @@ async def test_the_order_is_confirm_children_deletions_status_events() -> None:
         "text",
         stage.deployment.metadata.uid,
     )
+
+
+async def test_before_the_first_pods_come_their_identity_and_it_is_looked_at_seldom() -> None:
+    stage = Stage()
+    version = api.ModelVersion.model_validate(make.verified("a").stored())
+    workload = serving.workload(stage.deployment, version, "0123456789", make.SETTINGS)
+    await stage.execute(Plan(apply=(Apply(workload),)))
+    assert stage.verbs() == [
+        "get serviceaccounts",
+        "apply serviceaccounts",
+        "get rolebindings",
+        "apply rolebindings",
+        "get deployments",
+        "apply deployments",
+    ]
+    await stage.execute(Plan(apply=(Apply(stage.service()),)))
+    assert stage.verbs()[6:] == ["get services", "apply services"]
 
 
 async def test_what_moved_since_stops_everything() -> None:

@@ -41,7 +41,7 @@ class Shop:
         self.queue = Watched()
         self.telemetry = Telemetry()
         port: Any = self.cluster
-        executor = Executor(port, self.store, "operator-0")
+        executor = Executor(port, self.store, make.SETTINGS)
         self.reconciler = Reconciler(make.SETTINGS, self.store, self.queue, executor, self.telemetry)
         self.store.put(naming.DEPLOYMENTS, self.cluster.create(make.deployment().raw))
 

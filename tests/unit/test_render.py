@@ -37,16 +37,27 @@ def test_an_older_template_is_kept_whatever_is_rendered_now() -> None:
     assert again["metadata"]["annotations"] == observed.annotations
 
 
+def test_pods_made_before_there_was_a_sidecar_get_none_by_an_upgrade() -> None:
+    raw = stored(serving.workload(DEPLOYMENT, VERSION, "0123456789", make.SETTINGS))
+    before = json.loads(raw["metadata"]["annotations"][naming.ANNOTATION_TEMPLATE])
+    del before["spec"]["serviceAccountName"]
+    before["spec"]["initContainers"].pop()
+    raw["metadata"]["annotations"][naming.ANNOTATION_TEMPLATE] = naming.canonical_json(before)
+    again = serving.workload(DEPLOYMENT, VERSION, "0123456789", make.SETTINGS, Workload(raw))
+    assert again["spec"]["template"] == before
+    assert again["metadata"]["annotations"][naming.ANNOTATION_TEMPLATE] == naming.canonical_json(before)
+
+
 @pytest.mark.parametrize("spoilt", ["", "{", "[]", "null", '"text"'])
 def test_a_spoilt_template_is_rendered_anew(spoilt: str) -> None:
-    fresh = serving.workload(DEPLOYMENT, VERSION, "r", make.SETTINGS)
+    fresh = serving.workload(DEPLOYMENT, VERSION, "0123456789", make.SETTINGS)
     raw = stored(fresh)
     raw["metadata"]["annotations"] = {**raw["metadata"]["annotations"], naming.ANNOTATION_TEMPLATE: spoilt}
-    assert serving.workload(DEPLOYMENT, VERSION, "r", make.SETTINGS, Workload(raw)) == fresh
+    assert serving.workload(DEPLOYMENT, VERSION, "0123456789", make.SETTINGS, Workload(raw)) == fresh
 
 
 def test_the_template_in_the_annotation_is_the_one_applied() -> None:
-    manifest = serving.workload(DEPLOYMENT, VERSION, "r", make.SETTINGS)
+    manifest = serving.workload(DEPLOYMENT, VERSION, "0123456789", make.SETTINGS)
     assert json.loads(manifest["metadata"]["annotations"][naming.ANNOTATION_TEMPLATE]) == manifest["spec"]["template"]
 
 
@@ -119,7 +130,7 @@ def test_server_settings_make_a_new_revision(server: Raw) -> None:
 @pytest.mark.parametrize("processes", [1, 4, 64])
 def test_rings_and_compute_grow_with_the_processes(processes: int) -> None:
     deployment = api.Deployment.model_validate(make.deployment().spec(server={"processes": processes}).stored())
-    pod = serving.workload(deployment, VERSION, "r", make.SETTINGS)["spec"]["template"]["spec"]
+    pod = serving.workload(deployment, VERSION, "0123456789", make.SETTINGS)["spec"]["template"]["spec"]
     [ring] = [volume["emptyDir"] for volume in pod["volumes"] if volume["name"] == "ring"]
     assert ring["medium"] == "Memory"
     assert int(ring["sizeLimit"].removesuffix("Mi")) > processes
@@ -136,9 +147,11 @@ def test_empty_variables_are_left_out_as_the_api_server_would() -> None:
 def test_a_users_labels_never_replace_ours() -> None:
     pod = {"labels": {"team": "risk"}}
     deployment = api.Deployment.model_validate(make.deployment().spec(pod=pod).stored())
-    labels = serving.workload(deployment, VERSION, "r", make.SETTINGS)["spec"]["template"]["metadata"]["labels"]
+    labels = serving.workload(deployment, VERSION, "0123456789", make.SETTINGS)["spec"]["template"]["metadata"][
+        "labels"
+    ]
     assert labels["team"] == "risk"
-    assert labels[naming.LABEL_REVISION] == "r"
+    assert labels[naming.LABEL_REVISION] == "0123456789"
 
 
 def test_what_is_not_given_comes_from_the_default() -> None:

@@ -21,6 +21,16 @@
 {{- include "modelwright.fullname" . }}-leader
 {{- end }}
 
+{{- /* Role and RoleBinding of the sidecars, and the policy that holds them to it. */ -}}
+{{- define "modelwright.monitorRole" -}}
+{{- include "modelwright.fullname" . }}-monitor
+{{- end }}
+
+{{- /* The operator renders pods with this name: it is not the release's to choose. */ -}}
+{{- define "modelwright.monitorAccount" -}}
+modelwright-monitor
+{{- end }}
+
 {{- define "modelwright.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "modelwright.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -88,4 +98,31 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [""]
   resources: [events]
   verbs: [list]
+# The identity of serving pods' sidecars in a namespace: by name, and made anew only where the chart did not make it.
+- apiGroups: [""]
+  resources: [serviceaccounts]
+  resourceNames: [{{ include "modelwright.monitorAccount" . }}]
+  verbs: [{{ if .Values.watchNamespaces }}get{{ else }}get, create, patch{{ end }}]
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [rolebindings]
+  resourceNames: [{{ include "modelwright.monitorRole" . }}]
+  verbs: [{{ if .Values.watchNamespaces }}get{{ else }}get, create, patch{{ end }}]
+{{- if not .Values.watchNamespaces }}
+# It can bind no other role than this one, whatever it writes into a RoleBinding.
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [clusterroles]
+  resourceNames: [{{ include "modelwright.monitorRole" . }}]
+  verbs: [bind]
+{{- end }}
+{{- end }}
+
+{{- /* What the sidecar of a serving pod may do in its own namespace. */ -}}
+{{- define "modelwright.monitorRules" -}}
+- apiGroups: [modelwright.dev]
+  resources: [modeldeployments]
+  verbs: [get, list, watch]
+# Held to its own Deployment and its own fields by the policy in monitor-policy.yaml.
+- apiGroups: [modelwright.dev]
+  resources: [modeldeployments/status]
+  verbs: [patch]
 {{- end }}

@@ -1,4 +1,4 @@
-"""A Plan carried out, in one fixed order: confirm, children, deletions, status, events.
+"""A Plan carried out, in one fixed order: confirm, identity, children, deletions, status, events.
 
 A crash in between repeats a step under the same name and cannot skip one. Answers to writes go into the store at once.
 """
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from modelwright_operator import naming
+from modelwright_operator import api, naming
+from modelwright_operator.cluster.accounts import MonitorAccounts
 from modelwright_operator.cluster.gather import now
 from modelwright_operator.decide.conditions import rfc3339
 from modelwright_operator.decide.observed import Child
@@ -19,10 +20,10 @@ from modelwright_operator.errors import Conflict, NotFound, NotOurs, OperatorErr
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from modelwright_operator import api
     from modelwright_operator.cluster.kube import Kube
     from modelwright_operator.cluster.store import Store
     from modelwright_operator.plan.outcome import Apply, Confirm, Delete, Event, Plan
+    from modelwright_operator.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -37,10 +38,11 @@ def plural_of(raw: Mapping[str, Any]) -> str:
 class Executor:
     """Carries plans out."""
 
-    def __init__(self, kube: Kube, store: Store, identity: str) -> None:
+    def __init__(self, kube: Kube, store: Store, settings: Settings) -> None:
         self._kube = kube
         self._store = store
-        self._identity = identity
+        self._identity = settings.identity
+        self._accounts = MonitorAccounts(kube, settings)
 
     async def execute(self, resource: api.Resource, kind: str, plan: Plan) -> None:
         """Write everything a plan holds.
@@ -52,6 +54,8 @@ class Executor:
         """
         for confirm in plan.confirm:
             await self._confirm(resource.metadata.namespace, confirm)
+        if isinstance(resource, api.Deployment) and resource.metadata.deletion_timestamp is None:
+            await self._ensure_identity(resource, plan)
         for apply in plan.apply:
             await self._apply(resource, apply)
         for delete in plan.delete:
@@ -70,6 +74,12 @@ class Executor:
                 return
             for event in plan.events:
                 await self._event(resource, kind, event)
+
+    async def _ensure_identity(self, deployment: api.Deployment, plan: Plan) -> None:
+        """See to what pods need beside themselves, where there are pods or about to be."""
+        starting = any(apply.kind == "Deployment" and apply.observed is None for apply in plan.apply)
+        if starting or deployment.status.stable is not None or deployment.status.canary is not None:
+            await self._accounts.ensure(deployment.metadata.namespace, starting=starting)
 
     async def refresh(self, plural: str, namespace: str, name: str) -> Mapping[str, Any] | None:
         """Read one object live into the store; None: it is gone."""

@@ -45,7 +45,7 @@ def path(resource: str, namespace: str | None, name: str | None = None, subresou
     >>> path("jobs", "team", "a", "status"), path("pods", None)
     ('/apis/batch/v1/namespaces/team/jobs/a/status', '/api/v1/pods')
     """
-    api_version, _ = naming.RESOURCES[resource]
+    api_version, _ = naming.KNOWN[resource]
     root = "/api/v1" if api_version == "v1" else f"/apis/{api_version}"
     plural = f"namespaces/{namespace}/{resource}" if namespace else resource
     return "/".join(part for part in (root, plural, name, subresource) if part)
@@ -158,7 +158,7 @@ class Kube:
 
     async def list(self, resource: str, namespace: str | None, selector: str | None = None) -> AsyncIterator[Raw]:
         """Yield all objects of a resource, page by page."""
-        api_version, kind = naming.RESOURCES[resource]
+        api_version, kind = naming.KNOWN[resource]
         query = {"limit": str(_PAGE)}
         if selector:
             query["labelSelector"] = selector
@@ -203,7 +203,7 @@ class Kube:
 
     async def apply_status(self, resource: str, metadata: Mapping[str, str], status: Mapping[str, Any]) -> Raw:
         """Apply the whole status, on the resourceVersion that the decision was made on."""
-        api_version, kind = naming.RESOURCES[resource]
+        api_version, kind = naming.KNOWN[resource]
         body = {"apiVersion": api_version, "kind": kind, "metadata": dict(metadata), "status": status}
         return await self._call(
             "PATCH",
@@ -223,7 +223,7 @@ class Kube:
             "preconditions": {"uid": uid},
         }
         await self._call(
-            "DELETE", path(resource, namespace, name), body=body, subject=(naming.RESOURCES[resource][1], name)
+            "DELETE", path(resource, namespace, name), body=body, subject=(naming.KNOWN[resource][1], name)
         )
 
     async def log_tail(self, namespace: str, pod: str, container: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from kubernetes.aio.client import models as k8s
 
 from modelwright_operator import api, naming
-from modelwright_operator.render import common
+from modelwright_operator.render import common, sidecar
 from modelwright_operator.render.quantities import canonical_resources
 from modelwright_server import contract
 
@@ -85,7 +85,9 @@ def _fetch(version: api.ModelVersion, settings: Settings) -> k8s.V1Container:
     )
 
 
-def _server(deployment: api.Deployment, version: api.ModelVersion, settings: Settings) -> k8s.V1Container:
+def _server(
+    deployment: api.Deployment, version: api.ModelVersion, revision: str, settings: Settings
+) -> k8s.V1Container:
     server = deployment.spec.server
     environment = contract.ServerSettings(
         model_name=version.spec.model,
@@ -96,6 +98,7 @@ def _server(deployment: api.Deployment, version: api.ModelVersion, settings: Set
         batch_max_rows=server.batching.max_rows,
         processes=server.processes,
         ring_dir=contract.DEFAULT_RING_DIR,
+        revision=revision,
         access_log=server.access_log,
         tracing_endpoint=settings.tracing_endpoint,
     ).to_env()
@@ -120,6 +123,7 @@ def _server(deployment: api.Deployment, version: api.ModelVersion, settings: Set
             common.mount("model", contract.DEFAULT_MODEL_DIR, read_only=True),
             common.mount("tmp", _TMP),
             common.mount(_RING, contract.DEFAULT_RING_DIR),
+            sidecar.server_mount(),
         ],
     )
 
@@ -146,14 +150,16 @@ def workload(
         "label_selector": k8s.V1LabelSelector(match_labels=selector),
     }
     pod = k8s.V1PodSpec(
-        init_containers=[_fetch(version, settings)],
-        containers=[_server(deployment, version, settings)],
+        service_account_name=naming.MONITOR_ACCOUNT,
+        init_containers=[_fetch(version, settings), sidecar.container(deployment, settings)],
+        containers=[_server(deployment, version, revision, settings)],
         termination_grace_period_seconds=_GRACE_SECONDS,
         topology_spread_constraints=[k8s.V1TopologySpreadConstraint(**spread)],
         volumes=[
             common.empty_dir("model", "2Gi"),
             common.empty_dir("tmp", "64Mi"),
             _rings(deployment.spec.server.processes),
+            *sidecar.volumes(),
             *common.claim_volumes(common.claims([version.spec.artifact.uri])),
         ],
         **common.every_pod(),
