@@ -87,6 +87,17 @@ class Reason(StrEnum):
     SCALED_TO_ZERO = "ScaledToZero"
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
 
+    # the verdict on a canary
+    CANARY_BROKEN = "CanaryBroken"
+    CANARY_WORSE = "CanaryWorse"
+    PREDICTIONS_DISAGREE = "PredictionsDisagree"
+    TRAFFIC_SHARE_MISMATCH = "TrafficShareMismatch"
+    NO_TRAFFIC = "NoTraffic"
+    INSUFFICIENT_SAMPLES = "InsufficientSamples"
+    COLLECTING_EVIDENCE = "CollectingEvidence"
+    CANARY_NOT_WORSE = "CanaryNotWorse"
+    FEW_BAD_ANSWERS = "FewBadAnswers"
+
 
 def reported(text: str, otherwise: Reason) -> Reason:
     """Return the reason a pod reported, if it is one of ours: pods run foreign code and may write anything."""

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from tests.benchmarks import automl, object_store, operator_scale, serving_start, training_memory
+from tests.benchmarks import automl, object_store, operator_scale, serving_start, training_memory, verdicts
 from tests.benchmarks.report import machine, write
 from tests.benchmarks.serving import peers, soak
 from tests.benchmarks.serving import run as serving
@@ -27,6 +27,7 @@ LOCAL = {
     "soak": soak,
     "training-memory": training_memory,
     "automl": automl,
+    "verdicts": verdicts,
 }
 
 
