@@ -42,6 +42,8 @@ def line(ended_ns: int, record: Record) -> bytes:
         fields["predictionId"] = text(record.prediction_id, _MAX_ID)
     if record.traceparent and (context := trace_context.parse(record.traceparent)):
         fields["traceId"] = context.trace_id
+    if record.track:
+        fields["track"] = record.track
     if record.user_agent:
         fields["userAgent"] = text(record.user_agent, MAX_AGENT)
     return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)

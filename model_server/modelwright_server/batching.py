@@ -79,6 +79,10 @@ class Batch:
         self._ids: list[bytes] | None = None
         self.finite = True
 
+    def rows(self, start: int, count: int) -> list[Array]:
+        """Return some rows of each output."""
+        return [array[start : start + count] for array in self.arrays]
+
     def prediction_id(self, row: int) -> bytes:
         """Return the id of the prediction in a row."""
         return self.prediction_ids(row, 1)[0]

@@ -35,6 +35,7 @@ class DataPlane:
         self._telemetry = telemetry
         self._signature: Signature | None = None
         self._batcher: Batcher | None = None
+        self._issuer: Issuer | None = None
         self.submit: Callable[[Waiter], None] = self._refuse
 
     @property
@@ -66,8 +67,15 @@ class DataPlane:
             model, signature, issuer, self._telemetry, most_rows=self._batch_rows, recorder=recorder
         )
         self._signature = signature
+        self._issuer = issuer
         self.submit = self._batcher.submit
         self._telemetry.ready = True
+
+    def serve(self, track: str) -> None:
+        """Count for this track, and name it in the ids of predictions, from now on."""
+        self._telemetry.track = track
+        if self._issuer is not None:
+            self._issuer.serve(track)
 
     def drain(self) -> None:
         """Want no more traffic; requests that come all the same are answered."""

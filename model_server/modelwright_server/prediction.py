@@ -106,19 +106,24 @@ class Issuer:
         if track not in _TRACKS:
             raise _bad(problem=f"track is {track!r}, must be one of {', '.join(_TRACKS)}")
         nonce = nonce or secrets.token_hex(6)
-        head = {"version": version_key, "track": _TRACKS[track], "nonce": nonce}
-        for name, value in head.items():
+        for name, value in {"version": version_key, "nonce": nonce}.items():
             _check(name, value)
-        self._prefix = ".".join((_FORM, *head.values(), "")).encode()
+        self._version_key, self._nonce = version_key, nonce
+        self._prefix = b""
+        self.serve(track)
         self._number = 0
         self._now = now
-        self._label = _position(schema, _is_label) if schema.task is Task.CLASSIFICATION else None
-        self._score = _position(schema, _is_score)
+        self._label = label_position(schema)
+        self._score = score_position(schema)
         self._labels = _Labels()
         spec = schema.outputs[self._score or 0]
         self._single = spec.datatype is Datatype.FP32
         classes = spec.width if schema.task is Task.CLASSIFICATION else 1
         self._column = None if classes > 2 else classes - 1  # noqa: PLR2004 - a class and its opposite
+
+    def serve(self, track: str) -> None:
+        """Name this track, ``stable`` or ``canary``, in all further ids."""
+        self._prefix = ".".join((_FORM, self._version_key, _TRACKS[track], self._nonce, "")).encode()
 
     def ids(self, arrays: Sequence[Array]) -> list[bytes]:
         """Return new ids for the predictions in each row of the outputs, all of them in the schema's order."""
@@ -204,6 +209,16 @@ def _check(name: str, value: str) -> None:
 
 def _bad(*, problem: str) -> ValueError:
     return ValueError(f"prediction id: {problem}")
+
+
+def label_position(schema: Schema) -> int | None:
+    """Return which output is the label; None for a regression, or where there is none."""
+    return _position(schema, _is_label) if schema.task is Task.CLASSIFICATION else None
+
+
+def score_position(schema: Schema) -> int | None:
+    """Return which output is the score, None where there is none."""
+    return _position(schema, _is_score)
 
 
 def _position(schema: Schema, wanted: Callable[[TensorSpec], bool]) -> int | None:

@@ -21,6 +21,7 @@ class Record(NamedTuple):
         prediction_id: of an answer with one row, else empty.
         traceparent: that header or gRPC metadata, or empty.
         tracestate: likewise; several joined by commas.
+        track: that answered, if it was not the server's own.
     """
 
     protocol: str
@@ -36,6 +37,7 @@ class Record(NamedTuple):
     prediction_id: str | bytes = b""
     traceparent: str | bytes = b""
     tracestate: str | bytes = b""
+    track: str = ""
 
 
 def text(value: str | bytes, most: int) -> str:

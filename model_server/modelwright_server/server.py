@@ -12,22 +12,28 @@ import hashlib
 import logging
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from modelwright_server import artifact, model, termination
 from modelwright_server.contract import ExitCode, ServerSettings
 from modelwright_server.dataplane import DataPlane
 from modelwright_server.grpc import service as grpc_service
+from modelwright_server.http.forwarding import RestForwarding
+from modelwright_server.http.inference import RestExchange
 from modelwright_server.http.listener import Listener
 from modelwright_server.http.messages import KEPT_HEADERS, Limits
-from modelwright_server.http.rest import NOTED_HEADERS, RestApplication, RestExchange
+from modelwright_server.http.rest import NOTED_HEADERS, RestApplication
 from modelwright_server.journal import Journal, open_journal
 from modelwright_server.logs import log
 from modelwright_server.prediction import Issuer
 from modelwright_server.rejection import ModelRejectedError
 from modelwright_server.ring import RingWriter
+from modelwright_server.routing.comparison import Comparison
+from modelwright_server.routing.shadow import Shadow
+from modelwright_server.routing.traffic import Traffic
 from modelwright_server.schema import Schema
-from modelwright_server.telemetry import Telemetry
+from modelwright_server.telemetry import Snapshot, Telemetry
 from modelwright_server.worker import Worker
 
 LAST_ANSWERS_SECONDS = 20.0
@@ -57,18 +63,20 @@ async def serve(settings: ServerSettings, worker: Worker | None = None) -> ExitC
         settings.model_name, settings.model_version, settings.max_rows, counts, batch_rows=settings.batch_max_rows
     )
     journal = open_journal(settings, counts)
-    ports = _Ports(settings, dataplane, counts, journal, shared=worker is not None)
+    traffic = Traffic(settings.revision)
+    ports = _Ports(settings, dataplane, counts, journal, traffic, shared=worker is not None)
     if worker is None:
         await ports.open()
         log("listening", model=settings.model_name, version=settings.model_version, **ports.numbers)
     else:
-        await worker.connect(counts.snapshot, on_signal)
+        await worker.connect(ports.snapshot, traffic.evidence.document, on_signal)
     loaded = await _loaded(settings)
     if loaded is None:
         return ExitCode.PERMANENT
     digest = _digest(settings)
     issuer = Issuer(loaded.schema, version_key=digest.removeprefix("sha256:")[:10])
     dataplane.attach(loaded, issuer, _ring(settings, worker, loaded.schema, digest))
+    ports.route(loaded.schema)
     gc.collect()
     gc.freeze()
     gc.collect()  # else the next full one came only when a quarter of what is frozen had been added
@@ -105,12 +113,13 @@ class _Ports:
         numbers: the ports, by what the log calls them.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is listened for
         self,
         settings: ServerSettings,
         dataplane: DataPlane,
         counts: Telemetry,
         journal: Journal | None,
+        traffic: Traffic,
         *,
         shared: bool,
     ) -> None:
@@ -120,8 +129,9 @@ class _Ports:
         self._dataplane = dataplane
         self._counts = counts
         self._journal = journal
+        self._traffic = traffic
         self._shared = shared
-        application = RestApplication(dataplane, counts, settings.max_body_bytes, journal)
+        self._application = application = RestApplication(dataplane, counts, settings.max_body_bytes, journal)
         self._clients = Listener(
             application,
             Limits(body=settings.max_body_bytes, buffered=4 * settings.max_body_bytes),
@@ -130,7 +140,8 @@ class _Ports:
             shortcut=application if journal is None else None,  # the journal wants to see each head
             kept_headers=KEPT_HEADERS if journal is None else NOTED_HEADERS,
         )
-        self._collectors = None if shared else _collectors(counts)
+        self._collectors = None if shared else _collectors(counts, self.snapshot, traffic)
+        self._forwarding: RestForwarding | None = None
         self._calls: grpc_service.GrpcServer | None = None
 
     async def open(self) -> None:
@@ -145,6 +156,22 @@ class _Ports:
         self.numbers |= {"restPort": rest, "grpcPort": self._calls.port}
         if self._collectors is not None:
             self.numbers["metricsPort"] = await self._collectors.start(settings.host, settings.metrics_port)
+
+    def route(self, schema: Schema) -> None:
+        """Follow the traffic table, if this pod's revision is known."""
+        settings, traffic = self._settings, self._traffic
+        if not settings.revision:
+            return
+        shadow = Shadow(Comparison(schema))
+        traffic.follow(lambda: self._dataplane.serve(traffic.track))
+        self._forwarding = RestForwarding(
+            self._application, self._clients.names, traffic, shadow, settings.max_body_bytes
+        )
+        traffic.watch(Path(settings.control_dir))
+
+    def snapshot(self) -> Snapshot:
+        """Return all counts of this process."""
+        return {**self._counts.snapshot(), **self._traffic.snapshot()}
 
     def readiness_changed(self) -> None:
         """Tell whom it matters to that the data plane became ready, or is no more."""
@@ -162,16 +189,19 @@ class _Ports:
         if self._calls is not None:
             ends.append(self._calls.stop(LAST_ANSWERS_SECONDS))
         complete = all(await asyncio.gather(*ends))
+        self._traffic.close()
+        if self._forwarding is not None:
+            self._forwarding.close()
         if self._collectors is not None:
             await self._collectors.stop(0)
         return complete
 
 
-def _collectors(counts: Telemetry) -> Listener:
+def _collectors(counts: Telemetry, snapshot: Callable[[], Snapshot], traffic: Traffic) -> Listener:
     """Return the listener that shows the counts."""
-    from modelwright_server.metrics_page import LIMITS, MetricsPage  # noqa: PLC0415 - a worker does without
+    from modelwright_server.metrics_page import LIMITS, Boot, MetricsPage  # noqa: PLC0415 - a worker does without
 
-    return Listener(MetricsPage(counts.info, counts.snapshot), LIMITS)
+    return Listener(MetricsPage(counts.info, snapshot, traffic.evidence.document, Boot(traffic.revision)), LIMITS)
 
 
 async def _loaded(settings: ServerSettings) -> model.Model | None:

@@ -13,7 +13,7 @@ from operator import add
 
 from modelwright_server import contract
 
-STABLE = "stable"
+STABLE = contract.STABLE
 
 # Upper bounds in seconds; tabular models answer in fractions of a millisecond.
 BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -99,6 +99,33 @@ FAMILIES = (
         "Answered requests missing from the access log or the traces, because these could not keep up.",
         ("sink",),
     ),
+    Family(
+        contract.METRIC_FORWARDED,
+        "counter",
+        "Inference requests meant for the canary, by how they ended there; all but those answered stable answered.",
+        ("protocol", "canary", "outcome"),
+    ),
+    Family(
+        contract.METRIC_FORWARD_DURATION,
+        "histogram",
+        "Seconds from a complete inference request to the end of it at the canary.",
+        ("protocol", "canary"),
+        BUCKETS,
+    ),
+    Family(contract.METRIC_SHADOW, "counter", "Copies of inference requests for the canary.", ("canary", "outcome")),
+    Family(
+        contract.METRIC_SHADOW_ROWS,
+        "counter",
+        "Rows of copies that both tracks answered, by whether they agree.",
+        ("canary", "outcome"),
+    ),
+    Family(
+        contract.METRIC_BREAKERS_OPEN,
+        "gauge",
+        "Serving processes that send the canary nothing but probes.",
+        ("protocol", "kind"),
+    ),
+    Family(contract.METRIC_TABLES, "counter", "Traffic tables found, by whether they were taken.", ("result",)),
 )
 
 # One family's values for one set of labels, under (name, track, *labels): one number, or for a

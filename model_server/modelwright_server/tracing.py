@@ -71,6 +71,8 @@ class Tracer:
         if record.prediction_id:
             attributes["modelwright.prediction_id"] = text(record.prediction_id, 256)
         attributes["modelwright.rows"] = record.rows
+        if record.track:
+            attributes["modelwright.track"] = record.track
         span = self._tracer.start_span(
             name,
             context=_parent(record),

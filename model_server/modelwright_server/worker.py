@@ -1,7 +1,7 @@
 """One of several serving processes, seen from within: who it is, and what it tells its supervisor.
 
 The channel is a socket that the supervisor leaves open for it.  Both send JSON, one message a line:
-the worker says once that it is ready, and gives its counts whenever it is asked.  The channel's end
+the worker says once that it is ready, and gives its counts and its evidence whenever it is asked.  The channel's end
 means that the supervisor is gone, and nobody would ever end this process.
 """
 
@@ -61,10 +61,16 @@ class Worker:
         channel.set_inheritable(False)
         return cls(int(index), channel)
 
-    async def connect(self, snapshot: Callable[[], Snapshot], orphaned: Callable[[], None]) -> None:
+    async def connect(
+        self, snapshot: Callable[[], Snapshot], evidence: Callable[[], list[Any]], orphaned: Callable[[], None]
+    ) -> None:
         """Begin to answer the supervisor; ``orphaned`` is called if it goes away."""
         reader, self._writer = await asyncio.open_connection(sock=self._channel, limit=MAX_MESSAGE_BYTES)
-        self._serving = asyncio.create_task(self._answer(reader, self._writer, snapshot, orphaned))
+
+        def told() -> bytes:
+            return encode({"snapshot": to_items(snapshot()), "evidence": evidence()})
+
+        self._serving = asyncio.create_task(self._answer(reader, self._writer, told, orphaned))
 
     def ready(self, **fields: object) -> None:
         """Tell the supervisor that this process takes requests."""
@@ -75,13 +81,13 @@ class Worker:
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        snapshot: Callable[[], Snapshot],
+        told: Callable[[], bytes],
         orphaned: Callable[[], None],
     ) -> None:
         """Answer each line, which asks for the counts, until there are no more."""
         try:
             while await reader.readline():
-                writer.write(encode({"snapshot": to_items(snapshot())}))
+                writer.write(told())
                 await writer.drain()
         except ConnectionError:
             pass

@@ -21,7 +21,9 @@ from modelwright_server import contract, worker
 from modelwright_server.contract import ExitCode, ServerSettings
 from modelwright_server.http.listener import Listener
 from modelwright_server.logs import log, log_error
-from modelwright_server.metrics_page import LIMITS, MetricsPage
+from modelwright_server.metrics_page import LIMITS, Boot, MetricsPage
+from modelwright_server.routing.evidence import Document
+from modelwright_server.routing.evidence import merged as merged_evidence
 from modelwright_server.telemetry import STABLE, Snapshot, Telemetry, merged
 
 SNAPSHOT_SECONDS = 1.0
@@ -70,6 +72,7 @@ class _Link:
         index: its number.
         process: its process.
         counts: what it last said of itself.
+        evidence: likewise, of stable and canary.
         ready: what it says when it is ready.
     """
 
@@ -77,6 +80,7 @@ class _Link:
         self.index = index
         self.process = process
         self.counts = _NOT_READY
+        self.evidence: list[Document] = []
         self.ready: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._writer = writer
         self._asked: asyncio.Future[None] | None = None
@@ -90,6 +94,7 @@ class _Link:
                     self.ready.set_result(message["ready"])
                     continue
                 self.counts = worker.from_items(message["snapshot"])
+                self.evidence = message["evidence"]
                 if self._asked is not None:
                     self._asked.set_result(None)
                     self._asked = None
@@ -127,7 +132,8 @@ class _Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
-        page = Listener(MetricsPage(self._info, self.collect), LIMITS)
+        boot = Boot(settings.revision)
+        page = Listener(MetricsPage(self._info, self.collect, self._evidence, boot), LIMITS)
         port = await page.start(settings.host, settings.metrics_port)
         try:
             for index in range(settings.processes):
@@ -153,17 +159,29 @@ class _Supervisor:
 
         A sum without it would fall, and Prometheus takes a counter that falls for one that began anew.
         """
-        asking = [asyncio.create_task(link.refresh()) for link in self._links]
-        late = (await asyncio.wait(asking, timeout=SNAPSHOT_SECONDS))[1] if asking else set[asyncio.Task[None]]()
-        for task in late:
-            task.cancel()
+        late = await self._refresh()
         counts = merged([_NOT_READY] if not self._links else [link.counts for link in self._links])
         track = next(key[1] for key in counts if key[0] == contract.METRIC_READY)
-        processes = {"answered": len(asking) - len(late), "late": len(late)}
+        processes = {"answered": len(self._links) - late, "late": late}
         return {
             **counts,
             **{(contract.METRIC_PROCESSES, track, state): (number,) for state, number in processes.items()},
         }
+
+    async def _evidence(self) -> list[Document]:
+        """Return the sum of the workers' evidence, likewise."""
+        await self._refresh()
+        return merged_evidence(link.evidence for link in self._links)
+
+    async def _refresh(self) -> int:
+        """Ask all workers how they are; return how many did not answer in time."""
+        asking = [asyncio.create_task(link.refresh()) for link in self._links]
+        if not asking:
+            return 0
+        late = (await asyncio.wait(asking, timeout=SNAPSHOT_SECONDS))[1]
+        for task in late:
+            task.cancel()
+        return len(late)
 
     async def _start(self, index: int, env: dict[str, str]) -> _Link:
         ours, theirs = socket.socketpair()

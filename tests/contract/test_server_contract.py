@@ -104,7 +104,7 @@ def test_metric_names_are_in_the_metrics() -> None:
     telemetry = Telemetry("m", "v", "d", "n")
     text = exposition.render(telemetry.info, telemetry.snapshot()).decode()
     names = [value for name, value in vars(contract).items() if name.startswith("METRIC_")]
-    assert len(names) == 16
+    assert len(names) == 22
     for name in names:
         assert f"# TYPE {name} " in text
 

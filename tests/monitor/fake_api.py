@@ -25,7 +25,7 @@ TABLE = {
         "restPort": 80,
         "grpcPort": 8081,
     },
-    "step": 1,
+    "sequence": 1,
     "weight": 5,
 }
 

@@ -18,9 +18,10 @@ from modelwright_server import model
 from modelwright_server.dataplane import DataPlane
 from modelwright_server.errors import ModelFailedError, OverloadedError
 from modelwright_server.grpc import open_inference_pb2 as pb
+from modelwright_server.http.inference import RestExchange
 from modelwright_server.http.listener import Listener
 from modelwright_server.http.messages import Limits
-from modelwright_server.http.rest import RestApplication, RestExchange
+from modelwright_server.http.rest import RestApplication
 from modelwright_server.prediction import Issuer
 from modelwright_server.telemetry import Telemetry
 from tests.server.grpc.client import request

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from modelwright_server import model
 from modelwright_server.dataplane import DataPlane
 from modelwright_server.http.connection import Connection
+from modelwright_server.http.inference import RestExchange
 from modelwright_server.http.listener import Listener
 from modelwright_server.http.messages import Limits
-from modelwright_server.http.rest import RestApplication, RestExchange
+from modelwright_server.http.rest import RestApplication
 from modelwright_server.prediction import Issuer
 from modelwright_server.telemetry import Telemetry
 from tests.server.models import Built
@@ -309,13 +310,13 @@ def test_a_request_taken_whole_is_judged_as_one_taken_piece_by_piece(answers: An
 
 def test_requests_with_heads_of_their_own_are_taken_whole(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[bytes] = []
-    take = RestApplication.take
+    take = RestApplication.taken
 
     def counted(self: RestApplication, connection: Connection, body: bytes, *rest: Any) -> Any:
         taken.append(body)
         return take(self, connection, body, *rest)
 
-    monkeypatch.setattr(RestApplication, "take", counted)
+    monkeypatch.setattr(RestApplication, "taken", counted)
     pieces = [message(row(1.5), head=f"X-Request-Id: {at}\r\ntraceparent: {at}\r\n") for at in range(50)]
     pieces += [raw_message(floats(at)).replace(b"Host: a", b"Host: a\r\nX-Request-Id: %d" % at) for at in range(50)]
     long, short, _ = answers(pieces)

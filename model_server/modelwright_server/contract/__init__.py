@@ -85,6 +85,12 @@ METRIC_PROCESSES = "modelwright_server_processes"
 METRIC_RECORDS_DROPPED = "modelwright_server_records_dropped_total"
 METRIC_CONNECTIONS = "modelwright_server_connections"
 METRIC_READY = "modelwright_server_ready"
+METRIC_FORWARDED = "modelwright_server_forwarded_requests_total"
+METRIC_FORWARD_DURATION = "modelwright_server_forward_duration_seconds"
+METRIC_SHADOW = "modelwright_server_shadow_requests_total"
+METRIC_SHADOW_ROWS = "modelwright_server_shadow_rows_total"
+METRIC_BREAKERS_OPEN = "modelwright_server_canary_breakers_open"
+METRIC_TABLES = "modelwright_server_traffic_tables_total"
 METRIC_MODEL_INFO = "modelwright_server_model_info"
 
 VERSION_HEADER = "Modelwright-Version"  # of an answer: the version that gave it

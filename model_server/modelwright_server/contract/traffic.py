@@ -41,7 +41,7 @@ RESERVED_HEADERS = frozenset(
 )
 _UNDERLINED = re.compile(r"_([a-z])")
 MAX_PORT = 65535
-MAX_STEP = 1_000_000
+MAX_SEQUENCE = 2**53
 MAX_TIMEOUT_MILLISECONDS = 600_000
 
 _V = TypeVar("_V")
@@ -106,7 +106,7 @@ class Table:
     Attributes:
         stable: the track that answers whatever goes nowhere else.
         canary: the track on trial, None for none.
-        step: of the rollout, from 0; with the canary's revision the key of the evidence.
+        sequence: grows with each step of each rollout; with the canary's revision the key of the evidence.
         weight: whole percent of requests forwarded to the canary.
         shadow_percent: whole percent of requests copied to the canary once they are answered.
         match: requests that always go to the canary, while it gets any traffic.
@@ -117,7 +117,7 @@ class Table:
 
     stable: Stable
     canary: Canary | None = None
-    step: int = 0
+    sequence: int = 0
     weight: int = 0
     shadow_percent: int = 0
     match: Match | None = None
@@ -137,7 +137,7 @@ class Table:
         table = cls(
             stable=_stable(members.object("stable")),
             canary=members.optional("canary", lambda: _canary(members.object("canary"))),
-            step=members.whole("step", 0, MAX_STEP, 0),
+            sequence=members.whole("sequence", 0, MAX_SEQUENCE, 0),
             weight=members.whole("weight", 0, 100, 0),
             shadow_percent=members.whole("shadowPercent", 0, 100, 0),
             match=members.optional("match", lambda: _match(members.object("match"))),

@@ -24,6 +24,10 @@ class TooLargeError(ServingError):
     """The body is larger than allowed once it is inflated."""
 
 
+class UnsupportedCodingError(ServingError):
+    """The body has a content coding that is not taken."""
+
+
 def inflate(body: bytes | bytearray, coding: bytes, limit: int) -> bytes:
     """Return ``body`` without its coding (one of `CODINGS`); takes memory for at most twice ``limit`` bytes.
 

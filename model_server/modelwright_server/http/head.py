@@ -31,12 +31,18 @@ class HeaderNames:
         dull: spellings of headers that change nothing, neither here nor in how the parser frames a message.
     """
 
-    __slots__ = ("_watched", "dull", "known")
+    __slots__ = ("_always", "_watched", "dull", "known")
 
     def __init__(self, kept: frozenset[bytes]) -> None:
-        self._watched = frozenset({b"host", b"content-length", _CODING, b"expect"}) | kept
+        self._always = self._watched = frozenset({b"host", b"content-length", _CODING, b"expect"}) | kept
         self.known: dict[bytes, bytes] = {}
         self.dull: set[bytes] = set()
+
+    def watch(self, names: frozenset[bytes]) -> None:
+        """Have these matter as well, in lower case, in place of those before."""
+        self._watched = self._always | names
+        self.known.clear()
+        self.dull.clear()
 
     def key(self, name: bytes) -> bytes:
         """Return the lower-case name of a header that matters, else nothing."""

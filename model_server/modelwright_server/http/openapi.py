@@ -10,6 +10,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from modelwright_server import contract
+from modelwright_server.contract import CANARY, STABLE, TRACK_HEADER, VERSION_HEADER
 from modelwright_server.http.compression import CODINGS
 from modelwright_server.schema import FLOATS, Datatype, Schema, TensorSpec
 from modelwright_server.tensors import PREDICTION_ID_NAME
@@ -157,7 +158,8 @@ _PREDICTIONS: _Document = {
             "description": f"Id of the prediction, if the request had one row; see also output `{PREDICTION_ID_NAME}`.",
             "schema": {"type": "string"},
         },
-        "Modelwright-Version": {"description": "The version that answered.", "schema": {"type": "string"}},
+        VERSION_HEADER: {"description": "The version that answered.", "schema": {"type": "string"}},
+        TRACK_HEADER: {"description": "The track that answered.", "schema": {"enum": [STABLE, CANARY]}},
         _LENGTH_HEADER: {
             "description": "Length in bytes of the JSON, if binary tensor data follows it.",
             "schema": {"type": "integer", "minimum": 0},

@@ -4,12 +4,10 @@ Maps paths to the data plane and its errors to status codes; knows nothing of so
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
 from functools import cache, cached_property, partial
 from importlib import metadata
 from time import perf_counter
-from typing import cast
 from urllib.parse import unquote_to_bytes, urlsplit
 
 import orjson
@@ -17,37 +15,22 @@ import orjson
 from modelwright_server import contract
 from modelwright_server.batching import Batch
 from modelwright_server.dataplane import DataPlane
-from modelwright_server.errors import BadRequestError, ModelFailedError, NotReadyError, OverloadedError, ServingError
+from modelwright_server.errors import BadRequestError, NotReadyError
 from modelwright_server.http import openapi
 from modelwright_server.http.codec import Codec
-from modelwright_server.http.compression import CODINGS, TooLargeError, inflate
+from modelwright_server.http.compression import CODINGS, TooLargeError, UnsupportedCodingError, inflate
 from modelwright_server.http.connection import Connection
 from modelwright_server.http.exchange import Exchange
-from modelwright_server.http.known import Form
+from modelwright_server.http.inference import RESPONSES, RepeatedExchange, RestExchange, WholeExchange
 from modelwright_server.http.messages import JSON, KEPT_HEADERS, error_body, response_start
-from modelwright_server.http.outputs import NotFiniteError
 from modelwright_server.http.repeats import Repeats
 from modelwright_server.http.turns import LARGE, Turns
 from modelwright_server.journal import Journal
-from modelwright_server.record import Record
 from modelwright_server.telemetry import Telemetry
-from modelwright_server.tensors import InferRequest
 
-OCTETS = b"application/octet-stream"
-
-_LOG = logging.getLogger("modelwright.rest")
-_Handler = Callable[["RestExchange"], None]
-_STATUS: dict[type[ServingError], int] = {
-    BadRequestError: 400,
-    ModelFailedError: 500,
-    NotFiniteError: 422,
-    NotReadyError: 503,
-    OverloadedError: 503,
-    TooLargeError: 413,
-}
+_Handler = Callable[[RestExchange], None]
 # Beside those that say what a body means, what the journal notes.
 NOTED_HEADERS = KEPT_HEADERS | {b"user-agent", b"traceparent", b"tracestate"}
-_RESPONSES = -2  # the place of complete responses among a batch's texts
 _CODING = b"content-encoding"
 _JSON_SIZE = b"inference-header-content-length"
 _MODELS_SEGMENTS = ["", "v2", "models"]
@@ -62,17 +45,19 @@ class RestApplication:
         self, dataplane: DataPlane, telemetry: Telemetry, max_body: int, journal: Journal | None = None
     ) -> None:
         self.dataplane = dataplane
-        self.count = telemetry.rest.answered
+        self.count: Callable[[int, float], None] = telemetry.rest.answered
+        self.count_raw: Callable[[float, Batch, int, int], None] = self._counted_raw
         self.journal = journal
         self._max_body = max_body
         self._codec: Codec | None = None
         self._repeats = Repeats()
         self._turns = Turns(telemetry.answered, _WAITING_BODIES * max_body)
-        self.labels = b"Modelwright-Version: %b\r\n" % dataplane.version.encode("ascii", "replace")
-        labels = self.labels.replace(b"%", b"%%")
-        fields = b"X-Prediction-Id: %b\r\nContent-Length: %d\r\n\r\n%b"
-        self._plain_response = response_start(200, JSON) + labels + fields
+        self.labels = self._plain_response = b""
+        self.label(contract.STABLE)
+        self.recall: Callable[[Connection, bytes], RestExchange | None] = self.recalled
+        self.take: Callable[[Connection, bytes, bytes | None, bytes, bool], RestExchange] = self.taken
         model = f"/v2/models/{dataplane.name}"
+        self._infer_path = f"{model}/infer".encode()
         versioned = f"{model}/versions/{dataplane.version}"
         self._routes: dict[bytes, tuple[bytes, _Handler]] = {
             b"/v2": (b"GET", self._server),
@@ -86,7 +71,36 @@ class RestApplication:
             self._routes[f"{path}/infer".encode()] = (b"POST", self.infer)
         self.starts = tuple(f"POST {path}/infer HTTP/1.1\r\n".encode() for path in (model, versioned))
 
-    def __call__(self, exchange: "RestExchange") -> None:
+    def count_with(
+        self, count: Callable[[int, float], None], count_raw: Callable[[float, Batch, int, int], None] | None
+    ) -> None:
+        """Have answers counted by these: by status and seconds; a 200 with raw values with its rows of a batch."""
+        self.count, self.count_raw = count, count_raw or self._counted_raw
+
+    def _counted_raw(self, seconds: float, _: Batch, __: int, ___: int) -> None:
+        self.count(200, seconds)
+
+    def label(self, track: str) -> None:
+        """Name the version, and this track, in all further answers."""
+        version = self.dataplane.version.encode("ascii", "replace")
+        self.labels = b"%b: %b\r\n%b: %b\r\n" % (
+            contract.VERSION_HEADER.encode(),
+            version,
+            contract.TRACK_HEADER.encode(),
+            track.encode(),
+        )
+        labels = self.labels.replace(b"%", b"%%")
+        fields = b"X-Prediction-Id: %b\r\nContent-Length: %d\r\n\r\n%b"
+        self._plain_response = response_start(200, JSON) + labels + fields
+
+    def route(self, infer: "_Handler | None") -> None:
+        """Have ``infer`` take the requests for inference that name no version; None: they are answered here."""
+        self._repeats = Repeats()  # what was remembered went by the headers that mattered until now
+        self._routes[self._infer_path] = (b"POST", infer or self.infer)
+        if infer is None:
+            self.recall, self.take = self.recalled, self.taken
+
+    def __call__(self, exchange: RestExchange) -> None:
         """Answer a request, now or later."""
         found = self._routes.get(exchange.target)
         if found is None:
@@ -152,7 +166,7 @@ class RestApplication:
         except NotReadyError as error:
             exchange.send(503, error_body(str(error)))
 
-    def infer(self, exchange: "RestExchange") -> None:
+    def infer(self, exchange: RestExchange) -> None:
         """Have an inference request answered."""
         exchange.started = perf_counter()
         exchange.application = self
@@ -175,7 +189,7 @@ class RestApplication:
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             exchange.failed(error)
 
-    async def _infer_large(self, exchange: "RestExchange") -> None:
+    async def _infer_large(self, exchange: RestExchange) -> None:
         """Have an inference request answered whose body takes long to read; inflate it beside the event loop."""
         if exchange.gone:
             return
@@ -189,13 +203,15 @@ class RestApplication:
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             exchange.failed(error)
 
-    def _submit(self, exchange: "RestExchange") -> None:
+    def _submit(self, exchange: RestExchange) -> None:
         """Give a request that has been read to the model."""
         exchange.size = len(exchange.body)
         exchange.body = b""  # read, and the model may take its time
         self.dataplane.submit(exchange)
 
-    def recall(self, connection: Connection, data: bytes) -> "RepeatedExchange | None":
+    def recalled(
+        self, connection: Connection, data: bytes, kind: type[RepeatedExchange] = RepeatedExchange
+    ) -> RepeatedExchange | None:
         """Return the inference request in ``data`` if it repeats an earlier one."""
         try:
             found = self._repeats.read(data)
@@ -203,23 +219,32 @@ class RestApplication:
             return None  # the long way says what is wrong
         if found is None:
             return None
-        exchange = RepeatedExchange(connection)
+        exchange = kind(connection)
         exchange.started = perf_counter()
         exchange.application = self
         exchange.request, exchange.form = found
         return exchange
 
-    def take(self, connection: Connection, body: bytes, json_size: bytes | None, data: bytes) -> "WholeExchange":
-        """Return the inference request with this body."""
-        exchange = WholeExchange(connection)
+    def taken(  # noqa: PLR0913, PLR0917 - what a shortcut is given
+        self,
+        connection: Connection,
+        body: bytes,
+        json_size: bytes | None,
+        data: bytes,
+        worth: bool,  # noqa: FBT001
+        kind: type[WholeExchange] = WholeExchange,
+    ) -> WholeExchange:
+        """Return the inference request with this body; ``data`` is all of it, and worth remembering or not."""
+        exchange = kind(connection)
         exchange.application = self
         exchange.body = body
-        exchange.data = data
+        if worth:
+            exchange.data = data
         if json_size is not None:
             exchange.headers = {_JSON_SIZE: json_size}
         return exchange
 
-    def _learn(self, codec: Codec, exchange: "RestExchange", json_size: int | None) -> None:
+    def _learn(self, codec: Codec, exchange: RestExchange, json_size: int | None) -> None:
         """Remember a request, if its head came before."""
         data, exchange.data = exchange.data, b""
         at = len(data) - len(exchange.body)
@@ -239,7 +264,7 @@ class RestApplication:
         ids = batch.prediction_ids(0, len(answers))
         template = self._plain_response
         responses = [template % (of, len(answer), answer) for of, answer in zip(ids, answers, strict=True)]
-        batch.texts[_RESPONSES] = responses
+        batch.texts[RESPONSES] = responses
         return responses
 
     def _unpacked(self, exchange: Exchange, limit: int) -> tuple[bytes | bytearray, int | None]:
@@ -271,117 +296,6 @@ class RestApplication:
             if segments[4:5] == ["versions"] and segments[5:6] != [version]:
                 return f"unknown version {'/'.join(segments[5:6])!r:.80} of {name!r}: it is {version!r}"
         return f"unknown path {'/'.join(segments)!r:.80}: see the Open Inference Protocol, from /v2 on"
-
-
-class UnsupportedCodingError(ServingError):
-    """The body has a content coding that is not taken."""
-
-
-_STATUS[UnsupportedCodingError] = 415
-
-
-class RestExchange(Exchange):
-    """A request to the REST port, which waits for the model if it is one for inference.
-
-    Attributes:
-        application: who answers it.
-        request: what is asked of the model.
-        form: how the answer is to be written.
-        started: when the request was complete, by `time.perf_counter`.
-        size: bytes of the body, once it has been read.
-        data: all of the request, if it is worth remembering.
-    """
-
-    application: RestApplication
-    request: InferRequest
-    form: Form
-    started: float
-    size = 0
-    data = b""
-
-    def answered(self, batch: Batch, start: int) -> None:
-        """Send the model's answer."""
-        application, request = self.application, self.request
-        if self.form.plain and self.ordinary and application.journal is None:
-            responses = batch.texts.get(_RESPONSES) or application.plain_responses(batch)
-            if responses:
-                self.send_response(responses[start])
-                application.count(200, perf_counter() - self.started)
-                return
-        body, json_size = application.codec.write(request, self.form, batch, start)
-        fields = application.labels
-        prediction_id = b""
-        if request.rows == 1:
-            prediction_id = batch.prediction_id(start)
-            fields = b"%bX-Prediction-Id: %b\r\n" % (fields, prediction_id)
-        if json_size is None:
-            self.send(200, body, fields)
-        else:
-            fields += b"Inference-Header-Content-Length: %d\r\n" % json_size
-            self.send(200, body, fields, OCTETS)
-        seconds = perf_counter() - self.started
-        application.count(200, seconds)
-        if application.journal is not None:
-            self._note(200, seconds, request.rows, len(body), prediction_id)
-
-    def failed(self, error: Exception) -> None:
-        """Send an error; what is not one of those foreseen is logged, and the client is told that."""
-        if isinstance(error, ServingError):
-            self.finish(_STATUS[type(error)], error_body(str(error)))
-        else:
-            _LOG.error("answering a request failed", exc_info=error)
-            self.finish(500, error_body("the server failed: its log says why"))
-
-    def finish(self, status: int, body: bytes) -> None:
-        """Send an answer without rows, and count it."""
-        self.send(status, body)
-        seconds = perf_counter() - self.started
-        self.application.count(status, seconds)
-        if self.application.journal is not None:
-            self._note(status, seconds, 0, len(body), b"")
-
-    def _note(self, status: int, seconds: float, rows: int, size: int, prediction_id: bytes) -> None:
-        """Tell the journal."""
-        get = self.headers.get
-        record = Record(
-            protocol="rest",
-            method=self.method,
-            path=self.target.partition(b"?")[0],
-            status=status,
-            seconds=seconds,
-            rows=rows,
-            bytes_in=self.size or len(self.body),
-            bytes_out=size,
-            client=self.client,
-            user_agent=get(b"user-agent", b""),
-            prediction_id=prediction_id,
-            traceparent=get(b"traceparent", b""),
-            tracestate=get(b"tracestate", b""),
-        )
-        cast("Journal", self.application.journal).write(record)
-
-
-class WholeExchange(RestExchange):
-    """A request for inference that came whole, with nothing unusual in its head."""
-
-    method = b"POST"
-    version = "1.1"
-    keep = True
-
-    def begin(self) -> None:
-        """Have it answered."""
-        self.application.infer(self)
-
-
-class RepeatedExchange(WholeExchange):
-    """One that was recognised by its bytes, and is read already."""
-
-    def begin(self) -> None:
-        """Have it answered."""
-        try:
-            self.application.dataplane.submit(self)
-        except ServingError as error:
-            self.failed(error)
 
 
 @cache

@@ -13,6 +13,8 @@ from modelwright_server.http.head import HeaderNames
 from modelwright_server.http.messages import Limits
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from modelwright_server.http.connection import Connection
     from modelwright_server.http.exchange import Exchange
 
@@ -31,17 +33,19 @@ class Shortcut(Protocol):
 
     Attributes:
         starts: the request lines of those that may be handed to `take`.
+        recall: returns the request that a piece of data repeats, ready to `begin`; None if it is not known.
+        take: returns the request with this body (its JSON's size as stated, all of its data, and whether that is worth
+            remembering), ready to `begin`.
     """
 
+    # Attributes, not methods: they are exchanged while connections are open.
     starts: tuple[bytes, ...]
 
-    def recall(self, connection: "Connection", data: bytes) -> "Exchange | None":
-        """Return the request that ``data`` repeats, ready to `begin`; None if it is not known."""
-        ...
+    @property
+    def recall(self) -> "Callable[[Connection, bytes], Exchange | None]": ...  # noqa: D102
 
-    def take(self, connection: "Connection", body: bytes, json_size: bytes | None, data: bytes) -> "Exchange":
-        """Return the request with this body, ready to `begin`; ``data`` is all of it if it is worth remembering."""
-        ...
+    @property
+    def take(self) -> "Callable[[Connection, bytes, bytes | None, bytes, bool], Exchange]": ...  # noqa: D102
 
 
 class _Sink:
@@ -98,11 +102,10 @@ class WholeReader:
             self._failures += 1
             return None
         self._failures = 0
-        if self._misses < _MOST_MISSES:
+        worth = self._misses < _MOST_MISSES  # else each request here is different
+        if worth:
             self._misses += 1
-        else:
-            data = b""  # each request here is different
-        return self._shortcut.take(connection, body, self._json_size, data)
+        return self._shortcut.take(connection, body, self._json_size, data, worth)
 
     def _read(self, data: bytes) -> bytes | None:
         """Return the body of a request that is all of ``data``; None if it is not, or is not to be taken like this."""

@@ -22,9 +22,10 @@ from modelwright_server.errors import BadRequestError
 from modelwright_server.http.codec import Codec
 from modelwright_server.http.connection import Connection
 from modelwright_server.http.exchange import Exchange
+from modelwright_server.http.inference import RestExchange
 from modelwright_server.http.listener import Listener
 from modelwright_server.http.messages import Limits
-from modelwright_server.http.rest import RestApplication, RestExchange
+from modelwright_server.http.rest import RestApplication
 from modelwright_server.prediction import Issuer
 from modelwright_server.schema import Datatype, Schema, Task, TensorSpec
 from modelwright_server.telemetry import Telemetry
