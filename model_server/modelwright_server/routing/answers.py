@@ -72,8 +72,8 @@ class Head:
     """
 
     status: int
-    fields: dict[bytes, bytes] = field(default_factory=dict)
-    lines: list[bytes] = field(default_factory=list)
+    fields: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
+    lines: list[bytes] = field(default_factory=list[bytes])
     length: int = 0
     keep: bool = True
 
@@ -158,11 +158,12 @@ def outputs(answer: Answer) -> list[Output]:
         document = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise BrokenAnswerError(problem="the answer is not JSON") from error
-    items = document.get("outputs") if isinstance(document, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    members: dict[str, Any] = document if isinstance(document, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+    items: Any = members.get("outputs")
     if not isinstance(items, list) or not items:
         raise BrokenAnswerError(problem="the answer has no outputs")
     found: list[Output] = []
-    for item in items:
+    for item in items:  # pyright: ignore[reportUnknownVariableType]
         output, raw = _output(item, raw)
         found.append(output)
     if raw:
@@ -212,7 +213,7 @@ def _output(item: Any, raw: memoryview) -> tuple[Output, memoryview]:  # noqa: A
             raise BrokenAnswerError(problem="an output does not say what it is")
         values = item.get("data")
         if type(values) is list:
-            return Output(name, datatype, rows, values), raw
+            return Output(name, datatype, rows, values), raw  # pyright: ignore[reportUnknownArgumentType]
         size = item["parameters"]["binary_data_size"]
     except (TypeError, KeyError, IndexError, AttributeError) as error:
         raise BrokenAnswerError(problem="an output does not say what it is") from error
