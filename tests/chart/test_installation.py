@@ -70,6 +70,24 @@ def test_the_operators_pod_is_admitted_where_the_restricted_profile_is_enforced(
     assert "created" in said
 
 
+def test_in_chosen_namespaces_the_chart_itself_gives_the_sidecars_their_rights(cluster: Cluster, release: str) -> None:
+    chosen = ("--set", f"watchNamespaces={{{release}}}")
+    cluster.helm("upgrade", release, str(CHART), "--namespace", release, "--wait", *VALUES, *chosen)
+    accounts = {key.removeprefix("ServiceAccount/") for key in owned(cluster, release) if key.startswith("ServiceAcc")}
+    [operator] = accounts - {"modelwright-monitor"}
+    role = next(key for key in owned(cluster, release) if key.startswith("Role/") and key.endswith("-monitor"))
+    sidecar = f"system:serviceaccount:{release}:modelwright-monitor"
+    assert allowed(cluster, sidecar, "watch modeldeployments.modelwright.dev", release)
+    assert allowed(cluster, sidecar, "patch modeldeployments.modelwright.dev --subresource=status", release)
+    assert not allowed(cluster, sidecar, "patch modeldeployments.modelwright.dev", release)
+    assert not allowed(cluster, sidecar, "watch modeldeployments.modelwright.dev", "default")
+    account, name = f"system:serviceaccount:{release}:{operator}", role.removeprefix("Role/")
+    for what in ("serviceaccounts/modelwright-monitor", f"rolebindings.rbac.authorization.k8s.io/{name}"):
+        assert allowed(cluster, account, f"get {what}", release)
+        assert not allowed(cluster, account, f"patch {what}", release)
+    assert not allowed(cluster, account, f"bind clusterroles.rbac.authorization.k8s.io/{name}", release)
+
+
 def test_the_operator_may_do_its_work_and_nothing_else(cluster: Cluster, release: str) -> None:
     name = next(item["metadata"]["name"] for key, item in owned(cluster, release).items() if key.startswith("Service"))
     account = f"system:serviceaccount:{release}:{name.removesuffix('-metrics')}"

@@ -13,6 +13,7 @@ import pytest
 from modelwright_operator import naming
 from modelwright_operator.render import sidecar
 from tests.cluster import lifecycle
+from tests.cluster.node import Node
 from tests.cluster.processes import Process, find_component, find_init, find_processes, kill_process
 from tests.cluster.settings import ClusterError, load_settings
 from tests.e2e.fixtures import DEPLOYMENTS, Object, Team, condition, deployment, is_true
@@ -25,7 +26,16 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.cluster
 
+MIB = 1 << 20
 TABLE = "/run/modelwright/traffic.json"
+MEASURE = """
+import json
+[worker] = open('/proc/1/task/1/children').read().split()
+def number(file, word, place):
+    return next(int(line.split()[place]) for line in open(file) if line.startswith(word))
+pss = sum(number(f'/proc/{process}/smaps_rollup', 'Pss:', 1) for process in (1, worker)) * 1024
+print(json.dumps({'pss': pss, 'data': number(f'/proc/{worker}/limits', 'Max data size', 3)}))
+"""
 KILL_WORKER = """
 import os, signal
 [worker] = open('/proc/1/task/1/children').read().split()
@@ -94,7 +104,7 @@ def brings(team: Team, weight: int) -> Callable[[], bool]:
 def api_server() -> Process:
     running = find_processes(load_settings())
     init = find_init(running)
-    assert init is not None, "the API server is killed as a process of the node that is made of real programs"
+    assert init is not None
     found = find_component(running, init, "kube-apiserver", "kube-apiserver")
     assert found is not None
     return found
@@ -134,11 +144,19 @@ def test_the_table_reaches_the_server_whatever_becomes_of_the_worker_and_of_the_
     set_weight(served, 25)
     print(f"a change arrives within {eventually(brings(served, 25)):.2f} s, kubectl exec included")
 
+    measured = json.loads(run_in(served, "monitor", "python", "-c", MEASURE))
+    print(f"the sidecar takes {measured['pss'] / MIB:.1f} MiB")
+    assert measured["pss"] <= 40 * MIB, "what monitoring will count is to fit into 64 as well"
+    [limit] = [item for item in pod["spec"]["initContainers"] if item["name"] == naming.MONITOR_CONTAINER]
+    assert measured["data"] < int(limit["resources"]["limits"]["memory"].removesuffix("Mi")) * MIB
+
     with Clients(served.get("services", "scores")["spec"]["clusterIP"]) as load:
         run_in(served, "monitor", "python", "-c", KILL_WORKER)
         set_weight(served, 50)
         eventually(brings(served, 50))
 
+        if not isinstance(lifecycle.engine(load_settings()), Node):
+            pytest.skip("the API server is killed as a process of the node that is made of real programs")
         kill_process(api_server())
         answered = sum(load.answers.values())
         eventually(lambda: sum(load.answers.values()) > answered + 200)
