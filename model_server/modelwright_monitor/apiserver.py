@@ -121,6 +121,7 @@ class Connection:
             "Accept": "application/json",
             "User-Agent": "modelwright-monitor",
         }
+        _open(self._connection)
         self._connection.sock.settimeout(seconds)
         self._connection.request("GET", f"{self._path}?{urlencode(query)}", headers=headers)
         response = self._connection.getresponse()
@@ -143,16 +144,23 @@ def connect(identity: Identity, namespace: str, name: str) -> Generator[Connecti
         connection = http.client.HTTPSConnection(
             identity.host, identity.port, timeout=_REQUEST_SECONDS, context=context
         )
-        connection.connect()
-        _watch_over(connection.sock)
+        _open(connection)
     try:
         yield Connection(connection, identity, namespace, name)
     finally:
         connection.close()
 
 
-def _watch_over(sock: socket.socket) -> None:
+def _open(connection: http.client.HTTPSConnection) -> None:
+    """Connect, also where the other end closed the connection after its last answer."""
+    if connection.sock is None:
+        connection.connect()
+        _watch_over(connection)
+
+
+def _watch_over(connection: http.client.HTTPSConnection) -> None:
     """Have the kernel look after the other end, which for minutes may have nothing to say."""
+    sock = connection.sock
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _PROBE_SECONDS)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PROBE_SECONDS)

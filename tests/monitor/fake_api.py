@@ -51,6 +51,7 @@ class FakeApi:
         self.folder = folder
         self.tokens = {"first"}
         self.answer: tuple[int, dict[str, str]] | None = None
+        self.closes = False
         self.requests: list[tuple[str, str]] = []
         self._changed = threading.Condition()
         self._version = 100
@@ -180,6 +181,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = json.dumps(document).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
+        if self.api.closes:
+            self.send_header("Connection", "close")
         if status == 429:
             self.send_header("Retry-After", "1")
         self.end_headers()

@@ -59,6 +59,16 @@ def test_a_broken_connection_is_made_anew(api: FakeApi, sidecar: Sidecar) -> Non
     sidecar.expect(weight=6)
 
 
+def test_one_that_takes_a_connection_for_each_request_will_do(api: FakeApi, sidecar: Sidecar) -> None:
+    api.closes = True
+    api.drop()
+    api.put(TABLE)
+    sidecar.expect(weight=5)
+    api.put({**TABLE, "weight": 6})
+    sidecar.expect(weight=6)
+    assert "AttributeError" not in sidecar.said()
+
+
 def test_a_version_too_old_to_watch_from_is_read_anew(api: FakeApi, sidecar: Sidecar) -> None:
     api.put(TABLE)
     sidecar.expect(weight=5)
