@@ -90,7 +90,7 @@ $(PYTHON) -m tests.cluster up;
 endef
 
 .PHONY: images
-images: setup ## Build the three container images; print their full names
+images: setup ## Build the container images; print their full names
 	@$(PYTHON) -m tests.images build
 
 .PHONY: cluster-up

@@ -1,6 +1,6 @@
 # The stages of a training Job: the arguments name the stage.
 # From the repository's root: docker build -f operator/training.Dockerfile -t modelwright-training .
-# Up to the last two lines it differs from the other two Dockerfiles in the extra only: what is equal is built once.
+# Up to the last two lines it differs from the other Dockerfiles in the lock only: what is equal is built once.
 ARG BASE_IMAGE=python:3.13-slim
 
 FROM ${BASE_IMAGE} AS tools

@@ -22,6 +22,8 @@ class Settings:
     """Image of the serving pods and of verification Jobs."""
     training_image: str
     """Image of the training Jobs' stages."""
+    feast_image: str
+    """Image of the stage that joins a Feast repository's features."""
     default_storage_uri: str = "pvc://modelwright-models/"
     """Where models are published when a TrainingJob names no storage."""
     default_storage_endpoint: str = ""
@@ -117,7 +119,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         for field in fields(Settings)
         if environment.get(PREFIX + field.name.upper())
     }
-    for required in ("serving_image", "training_image"):
+    for required in ("serving_image", "training_image", "feast_image"):
         if required not in given:
             message = f"{PREFIX}{required.upper()} must name a container image"
             raise SettingsError(message)

@@ -59,6 +59,7 @@ def test_the_operator_understands_its_environment(render: Render) -> None:
             "operator": {"tag": "1"},
             "serving": {"repository": "example.org/serving", "tag": "2"},
             "training": {"repository": "example.org:5000/training", "tag": "3", "digest": digest},
+            "feast": {"tag": "4"},
         },
         imagePullPolicy="Always",
         watchNamespaces=["a", "b"],
@@ -76,6 +77,7 @@ def test_the_operator_understands_its_environment(render: Render) -> None:
     settings = from_environment(environment(manifests))
     assert settings.serving_image == "example.org/serving:2"
     assert settings.training_image == f"example.org:5000/training@{digest}"
+    assert settings.feast_image == "localhost/modelwright/feast:4"
     assert settings.image_pull_policy == "Always"
     assert settings.watch_namespaces == ("a", "b")
     assert (settings.resync_seconds, settings.workers) == (86400, 3)

@@ -14,7 +14,16 @@ from modelwright_operator.render import search, serving, space, training, verifi
 from modelwright_server import contract as server_contract
 from modelwright_server import schema
 from modelwright_training import contract as training_contract
-from tests.golden.test_manifests import CONTAINER_JOB, FULL, FULL_JOB, PREPARED_JOB, SEARCH, SMALL, VERSION
+from tests.golden.test_manifests import (
+    CONTAINER_JOB,
+    FEATURES_JOB,
+    FULL,
+    FULL_JOB,
+    PREPARED_JOB,
+    SEARCH,
+    SMALL,
+    VERSION,
+)
 from tests.support import builders as make
 from tests.support import kubelet
 
@@ -118,20 +127,35 @@ def test_the_verification_reads_what_its_job_sets() -> None:
     assert rule["onExitCodes"]["values"] == [server_contract.ExitCode.PERMANENT]
 
 
-@pytest.mark.parametrize("maker", [make.training_job(), FULL_JOB, PREPARED_JOB, CONTAINER_JOB])
+@pytest.mark.parametrize("maker", [make.training_job(), FULL_JOB, PREPARED_JOB, CONTAINER_JOB, FEATURES_JOB])
 def test_every_stage_reads_the_config_its_job_sets(maker: make.Maker) -> None:
     job = api.TrainingJob.model_validate(maker.stored())
     containers = _containers(training.batch_job(job, 1, make.SETTINGS))
     assert list(containers) == [stage.value for stage in training.job_config(job, make.SETTINGS).stages]
     for stage, container in containers.items():
-        if container["image"] != make.SETTINGS.training_image:
+        if container["image"].startswith("registry.test/"):
             assert stage in {"prepare", "train"}
             continue
+        own = make.SETTINGS.feast_image if stage == "features" else make.SETTINGS.training_image
+        assert container["image"] == own
         config = training_contract.JobConfig.from_json(_environment(container)[training_contract.ENV_JOB])
         assert config == training.job_config(job, make.SETTINGS)
         assert container["command"] == ["python", "-m", "modelwright_training", stage]
     assert (config.model, config.target, config.seed) == ("churn", job.spec.target, job.spec.seed)
     assert [source.uri for source in config.data] == [data.uri for data in job.spec.data]
+
+
+def test_features_are_asked_for_as_the_spec_says_and_their_secret_is_for_fetch_alone() -> None:
+    job = api.TrainingJob.model_validate(FEATURES_JOB.stored())
+    config = training.job_config(job, make.SETTINGS)
+    access = training_contract.StoreAccess(endpoint="https://minio.example.org", secret="features")  # noqa: S106
+    feast = training_contract.Feast("s3://features/shop", "seen", service="churn", access=access)
+    assert config.features == training_contract.FeatureSource(feast)
+    containers = _containers(training.batch_job(job, 1, make.SETTINGS))
+    secrets = {name: bool(container.get("envFrom")) for name, container in containers.items()}
+    assert {name for name, has in secrets.items() if has} == {"fetch"}
+    mounts = {name: {mount["mountPath"] for mount in item["volumeMounts"]} for name, item in containers.items()}
+    assert mounts["features"] == {"/handover/to-features", "/handover/from-features", "/tmp"}  # noqa: S108
 
 
 def test_a_full_config_carries_every_choice() -> None:

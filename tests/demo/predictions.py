@@ -63,7 +63,7 @@ class Verdict:
 
 def holdout(training_job: Object, images: Mapping[str, str]) -> Holdout:
     """Return the holdout of a TrainingJob on sklearn:// data, after training its model in this process too."""
-    settings = Settings(serving_image=images["serving"], training_image=images["training"])
+    settings = Settings(images["serving"], images["training"], images["feast"])
     job = job_config(api.TrainingJob.model_validate(training_job), settings)
     data = load(job, train.task_of(job))
     pipeline, _ = train.fit(job, data)

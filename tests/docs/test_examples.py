@@ -26,7 +26,7 @@ _BLOCKS = [
     for path in pages.PAGES
     for index, block in enumerate(pages.blocks(path, "yaml"))
 ]
-_SETTINGS = Settings(serving_image="serving", training_image="training")
+_SETTINGS = Settings(serving_image="serving", training_image="training", feast_image="feast")
 
 
 def _check(document: dict[str, Any]) -> None:

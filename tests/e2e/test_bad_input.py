@@ -189,7 +189,7 @@ def test_a_name_taken_by_another_version_is_said_and_the_job_goes_on_once_it_is_
 # Images: one setting of the operator, right in the tests. The children below are what an operator with a wrong one
 # left behind; pods once rendered are never rendered anew, so the present operator works on with them.
 
-MISSET = Settings(serving_image=NO_IMAGE, training_image=NO_IMAGE)
+MISSET = Settings(serving_image=NO_IMAGE, training_image=NO_IMAGE, feast_image=NO_IMAGE)
 
 
 def test_an_image_that_is_not_there_is_said_of_a_training_job(shared: Team) -> None:

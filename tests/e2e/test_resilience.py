@@ -64,6 +64,7 @@ class Process:
         self._environment = installation.cluster.environment | {
             "MODELWRIGHT_SERVING_IMAGE": installation.images["serving"],
             "MODELWRIGHT_TRAINING_IMAGE": installation.images["training"],
+            "MODELWRIGHT_FEAST_IMAGE": installation.images["feast"],
             "MODELWRIGHT_WATCH_NAMESPACES": namespace,
             "MODELWRIGHT_HEALTH_PORT": "18191",
             "MODELWRIGHT_METRICS_PORT": "18192",

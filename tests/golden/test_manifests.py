@@ -146,6 +146,20 @@ OWN = {
     "args": ["--clean"],
     "env": [{"name": "LEVEL", "value": "3"}, {"name": "HOME", "value": "/home/own"}],
 }
+FEATURES_JOB = make.training_job("features", model="churn").spec(
+    data=[{"name": "train", "uri": "pvc://lake/churn.parquet"}],
+    target="churned",
+    features={
+        "feast": {
+            "uri": "s3://features/shop",
+            "endpoint": "https://minio.example.org",
+            "secretName": "features",
+            "service": "churn",
+            "timestamp": "seen",
+        }
+    },
+    prepare={"image": "registry.test/prepare:1"},
+)
 PREPARED_JOB = make.training_job("prepared", model="churn").spec(
     prepare={**OWN, "resources": {"limits": {"memory": "4Gi"}}}, data=[{"name": "train", "uri": "pvc://lake/churn.csv"}]
 )
@@ -161,6 +175,7 @@ MANIFESTS: dict[str, Callable[[], Raw]] = {
     "monitor-binding": lambda: sidecar.binding("team", make.SETTINGS.monitor_role),
     "training-job": lambda: training.batch_job(_job(make.training_job()), 1, make.SETTINGS),
     "training-job-full": lambda: training.batch_job(_job(FULL_JOB), 2, make.SETTINGS),
+    "training-job-features": lambda: training.batch_job(_job(FEATURES_JOB), 1, make.SETTINGS),
     "training-job-prepared": lambda: training.batch_job(_job(PREPARED_JOB), 1, make.SETTINGS),
     "training-job-container": lambda: training.batch_job(_job(CONTAINER_JOB), 1, make.SETTINGS),
     "training-job-suspended": lambda: training.batch_job(

@@ -1,4 +1,4 @@
-"""Builds the three container images on any machine: `python -m tests.images build [operator|serving|training …]`.
+"""Builds the container images on any machine: `python -m tests.images build [operator|serving|training|feast …]`.
 
 Where Docker or Podman answers it builds with them, elsewhere with buildah, which needs no daemon. Where no registry
 gives the base image, the base is made from Debian's packages. Only the standard library is used: it runs before any

@@ -23,11 +23,12 @@ WHEEL_TABLES = ("build-system", "project")
 
 @dataclass(frozen=True)
 class Image:
-    """One image: its short name, its Dockerfile and the extra whose dependencies it carries."""
+    """One image: its short name, its Dockerfile, and what it carries: an extra of uv.lock, or a lock of its own."""
 
     name: str
     dockerfile: str
-    extra: str
+    extra: str = ""
+    lock: str = ""
 
     @property
     def repository(self) -> str:
@@ -39,6 +40,7 @@ IMAGES = (
     Image("operator", "operator/Dockerfile", "operator"),
     Image("serving", "model_server/Dockerfile", "serving"),
     Image("training", "operator/training.Dockerfile", "training"),
+    Image("feast", "operator/feast.Dockerfile", lock="operator/feast.requirements.txt"),
 )
 
 
@@ -78,8 +80,10 @@ def tag(image: Image, base_id: str, root: Path = REPOSITORY) -> str:
     lock = _parse((root / "uv.lock").read_text(encoding="utf-8"))
     settings = {table: project[table] for table in WHEEL_TABLES} | {"hatch": project["tool"]["hatch"]}
     digest = hashlib.sha256()
-    digest.update(json.dumps([base_id, platform.machine(), settings, locked(lock, image.extra)]).encode())
-    for path in [image.dockerfile, ".dockerignore", "README.md", "LICENSE", *_sources(root)]:
+    carried = locked(lock, image.extra) if image.extra else []
+    digest.update(json.dumps([base_id, platform.machine(), settings, carried]).encode())
+    own = [image.dockerfile, *([image.lock] if image.lock else [])]
+    for path in [*own, ".dockerignore", "README.md", "LICENSE", *_sources(root)]:
         content = (root / path).read_bytes()
         digest.update(f"\n{path} {len(content)}\n".encode())
         digest.update(content)

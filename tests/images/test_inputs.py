@@ -1,11 +1,13 @@
 """An image is built anew exactly when something in it changes; a stale one would be tested in place of the sources."""
 
+import difflib
 import re
 import shutil
 import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from tests.cluster.settings import REPOSITORY
 from tests.images.inputs import IMAGES, SOURCES, Image, locked, tag
@@ -16,7 +18,8 @@ LOCK = tomllib.loads((REPOSITORY / "uv.lock").read_text(encoding="utf-8"))
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    for path in ["pyproject.toml", "uv.lock", ".dockerignore", "README.md", "LICENSE", *(i.dockerfile for i in IMAGES)]:
+    own = [path for image in IMAGES for path in (image.dockerfile, image.lock) if path]
+    for path in ["pyproject.toml", "uv.lock", ".dockerignore", "README.md", "LICENSE", *own]:
         (tmp_path / path).parent.mkdir(exist_ok=True)
         shutil.copy(REPOSITORY / path, tmp_path / path)
     for folder in SOURCES:
@@ -77,6 +80,28 @@ def test_a_dependency_changes_only_the_images_that_carry_it(clone: Path) -> None
     assert {name for name in before if before[name] != after[name]} == {"operator"}
 
 
+def test_a_lock_of_its_own_changes_only_the_image_that_has_it(clone: Path) -> None:
+    before = tags(clone)
+    append(clone / "operator/feast.requirements.txt", "another==1\n")
+    after = tags(clone)
+    assert {name for name in before if before[name] != after[name]} == {"feast"}
+
+
+def test_a_lock_of_its_own_has_all_that_is_asked_for() -> None:
+    """`make feast-lock` was run after the last change of the .in file."""
+    folder = REPOSITORY / "operator"
+    asked = [
+        Requirement(line.partition("#")[0])
+        for line in (folder / "feast.requirements.in").read_text().splitlines()
+        if line.partition("#")[0].strip()
+    ]
+    pinned = re.findall(r"^([a-z0-9-]+)==([^ ;]+)", (folder / "feast.requirements.txt").read_text(), re.MULTILINE)
+    for requirement in asked:
+        versions = [version for name, version in pinned if name == requirement.name]
+        assert versions, requirement.name
+        assert all(requirement.specifier.contains(version) for version in versions), requirement
+
+
 def test_the_closure_holds_transitive_dependencies_with_hashes_and_no_foreign_ones() -> None:
     names = {name: hashes for name, _, hashes in locked(LOCK, "server")}
     assert {"onnxruntime", "numpy", "flatbuffers"} <= names.keys()
@@ -103,10 +128,21 @@ def test_the_closure_follows_extras_of_dependencies() -> None:
 
 def test_the_dockerfiles_differ_only_where_the_images_do() -> None:
     """Equal lines are built once and stored once."""
-    texts = [(REPOSITORY / image.dockerfile).read_text(encoding="utf-8").splitlines() for image in IMAGES]
-    differing = [lines for lines in zip(*texts, strict=True) if len(set(lines)) > 1]
+    texts = {image.name: (REPOSITORY / image.dockerfile).read_text(encoding="utf-8").splitlines() for image in IMAGES}
+    locked = [texts[image.name] for image in IMAGES if image.extra]
+    differing = [lines for lines in zip(*locked, strict=True) if len(set(lines)) > 1]
     starts = [{line.split()[0] for line in lines} for lines in differing]
     assert starts == [{"#"}, {"#"}, {"--extra"}, {"LABEL"}, {"ENTRYPOINT"}]
+    changed = [
+        line for line in difflib.ndiff(texts["training"], texts["feast"]) if line[0] in "+-" and line[2:3] != "#"
+    ]
+    assert [line.split()[:2] for line in changed if line[0] == "+"] == [["+", "COPY"], ["+", "LABEL"]]
+    assert [line.split()[:2] for line in changed if line[0] == "-"] == [
+        ["-", "COPY"],
+        ["-", "RUN"],
+        ["-", "--extra"],
+        ["-", "LABEL"],
+    ]
 
 
 def test_one_version_of_uv_everywhere() -> None:

@@ -18,6 +18,7 @@ CARRIES = {
     "operator": ("modelwright_operator", "kopf", "onnxruntime"),
     "serving": ("modelwright_server", "onnxruntime", "sklearn"),
     "training": ("modelwright_training", "sklearn", "kopf"),
+    "feast": ("modelwright_training", "dask", "sklearn"),  # Feast itself looks for a folder it can write to
 }
 LOOK = """
 import importlib.metadata, importlib.util, json, os, pathlib, shutil, sys

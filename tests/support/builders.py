@@ -17,7 +17,9 @@ from tests.support.structural import defaulted, schema_of
 Raw = dict[str, Any]
 
 NAMESPACE = "team"
-SETTINGS = Settings(serving_image="example.test/serving:1", training_image="example.test/training:1")
+SETTINGS = Settings(
+    serving_image="example.test/serving:1", training_image="example.test/training:1", feast_image="example.test/feast:1"
+)
 
 
 def digest(seed: str = "a") -> str:

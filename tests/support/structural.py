@@ -6,6 +6,7 @@ strict where the API server is; the end-to-end tests hold it against the real on
 
 from __future__ import annotations
 
+import json
 import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -138,6 +139,8 @@ def problems(schema: Json, value: Any, old: Any = None, path: str = "") -> Itera
             yield f"{path}: has {len(value)} items"
         keys = schema.get("x-kubernetes-list-map-keys", ())
         identities = [tuple(item.get(key) for key in keys) for item in value] if keys else []
+        if schema.get("x-kubernetes-list-type") == "set":
+            identities = [(json.dumps(item, sort_keys=True),) for item in value]
         if len(set(identities)) != len(identities):
             yield f"{path}: duplicate value"
         for index, item in enumerate(value):

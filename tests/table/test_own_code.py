@@ -71,6 +71,53 @@ def test_a_run_without_own_code_says_nothing_of_it() -> None:
     assert not {"prepared", "ownImages"} & set(plan.manifest("ModelVersion")["spec"]["provenance"])
 
 
+JOINED = {
+    "stage": "features",
+    "names": ["spent", "plan"],
+    "count": 2,
+    "registry": make.digest("1"),
+    "sources": make.digest("2"),
+    "feast": "0.67.0",
+}
+
+
+def with_features(said: Raw, code: int = 0) -> Planned:
+    """Return the plan after a run whose stage features ended so; what came after it went well."""
+    feast = {"uri": "pvc://lake/shop", "timestamp": "seen", "service": "churn"}
+    before = make.training_job().spec(features={"feast": feast}).status(attempt=1, startedAt="2026-03-01T12:00:00Z")
+    conditions = ended("Failed", reason="BackoffLimitExceeded") if code else ended("Complete")
+    job = attempt_job(before, conditions=conditions)
+    texts = {**kubelet.results(), "split": PREPARED, "features": said}
+    names = kubelet.stages_of(job)
+    done = names[: names.index("features")] if code else names
+    found = [kubelet.terminated(name, 0, texts[name]) for name in done]
+    found += [kubelet.terminated("features", code, said)] if code else []
+    return planned(before, job, kubelet.pod_of(job, kubelet.pod_status(found, "Failed" if code else "Succeeded")))
+
+
+def test_what_a_feature_store_added_is_in_status_and_version() -> None:
+    plan = with_features(JOINED)
+    assert plan.conditions["Complete"] == "True/Succeeded"
+    assert [stage["name"] for stage in plan.status["stages"]][:3] == ["fetch", "features", "split"]
+    expected = {
+        "names": ["spent", "plan"],
+        "count": 2,
+        "registryDigest": make.digest("1"),
+        "sourcesDigest": make.digest("2"),
+        "feastVersion": "0.67.0",
+    }
+    resolved = plan.status["resolved"]
+    assert (resolved["features"], resolved["prepared"][0]["digest"]) == (expected, make.digest("e"))
+    assert plan.manifest("ModelVersion")["spec"]["provenance"]["features"] == expected
+    assert "ownImages" not in resolved
+
+
+def test_features_that_do_not_fit_end_the_run() -> None:
+    plan = with_features({"stage": "features", "reason": "FeaturesInvalid", "message": "there is no view 'x'"}, 2)
+    assert plan.conditions["Failed"] == "True/FeaturesInvalid"
+    assert "there is no view 'x'" in plan.messages
+
+
 @pytest.mark.parametrize(
     ("code", "conditions"),
     [

@@ -57,6 +57,13 @@ def test_what_the_model_was_made_of_is_recorded() -> None:
     assert "differs" not in plan.status
 
 
+FEATURES = {
+    "names": ["spent"],
+    "count": 1,
+    "registryDigest": make.digest("1"),
+    "sourcesDigest": make.digest("2"),
+    "feastVersion": "0.67.0",
+}
 OTHER_DATA = [{**DATA[0], "digest": make.digest("e")}]
 
 
@@ -65,6 +72,7 @@ OTHER_DATA = [{**DATA[0], "digest": make.digest("e")}]
     [
         pytest.param({"data": OTHER_DATA}, ["data/train"], id="data"),
         pytest.param({"data": [*DATA, {**DATA[0], "name": "more"}]}, ["data/more"], id="a data set less"),
+        pytest.param({"features": FEATURES}, ["features"], id="features"),
         pytest.param({"imageDigest": "sha256:" + "f" * 64}, ["image"], id="image"),
         pytest.param({"imageDigest": None, "image": "other:1"}, ["image"], id="image, its digest unknown"),
         pytest.param({"imageDigest": None}, [], id="the same name of an image, digest unknown"),

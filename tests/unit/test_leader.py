@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 Lease = dict[str, Any]
 
-SETTINGS = Settings(serving_image="s", training_image="t", lease_namespace="system", identity="me")
+SETTINGS = Settings(serving_image="s", training_image="t", feast_image="f", lease_namespace="system", identity="me")
 NEVER = 3600.0
 
 

@@ -46,6 +46,7 @@ def test_who_stands_by_ends_well_on_sigterm(tmp_path: Path) -> None:
         "KUBECONFIG": str(kubeconfig(tmp_path)),
         "MODELWRIGHT_SERVING_IMAGE": "serving",
         "MODELWRIGHT_TRAINING_IMAGE": "training",
+        "MODELWRIGHT_FEAST_IMAGE": "feast",
         "MODELWRIGHT_LEASE_NAMESPACE": "system",
         "MODELWRIGHT_HEALTH_PORT": "0",  # any that is free
         "MODELWRIGHT_METRICS_PORT": "0",

@@ -30,7 +30,7 @@ DEPLOYMENT = api.Deployment.model_validate(make.deployment().stored())
 
 
 def test_an_older_template_is_kept_whatever_is_rendered_now() -> None:
-    older = make.SETTINGS.__class__(serving_image="s:old", training_image="t:old")
+    older = make.SETTINGS.__class__(serving_image="s:old", training_image="t:old", feast_image="f:old")
     observed = Job(stored(training.batch_job(job(), 1, older)))
     again = training.batch_job(job(), 1, make.SETTINGS, observed)
     assert again["spec"]["template"] == training.batch_job(job(), 1, older)["spec"]["template"]

@@ -36,6 +36,12 @@ def own(**fields: Any) -> Raw:
     return {"image": "registry.test/team/own:1", **fields}
 
 
+def feast(**fields: Any) -> make.Maker:
+    """Return a job that asks for features."""
+    given = {"uri": "pvc://lake/shop", "timestamp": "seen", "service": "churn", **fields}
+    return JOB().spec(features={"feast": {name: value for name, value in given.items() if value is not None}})
+
+
 ACCEPTED = {
     "a job as small as can be": JOB(),
     "a job with parameters": JOB().spec(
@@ -123,6 +129,10 @@ ACCEPTED = {
         task="Regression", trainer={"container": own(command=["python"])}, gates=[{"metric": "rmse", "max": 3}]
     ),
     "a queue": JOB().spec(scheduling={"queueName": "team-a"}),
+    "a feature service": feast(),
+    "features of a bucket": feast(
+        uri="s3://lake/shop", secretName="s", service=None, features=["stats:spent", "stats:calls"]
+    ),
     "cpu as a number": JOB().spec(resources={"requests": {"cpu": 1, "memory": "512Mi"}}),
     "the longest name of a job": JOB("a" * 57),
     "an imported version": VERSION(),
@@ -177,6 +187,13 @@ REFUSED: dict[str, tuple[make.Maker, str]] = {
         "region is for s3://",
     ),
     "a Secret of a claim": (JOB().spec(data=data(uri="pvc://lake/x.csv", secretName="s")), "secretName is for s3://"),
+    "features of a web server": (feast(uri="https://example.org/shop"), "uri"),
+    "a Secret of a claim of features": (feast(secretName="s"), "secretName is for s3://"),
+    "a service and features": (feast(features=["a:b"]), "exactly one of service and features"),
+    "neither service nor features": (feast(service=None), "exactly one of service and features"),
+    "a feature without a view": (feast(service=None, features=["spent"]), "features"),
+    "a feature twice": (feast(service=None, features=["a:b", "a:b"]), "duplicate"),
+    "the target as time of features": (feast(timestamp="target").spec(target="target"), "timestamp must be another"),
     "an own image without a name": (JOB().spec(prepare={"args": ["x"]}), "image: is required"),
     "an own image with a space": (JOB().spec(prepare=own(image="a b")), "image"),
     "a variable of the operator's": (

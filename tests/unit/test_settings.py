@@ -7,7 +7,11 @@ import pytest
 from modelwright_operator import settings
 from modelwright_operator.errors import SettingsError
 
-IMAGES = {"MODELWRIGHT_SERVING_IMAGE": "s:1", "MODELWRIGHT_TRAINING_IMAGE": "t:1"}
+IMAGES = {
+    "MODELWRIGHT_SERVING_IMAGE": "s:1",
+    "MODELWRIGHT_TRAINING_IMAGE": "t:1",
+    "MODELWRIGHT_FEAST_IMAGE": "f:1",
+}
 
 
 def test_images_are_all_that_must_be_said() -> None:
@@ -67,6 +71,7 @@ def test_an_empty_variable_counts_as_absent() -> None:
         ("MODELWRIGHT_TRACING_ENDPOINT", "http://collector /x"),
         ("MODELWRIGHT_SERVING_IMAGE", ""),
         ("MODELWRIGHT_TRAINING_IMAGE", ""),
+        ("MODELWRIGHT_FEAST_IMAGE", ""),
     ],
 )
 def test_a_mistake_names_its_variable(variable: str, text: str) -> None:

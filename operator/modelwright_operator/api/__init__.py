@@ -11,6 +11,7 @@ from modelwright_operator.api.deployment import (
     ModelReference,
     Revision,
 )
+from modelwright_operator.api.features import Feast, FeatureSource, FeaturesReference, JoinedFeatures
 from modelwright_operator.api.meta import (
     Condition,
     Metadata,
@@ -66,9 +67,13 @@ __all__ = [
     "Deployment",
     "DeploymentSpec",
     "DeploymentStatus",
+    "Feast",
+    "FeatureSource",
+    "FeaturesReference",
     "Gate",
     "GateStatus",
     "JobReference",
+    "JoinedFeatures",
     "Latency",
     "Metadata",
     "ModelReference",

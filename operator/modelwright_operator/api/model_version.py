@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
+from modelwright_operator.api.features import FeaturesReference
 from modelwright_operator.api.meta import (
     Digest,
     Model,
@@ -106,8 +107,9 @@ class Provenance(Model):
     training_job: JobReference | None = Field(default=None, description="The TrainingJob that made it.")
     source: Source | None = Field(default=None, description="The code the run belonged to.")
     data: list[DataReference] | None = Field(default=None, max_length=20, description="Data it was made from.")
+    features: FeaturesReference | None = Field(default=None, description="What a feature store added to the rows.")
     prepared: list[PreparedReference] | None = Field(
-        default=None, max_length=20, description="What the prepare stage made of the data."
+        default=None, max_length=20, description="What the prepare stage, else the features stage, made of the data."
     )
     image: Text | None = Field(default=None, description="Image of the training stages.")
     image_digest: Digest | None = Field(default=None, description="Digest of that image, as the node ran it.")
@@ -115,7 +117,7 @@ class Provenance(Model):
         default=None, max_length=4, description="Images of the user's that stages ran in."
     )
     parameters_digest: Digest | None = Field(
-        default=None, description="Digest of trainer, prepare, columns, evaluation, task, target and seed."
+        default=None, description="Digest of trainer, features, prepare, columns, evaluation, task, target and seed."
     )
     seed: int | None = Field(default=None, description="Seed of the run.")
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from modelwright_operator.api.features import TIMESTAMP_RULE, FeatureSource
 from modelwright_operator.api.meta import Model, ModelName, Pod, Resource, Resources, immutable, rules
 from modelwright_operator.api.own_code import OwnCode
 from modelwright_operator.api.scheduling import Scheduling
@@ -53,9 +54,13 @@ class TrainingJobSpec(Model):
         "sorted order. The probabilities come in sorted order in any case.",
     )
     columns: Columns | None = Field(default=None, description="Which columns are what; absent: found from the data.")
+    features: FeatureSource | None = Field(
+        default=None, description="A feature store whose features are joined to the rows, as of each row's time."
+    )
     prepare: OwnCode | None = Field(
         default=None,
-        description="An image of yours that turns the tables of spec.data into those to learn from: it reads "
+        description="An image of yours that turns the tables of spec.data, with the features of spec.features, into "
+        "those to learn from: it reads "
         "/workspace/data/NAME.parquet and writes /workspace/prepared/NAME.parquet for each.",
     )
     schema_: list[ColumnSchema] | None = Field(
@@ -191,6 +196,7 @@ TrainingJobSpec.model_config["json_schema_extra"] = {
             *_TUNING,
             *_AUTOML,
             *_OWN_TRAINER,
+            TIMESTAMP_RULE,
         )["x-kubernetes-validations"],
     ]
 }

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from modelwright_operator.api.features import JoinedFeatures
 from modelwright_operator.api.meta import Digest, Observed, Short, Status, Text
 from modelwright_operator.api.tuning import BestTrial, TuningStatus
 
@@ -14,7 +15,7 @@ from modelwright_operator.api.tuning import BestTrial, TuningStatus
 class StageStatus(Observed):
     """One stage of the current attempt."""
 
-    name: Short = Field(description="fetch, prepare, split, train, evaluate, latency or publish.")
+    name: Short = Field(description="fetch, features, prepare, split, train, evaluate, latency or publish.")
     state: Literal["Waiting", "Running", "Succeeded", "Failed"] = Field(description="How far the stage is.")
     exit_code: int | None = Field(default=None, description="Exit code of the stage's container, once it ended.")
     message: Annotated[str, StringConstraints(max_length=2048)] | None = Field(
@@ -88,7 +89,7 @@ class DataDigest(Observed):
 
 
 class PreparedDigest(Observed):
-    """What the prepare stage made of a data set."""
+    """What the features or prepare stage made of a data set."""
 
     name: Short = Field(description="Name of the data set in the job.")
     digest: Digest = Field(description="sha256 of the file it wrote.")
@@ -114,8 +115,9 @@ class Resolved(Observed):
     """What this run was made of, for reproduction."""
 
     data: list[DataDigest] = Field(default_factory=list[DataDigest], max_length=20, description="Digests of the data.")
+    features: JoinedFeatures | None = Field(default=None, description="What spec.features added to the rows.")
     prepared: list[PreparedDigest] | None = Field(
-        default=None, max_length=20, description="Digests of what the prepare stage wrote."
+        default=None, max_length=20, description="Digests of what the prepare stage, else the features stage, wrote."
     )
     image: Text | None = Field(default=None, description="Image of the training stages.")
     image_digest: Digest | None = Field(default=None, description="Digest of that image, as the node ran it.")
@@ -123,7 +125,7 @@ class Resolved(Observed):
         default=None, max_length=4, description="Your own images, as they were pulled."
     )
     parameters_digest: Digest | None = Field(
-        default=None, description="Digest of trainer, prepare, columns, evaluation, task, target and seed."
+        default=None, description="Digest of trainer, features, prepare, columns, evaluation, task, target and seed."
     )
     champion: ChampionStatus | None = Field(
         default=None, description="The model this attempt is compared with; absent: none."
@@ -137,7 +139,7 @@ class Differs(Observed):
     what: list[Short] = Field(
         default_factory=list[Short],
         max_length=32,
-        description="What differs from it: data/NAME, image or source; empty: nothing that is recorded.",
+        description="What differs from it: data/NAME, features, image or source; empty: nothing that is recorded.",
     )
 
 

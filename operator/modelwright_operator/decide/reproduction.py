@@ -24,7 +24,7 @@ class Difference:
 
     Attributes:
         version: name of that version.
-        what: `data/<name>`, `image`, `source`; empty where nothing that is recorded differs.
+        what: `data/<name>`, `features`, `image`, `source`; empty where nothing that is recorded differs.
     """
 
     version: str
@@ -48,6 +48,8 @@ def _data(made_of: api.Provenance) -> Mapping[str, str]:
 def _differences(now: api.Provenance, before: api.Provenance) -> tuple[str, ...]:
     mine, theirs = _data(now), _data(before)
     found = [f"data/{name}" for name in sorted(mine.keys() | theirs.keys()) if mine.get(name) != theirs.get(name)]
+    if now.features != before.features:
+        found.append("features")
     if now.image_digest and before.image_digest:
         other_image = now.image_digest != before.image_digest
     else:

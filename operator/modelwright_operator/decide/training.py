@@ -68,6 +68,7 @@ class Trained:
     image_digest: str | None = None
     latency: contract.LatencyResult | None = None  # of jobs that have this stage
     split: contract.SplitResult | None = None
+    features: contract.FeaturesResult | None = None  # of jobs that have this stage
     own_images: Mapping[str, str] = field(default_factory=dict[str, str])  # of stages in the user's own images
     warnings: tuple[str, ...] = ()
     champion: contract.Champion | None = None  # that the attempt was told of
@@ -210,7 +211,7 @@ def _trained(stages: tuple[Stage, ...], pod: Pod | None, own: frozenset[str], fi
             latency = others.get(contract.Stage.LATENCY)
             timed = latency if isinstance(latency, contract.LatencyResult) else None
             image = pod.container(contract.Stage.PUBLISH) if pod is not None else None
-            split = others.get(contract.Stage.SPLIT)
+            split, joined = others.get(contract.Stage.SPLIT), others.get(contract.Stage.FEATURES)
             return Trained(
                 stages,
                 fetch,
@@ -220,6 +221,7 @@ def _trained(stages: tuple[Stage, ...], pod: Pod | None, own: frozenset[str], fi
                 image.image_digest if image else None,
                 timed,
                 split if isinstance(split, contract.SplitResult) else None,
+                joined if isinstance(joined, contract.FeaturesResult) else None,
                 _images(pod, own),
                 _warnings(others),
             )

@@ -23,10 +23,11 @@ TMP: Final = "/tmp"  # noqa: S108  # a volume of its own
 
 
 def prepare(job: api.TrainingJob, own: api.OwnCode, default: api.Resources) -> k8s.V1Container:
-    """Return the container of the prepare stage."""
+    """Return the container of the prepare stage, which reads what features left, else what fetch did."""
+    given = contract.TO_PREPARE if job.spec.features is None else contract.FROM_FEATURES
     told = {contract.ENV_DATA_DIR: contract.OWN_DATA_DIR, contract.ENV_OUTPUT_DIR: contract.OWN_PREPARED_DIR}
     mounts = [
-        common.mount(contract.TO_PREPARE, contract.OWN_DATA_DIR, read_only=True),
+        common.mount(given, contract.OWN_DATA_DIR, read_only=True),
         common.mount(contract.FROM_PREPARE, contract.OWN_PREPARED_DIR),
     ]
     return _container(contract.Stage.PREPARE, job, own, told, mounts, default)
@@ -57,11 +58,22 @@ def handed(folder: str, *, read_only: bool = False) -> k8s.V1VolumeMount:
     return common.mount(folder, f"{contract.DEFAULT_HANDOVER_DIR}/{folder}", read_only=read_only)
 
 
+def _given(config: contract.JobConfig) -> str:
+    """Return the folder that prepare reads: what features left, else what fetch did."""
+    return contract.TO_PREPARE if config.features is None else contract.FROM_FEATURES
+
+
 def mounts(config: contract.JobConfig, stage: contract.Stage) -> list[k8s.V1VolumeMount]:
-    """Return what a stage of ours hands to, or takes from, the user's own images."""
+    """Return what a stage of ours hands to, or takes from, another that does not see the workspace."""
     found: dict[contract.Stage, list[k8s.V1VolumeMount]] = {one: [] for one in contract.STAGES}
-    if config.prepare is not None:
+    if config.features is not None:
+        found[contract.Stage.FETCH].append(handed(contract.TO_FEATURES))
+        found[contract.Stage.FEATURES].append(handed(contract.TO_FEATURES, read_only=True))
+        found[contract.Stage.FEATURES].append(handed(contract.FROM_FEATURES))
+        found[contract.Stage.SPLIT].append(handed(contract.FROM_FEATURES, read_only=True))
+    elif config.prepare is not None:
         found[contract.Stage.FETCH].append(handed(contract.TO_PREPARE))
+    if config.prepare is not None:
         found[contract.Stage.SPLIT].append(handed(contract.FROM_PREPARE, read_only=True))
     if config.trainer.container is not None:
         found[contract.Stage.SPLIT].append(handed(contract.TO_TRAIN))
@@ -99,9 +111,14 @@ def _container(  # noqa: PLR0913, PLR0917 - a container's parts
 
 def volumes(config: contract.JobConfig) -> list[k8s.V1Volume]:
     """Return the volumes of the folders that are handed over."""
-    folders = [contract.TO_PREPARE, contract.FROM_PREPARE] if config.prepare is not None else []
-    folders += [contract.TO_TRAIN, contract.FROM_TRAIN] if config.trainer.container is not None else []
-    return [common.empty_dir(folder, SIZE_LIMIT) for folder in folders]
+    found: list[str] = []
+    if config.features is not None:
+        found += [contract.TO_FEATURES, contract.FROM_FEATURES]
+    if config.prepare is not None:
+        found += [_given(config), contract.FROM_PREPARE]
+    if config.trainer.container is not None:
+        found += [contract.TO_TRAIN, contract.FROM_TRAIN]
+    return [common.empty_dir(folder, SIZE_LIMIT) for folder in dict.fromkeys(found)]
 
 
 def tmp_volume(stage: contract.Stage) -> str:

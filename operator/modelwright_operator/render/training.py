@@ -8,7 +8,7 @@ volume of their own: it cannot write to the artifact. Stages in images of the us
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kubernetes.aio.client import models as k8s
 
@@ -27,6 +27,7 @@ DEFAULT_RESOURCES: Final = api.Resources(
     requests=api.ResourceList(cpu="100m", memory="512Mi"), limits=api.ResourceList(memory="2Gi")
 )
 _ONLY_MEASURED: Final = frozenset({"latency", "champion"})  # parts of spec.evaluation that no model depends on
+_PLACE: Final = frozenset({"uri", "endpoint", "region", "secretName"})  # of a store; what is there has a digest
 _MEASURING: Final = {  # who shares that volume, and who only reads it
     contract.Stage.EVALUATE: False,
     contract.Stage.LATENCY: False,
@@ -57,7 +58,10 @@ def parameters_digest(job: api.TrainingJob) -> str:
             own.pop("resources", None)  # of which no model depends
     always = {key: spec.get(key) for key in ("target", "task", "columns", "trainer", "evaluation", "seed")}
     # What came later counts only where it is given: the digests of what was before stay.
-    later = {key: spec[key] for key in ("positiveLabel", "prepare", "schema", "tuning") if key in spec}
+    later = {key: spec[key] for key in ("features", "positiveLabel", "prepare", "schema", "tuning") if key in spec}
+    if "features" in later:  # where they lie decides nothing either
+        feast: dict[str, Any] = later["features"]["feast"]
+        later["features"] = {"feast": {key: value for key, value in feast.items() if key not in _PLACE}}
     if "tuning" in later:  # how many trials run at once decides nothing
         later["tuning"] = {key: value for key, value in later["tuning"].items() if key != "parallelism"}
     return naming.full_hash(always | later)
@@ -75,6 +79,22 @@ def _trainer(job: api.TrainingJob) -> contract.Trainer:
     if job.spec.trainer is not None and job.spec.trainer.container is not None:
         return contract.Trainer(container=_own_code(job.spec.trainer.container))
     return contract.Trainer(space.trainer(job))
+
+
+def _features(source: api.FeatureSource | None) -> contract.FeatureSource | None:
+    if source is None:
+        return None
+    feast = source.feast
+    return contract.FeatureSource(
+        contract.Feast(
+            uri=feast.uri,
+            timestamp=feast.timestamp,
+            service=feast.service,
+            features=tuple(feast.features or ()),
+            full_feature_names=feast.full_feature_names,
+            access=access(feast),
+        )
+    )
 
 
 def _schema(columns: Sequence[api.ColumnSchema]) -> tuple[contract.ColumnSchema, ...]:
@@ -143,6 +163,7 @@ def job_config(
         tuning=space.told(job, trials, rung),
         latency=contract.Latency(latency.threads, latency.rows) if latency else None,
         prepare=_own_code(spec.prepare),
+        features=_features(spec.features),
         champion=champion if trials is None else None,
     )
 
@@ -156,9 +177,10 @@ def _latency(job: api.TrainingJob) -> api.Latency | None:
 def _scratch(stage: contract.Stage) -> str:
     """Return the scratch volume of a stage of ours: one that runs the user's code leaves nothing to the others there.
 
-    HOME is in it, where Python looks for packages and start-up code of the user.
+    HOME is in it, where Python looks for packages and start-up code of the user. So does one that reads what libraries
+    other than ours made of foreign bytes.
     """
-    return own_code.tmp_volume(stage) if stage is contract.Stage.EVALUATE else "tmp"
+    return own_code.tmp_volume(stage) if stage in {contract.Stage.EVALUATE, contract.Stage.FEATURES} else "tmp"
 
 
 def _mounts(
@@ -170,6 +192,7 @@ def _mounts(
             common.mount("workspace", workspace),
             *common.claim_mounts(all_claims, data_claims, read_only=True),
         ],
+        contract.Stage.FEATURES: [],
         contract.Stage.SPLIT: [common.mount("workspace", workspace)],
         contract.Stage.TRAIN: [common.mount("workspace", workspace)],
         contract.Stage.EVALUATE: [
@@ -198,7 +221,10 @@ def _resources(job: api.TrainingJob, stage: contract.Stage) -> k8s.V1ResourceReq
 def pod_spec(job: api.TrainingJob, settings: Settings, config: contract.JobConfig) -> k8s.V1PodSpec:
     """Return the pod that goes through all stages."""
     champion = [config.champion] if config.champion is not None else []
-    data_claims = common.claims([*(data.uri for data in job.spec.data), *(of.uri for of in champion)])
+    feast = [config.features.feast] if config.features is not None else []
+    data_claims = common.claims(
+        [*(of.uri for of in config.data), *(of.uri for of in champion), *(of.uri for of in feast)]
+    )
     store_claims = common.claims([config.storage.uri])
     all_claims = tuple(sorted({*data_claims, *store_claims}))
     mounts = _mounts(config, all_claims, data_claims, store_claims)
@@ -206,6 +232,7 @@ def pod_spec(job: api.TrainingJob, settings: Settings, config: contract.JobConfi
         contract.Stage.FETCH: [
             *(data.secret_name for data in job.spec.data),
             *(of.access.secret for of in champion if of.access is not None),
+            *(of.access.secret for of in feast if of.access is not None),
         ],
         contract.Stage.PUBLISH: [storage(job, settings).secret_name],
     }
@@ -215,7 +242,7 @@ def pod_spec(job: api.TrainingJob, settings: Settings, config: contract.JobConfi
         own.get(stage)
         or k8s.V1Container(
             name=stage.value,
-            image=settings.training_image,
+            image=settings.feast_image if stage is contract.Stage.FEATURES else settings.training_image,
             image_pull_policy=settings.image_pull_policy,
             command=["python", "-m", "modelwright_training", stage.value],
             env=environment,

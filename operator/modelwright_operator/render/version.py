@@ -21,6 +21,18 @@ def champion_status(champion: contract.Champion | None) -> api.ChampionStatus | 
     return api.ChampionStatus(version=champion.version, uri=champion.uri, digest=champion.digest)
 
 
+def _features(found: contract.FeaturesResult | None) -> api.JoinedFeatures | None:
+    if found is None:
+        return None
+    return api.JoinedFeatures(
+        names=list(found.names),
+        count=found.count,
+        registry_digest=found.registry,
+        sources_digest=found.sources,
+        feast_version=found.feast,
+    )
+
+
 def resolved(job: api.TrainingJob, trained: Trained, image: str | None) -> api.Resolved:
     """Return what the run was made of."""
     split = trained.split
@@ -34,6 +46,7 @@ def resolved(job: api.TrainingJob, trained: Trained, image: str | None) -> api.R
             api.DataDigest(name=data.name, uri=uris.get(data.name, ""), digest=data.digest, rows=data.rows)
             for data in trained.fetch.data
         ],
+        features=_features(trained.features),
         prepared=[api.PreparedDigest(name=data.name, digest=data.digest, rows=data.rows) for data in split.data]
         if split and split.data
         else None,
@@ -98,6 +111,7 @@ def model_version_of(job: api.TrainingJob, trained: Trained, image: str | None, 
             training_job=api.JobReference(name=job.metadata.name, uid=job.metadata.uid),
             source=job.spec.source,
             data=[api.DataReference(**data.model_dump()) for data in made_of.data],
+            features=api.FeaturesReference(**made_of.features.model_dump()) if made_of.features else None,
             prepared=[api.PreparedReference(**data.model_dump()) for data in made_of.prepared or ()] or None,
             image=image,
             image_digest=made_of.image_digest,

@@ -15,7 +15,7 @@ from modelwright_training.feature_store import offline, registry
 from modelwright_training.feature_store.registry import Repository, View
 from modelwright_training.feature_store.rows import refuse
 
-_PAIRS_AT_ONCE: Final = 4_000_000  # rows of the data times rows of their entities, which Feast holds in memory
+_CELLS_AT_ONCE: Final = 16_000_000  # Feast holds each row of the data with all of its entity's in memory, a few times
 _MOST_ROWS: Final = 100_000
 _FEWEST_ROWS: Final = 1_000
 
@@ -95,7 +95,8 @@ def _rows_at_once(view: View, table: Any) -> int:  # noqa: ANN401 - Arrow has no
     keys = list(view.join_keys)
     entities = table.group_by(keys).aggregate([]).num_rows if keys else 1
     history = len(table) // entities
-    return min(max(_PAIRS_AT_ONCE // history, _FEWEST_ROWS), _MOST_ROWS)
+    cells = max(1, history) * (len(table.column_names) + 2)
+    return min(max(_CELLS_AT_ONCE // cells, _FEWEST_ROWS), _MOST_ROWS)
 
 
 def _chunks(table: Any, rows: int) -> Iterator[Any]:  # noqa: ANN401 - Arrow has no types

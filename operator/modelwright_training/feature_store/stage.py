@@ -71,7 +71,7 @@ def run(settings: Settings) -> FeaturesResult:
     progress(10, "reading the features")
     times = {name: rows.times(_subject(name), table, asked.timestamp) for name, table in tables.items()}
     lookups = [_lookup(view, path, tables, times) for view, path in zip(views, files, strict=True)]
-    missing = _join(repository, lookups, tables, asked)
+    missing = _join(repository, lookups, tables, asked, left)
     for name, table in tables.items():
         handover.write(left, name, table)
     said = notes.Notes(
@@ -110,7 +110,7 @@ def _lookup(view: View, path: Path, tables: Mapping[str, Any], times: Mapping[st
 
 
 def _join(
-    repository: registry.Repository, lookups: Sequence[_Lookup], tables: dict[str, Any], asked: Feast
+    repository: registry.Repository, lookups: Sequence[_Lookup], tables: dict[str, Any], asked: Feast, left: Path
 ) -> dict[str, int]:
     """Put the features beside the tables' columns; return in how many rows each is missing.
 
@@ -119,7 +119,7 @@ def _join(
 
     """
     missing: dict[str, int] = {}
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(dir=left) as scratch:
         history = History(repository, [each.view for each in lookups], [each.known for each in lookups], Path(scratch))
         for index, lookup in enumerate(lookups):
             view = lookup.view
