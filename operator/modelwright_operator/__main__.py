@@ -17,6 +17,7 @@ import uvloop
 from modelwright_operator import handlers
 from modelwright_operator import settings as configuration
 from modelwright_operator.cluster import health, kube
+from modelwright_operator.cluster.evidence import EvidenceReader
 from modelwright_operator.cluster.execute import Executor
 from modelwright_operator.cluster.inbox import Inbox
 from modelwright_operator.cluster.leader import Leader
@@ -78,6 +79,7 @@ class Operator:
         self._queue: WorkQueue[Owner] = WorkQueue()
         self._inbox = Inbox(settings, port, self._store, self._queue)
         self._progress = ProgressReader(settings, port, self._store, self._queue)
+        self._evidence = EvidenceReader(settings, port, self._store, self._queue)
         self._rejections = RejectionReader(settings, port, self._store, self._queue)
         self._leader = Leader(settings, port)
         executor = Executor(port, self._store, settings)
@@ -143,6 +145,7 @@ class Operator:
             asyncio.create_task(self._resync(), name="resync"),
             asyncio.create_task(self._progress.run(), name="progress"),
             asyncio.create_task(self._rejections.run(), name="rejections"),
+            asyncio.create_task(self._evidence.run(), name="evidence"),
             asyncio.create_task(self._leader.keep(), name="leadership"),
             *(asyncio.create_task(self._reconciler.work(), name=f"worker-{i}") for i in range(self._settings.workers)),
         }

@@ -139,6 +139,11 @@ def workload_name(deployment: str, revision: str) -> str:
     return f"{deployment}-{revision}"
 
 
+def canary_name(deployment: str) -> str:
+    """Return the name of the Service of the pods that are tried."""
+    return f"{deployment}-canary"
+
+
 def owner_labels(kind: str, name: str) -> dict[str, str]:
     """Return the labels every child carries; owners are found by them, ownership itself is the owner's uid."""
     return {LABEL_MANAGED_BY: MANAGED_BY, LABEL_OWNER_KIND: kind, LABEL_OWNER_NAME: name}

@@ -43,6 +43,8 @@ class Settings:
     """Every so often everything is listed anew, which repairs what a watch missed."""
     progress_seconds: int = 15
     """Every so often the progress of running training Jobs is read from their logs."""
+    evidence_seconds: int = 5
+    """Every so often what was counted of a canary is read from the serving pods."""
     retention_versions_per_model: int = 10
     """How many versions of a model that nothing uses are kept, the newest; 0: all."""
     retention_grace_period_seconds: int = 604800
@@ -74,6 +76,7 @@ _PATTERNS: Final = {"tracing_endpoint": _ADDRESS, "default_storage_endpoint": _A
 _MINIMUM: Final = {
     "resync_seconds": 10,
     "progress_seconds": 1,
+    "evidence_seconds": 1,
     "retention_versions_per_model": 0,
     "retention_grace_period_seconds": 0,
     "workers": 1,

@@ -43,6 +43,14 @@ def schema_of(kind: str) -> Json:
     return schema
 
 
+def _context(variables: Json) -> cel.Context:
+    """Return the variables with those of Kubernetes' own functions that our rules call."""
+    context = cel.Context(variables)
+    context.add_function("isSorted", lambda items: list(items) == sorted(items))
+    context.add_function("lowerAscii", str.lower)
+    return context
+
+
 @cache
 def _compiled(rule: str) -> cel.Program:
     return cel.compile(rule)
@@ -158,5 +166,5 @@ def _broken_rules(schema: Json, value: Any, old: Any, path: str) -> Iterator[str
             if old is None:
                 continue
             variables["oldSelf"] = old
-        if not _compiled(entry["rule"]).execute(variables):
+        if not _compiled(entry["rule"]).execute(_context(variables)):
             yield f"{path}: {entry['message']}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from modelwright_operator import naming
 from tests.support import builders as make
 from tests.support import kubelet, trials
+from tests.support.traffic import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +40,8 @@ class Scenario:
         digests: digest seed of the model each TrainingJob makes, by the job's name; "a" for the others.
         failing_trials: numbers of the trials of searches that fail.
         deleted_searches: numbers of the searches' Jobs that are deleted when half of their trials ended.
+        bad_canary: clients call the Deployment, and one of so many of a canary's answers is bad (0: none is); None: no
+            client does.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Scenario:
     digests: dict[str, str] = field(default_factory=dict)
     failing_trials: frozenset[int] = frozenset()
     deleted_searches: frozenset[str] = frozenset()
+    bad_canary: int | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -59,8 +63,11 @@ class Scenario:
         for raw in self.objects:
             world.cluster.create(raw)
         acts = list(self.acts)
+        clients = Traffic(world, rate=1000, bad_canary=self.bad_canary or 0)
         for _ in range(_ROUNDS):
             await world.settle(_MOMENT_SECONDS)
+            if self.bad_canary is not None:
+                clients.answer(10)
             if self._kubernetes(world):
                 continue
             writes = len(world.cluster.writes())
@@ -155,6 +162,11 @@ LOST = (1, "Traceback: connection reset")
 
 TUNING: Raw = {"maxTrials": 6, "parallelism": 2, "space": [{"parameter": "C", "min": 0.01, "max": 10, "scale": "Log"}]}
 
+ROLLOUT: Raw = {
+    "steps": [{"weight": weight, "hold": {"minSeconds": 0, "minRequests": 1}} for weight in (10, 50)],
+    "postPromotionWatchSeconds": 60,
+}
+
 SCENARIOS = (
     Scenario("a job trains a version", (make.training_job().raw,)),
     Scenario("a job searches its parameters", (make.training_job().spec(tuning=TUNING).raw,)),
@@ -235,6 +247,21 @@ SCENARIOS = (
             _set(naming.DEPLOYMENTS, "churn", model={"version": _name("a")}),
         ),
         broken=frozenset({make.digest("b")}),
+    ),
+    Scenario(
+        "a version takes over step by step",
+        (*BOTH, make.deployment(version=_name("a")).spec(replicas=2, rollout=ROLLOUT).raw),
+        (_set(naming.DEPLOYMENTS, "churn", model={"version": _name("b")}),),
+        bad_canary=0,
+    ),
+    Scenario(
+        "a bad version is rolled back, and the one before wanted again",
+        (*BOTH, make.deployment(version=_name("a")).spec(replicas=2, rollout=ROLLOUT).raw),
+        (
+            _set(naming.DEPLOYMENTS, "churn", model={"version": _name("b")}),
+            _set(naming.DEPLOYMENTS, "churn", model={"version": _name("a")}),
+        ),
+        bad_canary=1,
     ),
     Scenario(
         "a Deployment is scaled to nothing and back",

@@ -95,10 +95,10 @@ def test_what_nobody_reads_is_not_kept() -> None:
         "kind": "Pod",
         "metadata": {"name": "p"},
         "spec": {},
-        "status": {"phase": "Running", "podIP": "1"},
+        "status": {"phase": "Running", "podIP": "1", "hostIP": "2"},
     }
     assert "spec" not in trim(naming.PODS, pod)
-    assert trim(naming.PODS, pod)["status"] == {"phase": "Running"}
+    assert trim(naming.PODS, pod)["status"] == {"phase": "Running", "podIP": "1"}
 
 
 def test_an_object_without_labels_is_nobodys() -> None:

@@ -21,6 +21,8 @@ from modelwright_operator.api.meta import (
     Text,
     rules,
 )
+from modelwright_operator.api.rollout import Rollout, Traffic
+from modelwright_operator.api.rollout_status import HistoryEntry, Rejection, RolloutStatus, TrafficStatus
 
 
 class ModelReference(Model):
@@ -73,8 +75,17 @@ class DeploymentSpec(Model):
     replicas: Annotated[int, Field(ge=0, le=1000)] = Field(default=1, description="Number of serving pods.")
     server: Server = Field(default_factory=Server, description="The model server's container.")
     pod: Pod | None = Field(default=None, description="Settings of the pods.")
+    traffic: Traffic = Field(
+        default_factory=Traffic, description="Which requests go to the next version while it is tried."
+    )
+    rollout: Rollout | None = Field(
+        default=None,
+        description="How the next version takes over, step by step; absent: at once, as soon as it is ready.",
+    )
     progress_deadline_seconds: Annotated[int, Field(ge=10, le=86400)] = Field(
-        default=600, description="Seconds after which a version that is not ready is reported as stalled."
+        default=600,
+        description="Seconds after which a version that is not ready is reported as stalled, or in a rollout rolled "
+        "back.",
     )
 
 
@@ -100,6 +111,14 @@ class DeploymentStatus(Status):
     stable: Revision | None = Field(default=None, description="What answers requests.")
     canary: Revision | None = Field(default=None, description="What is being brought up to replace it.")
     previous: Revision | None = Field(default=None, description="What answered before.")
+    traffic: TrafficStatus | None = Field(default=None, description="How requests are spread.")
+    rollout: RolloutStatus | None = Field(default=None, description="The rollout under way, or the last one.")
+    rejected: list[Rejection] = Field(
+        default_factory=list[Rejection], max_length=20, description="Revisions that were rolled back, oldest first."
+    )
+    history: list[HistoryEntry] = Field(
+        default_factory=list[HistoryEntry], max_length=50, description="What happened to the traffic, oldest first."
+    )
 
 
 class Deployment(Resource):

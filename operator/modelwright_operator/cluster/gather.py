@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from modelwright_operator import api, naming
 from modelwright_operator.cluster import family
 from modelwright_operator.decide.observed import Child, Job, Pod, Workload
+from modelwright_operator.decide.pages import total
 from modelwright_operator.decide.snapshot import (
     AnySnapshot,
     ChampionSeen,
@@ -37,7 +38,8 @@ def _named_versions(store: Store, deployment: api.Deployment) -> tuple[Raw, ...]
     """Return the versions that a Deployment names, follows or serves."""
     namespace = deployment.metadata.namespace
     reference, status = deployment.spec.model, deployment.status
-    names = {revision.version for revision in (status.stable, status.canary) if revision is not None}
+    tracks = (status.stable, status.canary, status.previous)
+    names = {revision.version for revision in tracks if revision is not None}
     if reference.version is not None:
         names.add(reference.version)
     found = {name: store.get(naming.MODEL_VERSIONS, namespace, name) for name in names}
@@ -121,4 +123,5 @@ def gather(store: Store, settings: Settings, owner: Owner) -> AnySnapshot | None
         tuple(item for item in map(Workload, own(naming.WORKLOADS)) if item.controller_uid == uid),
         controlled(Child(item) for resource in (naming.SERVICES, naming.DISRUPTION_BUDGETS) for item in own(resource)),
         pods,
+        total(store.pages(owner)),
     )

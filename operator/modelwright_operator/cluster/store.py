@@ -16,8 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from modelwright_operator.decide.observed import LogLine
+    from modelwright_operator.decide.pages import Page
 
-_POD_STATUS: Final = ("phase", "reason", "message", "conditions", "initContainerStatuses", "containerStatuses")
+_POD_STATUS: Final = (
+    "phase",
+    "reason",
+    "message",
+    "podIP",
+    "conditions",
+    "initContainerStatuses",
+    "containerStatuses",
+)
 _LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -97,6 +106,7 @@ class Store:
         self._models: dict[tuple[str, str], set[Name]] = defaultdict(set)
         self._lines: dict[Name, tuple[str, LogLine]] = {}  # with the uid of the pod
         self._rejections: dict[Name, tuple[str, str]] = {}  # with the uid of the Job
+        self._pages: dict[Owner, dict[tuple[str, str], Page]] = {}  # by uid of the pod and start of its server
 
     def put(self, resource: str, raw: Raw) -> bool:
         """Take an object in; tell whether it was news."""
@@ -171,6 +181,23 @@ class Store:
         """Return why a Job's pods cannot be created, if that was ever so."""
         uid, text = self._rejections.get(Name(job["metadata"]["namespace"], job["metadata"]["name"]), ("", None))
         return text if uid == job["metadata"].get("uid") else None
+
+    def put_page(self, owner: Owner, pod_uid: str, page: Page) -> bool:
+        """Keep what a pod has counted, even beyond the pod's end; tell whether it was news."""
+        pages = self._pages.setdefault(owner, {})
+        key = (pod_uid, page.boot)
+        if pages.get(key) == page:
+            return False
+        pages[key] = page
+        return True
+
+    def pages(self, owner: Owner) -> tuple[Page, ...]:
+        """Return what the pods of an object have counted, those that are gone included."""
+        return tuple(self._pages.get(owner, {}).values())
+
+    def forget_pages(self, owner: Owner) -> None:
+        """Drop what was counted: the rollout is over."""
+        self._pages.pop(owner, None)
 
     def names(self, resource: str) -> Iterator[Name]:
         """Yield the names of all objects of a resource."""

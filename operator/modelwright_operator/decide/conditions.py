@@ -27,6 +27,9 @@ SUSPENDED: Final = "Suspended"
 VERIFIED: Final = "Verified"
 IN_USE: Final = "InUse"
 AVAILABLE: Final = "Available"
+ROLLOUT_HEALTHY: Final = "RolloutHealthy"
+APPROVAL_REQUIRED: Final = "ApprovalRequired"
+ROLLED_BACK: Final = "RolledBack"
 
 _MESSAGE_LIMIT: Final = 2048
 

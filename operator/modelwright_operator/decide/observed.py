@@ -178,6 +178,11 @@ class Pod(Child):
         return str(self.status.get("phase", "Pending"))
 
     @property
+    def ip(self) -> str:
+        """Its address, or an empty text."""
+        return str(self.status.get("podIP", ""))
+
+    @property
     def containers(self) -> tuple[Container, ...]:
         """States of all containers, init containers first, in the order they run."""
         init: Sequence[Raw] = self.status.get("initContainerStatuses") or ()

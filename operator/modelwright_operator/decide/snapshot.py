@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ class DeploymentSnapshot(Snapshot):
     Attributes:
         versions: the versions it names or follows, and those its status names.
         children: its Services and PodDisruptionBudgets.
+        counted: what its stable pods counted of canaries, by the traffic table's sequence.
     """
 
     deployment: api.Deployment
@@ -97,6 +98,7 @@ class DeploymentSnapshot(Snapshot):
     workloads: tuple[Workload, ...]
     children: tuple[Child, ...]
     pods: tuple[Pod, ...]
+    counted: Mapping[int, api.StepEvidence] = field(default_factory=dict[int, "api.StepEvidence"])
 
 
 AnySnapshot = TrainingJobSnapshot | ModelVersionSnapshot | DeploymentSnapshot

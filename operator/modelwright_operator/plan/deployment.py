@@ -1,10 +1,11 @@
-"""Deployment: the chosen version gets a workload of its own, and traffic once that is ready; then the old one goes.
+"""Deployment: the chosen version gets a workload of its own, then traffic; then the old one goes.
 
     (nothing) ──► canary comes up ──ready──► Service moves, canary becomes stable ──► old workloads are deleted
                         │
                         └── never ready: stable goes on answering, and the status says why
 
-Decisions read the observed status: a crash between the Service and the status only repeats the promotion.
+With spec.rollout, traffic moves step by step in between: decide/rollout.py draws that. Decisions read the observed
+status: a crash between the Service and the status only repeats the promotion.
 """
 
 from __future__ import annotations
@@ -13,26 +14,43 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelwright_operator import api, naming
-from modelwright_operator.decide import conditions, pods, versions
-from modelwright_operator.plan.outcome import Confirm, Delete, Plan, finish, refused, wanted
+from modelwright_operator.decide import compatibility, conditions, pods, rollout, versions
+from modelwright_operator.plan import rollouts, traffic
+from modelwright_operator.plan.outcome import Confirm, Delete, Event, Plan, finish, refused, wanted
 from modelwright_operator.reasons import Reason
 from modelwright_operator.render import serving
 
 if TYPE_CHECKING:
     from modelwright_operator.decide.conditions import Mark
+    from modelwright_operator.decide.course import Course
     from modelwright_operator.decide.observed import Child, Workload
     from modelwright_operator.decide.pods import Problem
     from modelwright_operator.decide.snapshot import DeploymentSnapshot
     from modelwright_operator.render.common import Manifest
 
+_WARNINGS = {Reason.ROLLED_BACK, Reason.STABLE_UNAVAILABLE}
+
 
 @dataclass(frozen=True)
 class _Tracks:
-    """Which revision answers, which is to replace it, and which answered before."""
+    """Which revision answers, which is to replace it, and which answered before.
+
+    Attributes:
+        course: of a rollout by steps; None: the canary takes over as soon as it is ready.
+        rejection: why the revision that is wanted is not tried.
+    """
 
     stable: api.Revision | None
     canary: api.Revision | None
     previous: api.Revision | None
+    course: Course | None = None
+    rejection: api.Rejection | None = None
+
+    @property
+    def kept(self) -> tuple[api.Revision, ...]:
+        """The revisions whose pods are wanted; last the one that people call."""
+        watched = self.previous if self.course is not None and self.course.phase == "Watching" else None
+        return tuple(item for item in (watched, self.canary, self.stable) if item is not None)
 
 
 def plan(snapshot: DeploymentSnapshot) -> Plan:
@@ -40,30 +58,43 @@ def plan(snapshot: DeploymentSnapshot) -> Plan:
     deployment = snapshot.deployment
     if deployment.metadata.deletion_timestamp is not None:
         return Plan()
-    choice = versions.chosen(deployment.spec.model, snapshot.versions, deployment.status.stable)
-    target = _revision(deployment, choice) if isinstance(choice, api.ModelVersion) else None
-    tracks = _tracks(snapshot, target)
+    choice = _choice(snapshot)
+    tracks = _tracks(snapshot, choice)
     promoted = tracks.stable != deployment.status.stable
+    table = traffic.table(snapshot, tracks.stable, tracks.course) if tracks.stable is not None else None
     manifests = _children(snapshot, tracks)
     observed: tuple[Child, ...] = (*snapshot.workloads, *snapshot.children)
     applies = wanted(manifests, observed)
-    stale = _stale(snapshot, tracks, settled=not promoted and not applies and not snapshot.refusals)
+    settled = not (promoted or applies or snapshot.refusals) and (table is None or traffic.settled(snapshot, table))
+    stale = _stale(snapshot, tracks, settled=settled)
     marks = _marks(snapshot, tracks, choice)
     confirm = (
         (Confirm(naming.DEPLOYMENTS, deployment.metadata.name, deployment.metadata.resource_version),)
         if promoted or stale
         else ()
     )
-    waiting = any(
-        mark.type != conditions.READY for mark in marks if mark.type in {conditions.RECONCILING, conditions.STALLED}
-    )
+    happened = tracks.course.happened if tracks.course is not None else ()
     writes = Plan(
         apply=() if snapshot.refusals else applies,
         delete=tuple(Delete(child) for child in stale),
         confirm=confirm,
-        requeue_after=(30.0 if snapshot.refusals else 15.0) if waiting else None,
+        events=tuple(
+            Event("Warning" if item.reason in _WARNINGS else "Normal", str(item.reason), item.message[:1000])
+            for item in happened
+        ),
+        requeue_after=_requeue(snapshot, tracks, marks, settled=settled),
     )
-    return finish(deployment, marks, _values(snapshot, tracks), snapshot.now, writes)
+    told = {**_values(snapshot, tracks), **rollouts.values(snapshot, tracks.course, table)}
+    return finish(deployment, marks, told, snapshot.now, writes)
+
+
+def _requeue(snapshot: DeploymentSnapshot, tracks: _Tracks, marks: tuple[Mark, ...], *, settled: bool) -> float | None:
+    if tracks.course is not None and (look := rollouts.look_seconds(tracks.course, settled=settled)) is not None:
+        return look
+    waiting = any(
+        mark.type != conditions.READY for mark in marks if mark.type in {conditions.RECONCILING, conditions.STALLED}
+    )
+    return (30.0 if snapshot.refusals else 15.0) if waiting else None
 
 
 def _revision(deployment: api.Deployment, version: api.ModelVersion) -> api.Revision:
@@ -74,6 +105,35 @@ def _revision(deployment: api.Deployment, version: api.ModelVersion) -> api.Revi
         digest=version.spec.artifact.digest,
         version_created_at=version.metadata.creation_timestamp,
     )
+
+
+def _choice(snapshot: DeploymentSnapshot) -> api.ModelVersion | versions.NoVersion:
+    """Return the version that is wanted; of a followed model, rejected ones are passed over while others remain."""
+    deployment = snapshot.deployment
+    reference, stable = deployment.spec.model, deployment.status.stable
+    first = choice = versions.chosen(reference, snapshot.versions, stable)
+    if not rollouts.careful(deployment):
+        return choice
+    passed: set[str] = set()
+    while isinstance(choice, api.ModelVersion) and reference.name is not None:
+        if rollouts.rejected(snapshot, deployment.status.rejected, _revision(deployment, choice)) is None:
+            break
+        passed.add(choice.metadata.name)
+        left = [item for item in snapshot.versions if item.metadata.name not in passed]
+        choice = versions.chosen(reference, left, stable)
+    serves_already = (
+        isinstance(choice, api.ModelVersion) and stable is not None and choice.metadata.name == stable.version
+    )
+    if isinstance(choice, versions.NoVersion) or (passed and serves_already):
+        choice = first  # whose rejection the status tells of
+    return _fitting(snapshot, choice) if isinstance(choice, api.ModelVersion) else choice
+
+
+def _fitting(snapshot: DeploymentSnapshot, version: api.ModelVersion) -> api.ModelVersion | versions.NoVersion:
+    rules, stable = snapshot.deployment.spec.rollout, snapshot.deployment.status.stable
+    if rules is None or stable is None or rules.allow_schema_change:
+        return version
+    return compatibility.fitting(version, stable, _version(snapshot, stable))
 
 
 def _workload(snapshot: DeploymentSnapshot, revision: api.Revision | None) -> Workload | None:
@@ -90,9 +150,15 @@ def _ready(snapshot: DeploymentSnapshot, revision: api.Revision) -> bool:
     return workload is not None and workload.observed and workload.wanted == replicas and workload.ready >= replicas
 
 
-def _tracks(snapshot: DeploymentSnapshot, target: api.Revision | None) -> _Tracks:
-    status = snapshot.deployment.status
+def _tracks(snapshot: DeploymentSnapshot, choice: api.ModelVersion | versions.NoVersion) -> _Tracks:
+    deployment, status = snapshot.deployment, snapshot.deployment.status
+    target = _revision(deployment, choice) if isinstance(choice, api.ModelVersion) else None
+    rules = deployment.spec.rollout
     stable, previous = status.stable, status.previous
+    if rules is not None and stable is not None and rollouts.careful(deployment):
+        course = rollouts.advanced(snapshot, rules, stable, target)
+        rejection = rollouts.rejected(snapshot, course.rejected, target)
+        return _Tracks(course.stable, course.canary, course.previous, course, rejection)
     if target is None or (stable is not None and stable.revision == target.revision):
         return _Tracks(stable, None, previous)
     if _ready(snapshot, target) and not snapshot.refusals:
@@ -104,18 +170,29 @@ def _version(snapshot: DeploymentSnapshot, revision: api.Revision) -> api.ModelV
     return next((item for item in snapshot.versions if item.metadata.name == revision.version), None)
 
 
+def _size(snapshot: DeploymentSnapshot, tracks: _Tracks, revision: api.Revision) -> int:
+    deployment = snapshot.deployment
+    if tracks.course is None or deployment.spec.rollout is None:
+        return deployment.spec.replicas
+    return rollout.size(tracks.course, revision, deployment.spec.replicas, deployment.spec.rollout)
+
+
 def _children(snapshot: DeploymentSnapshot, tracks: _Tracks) -> list[Manifest]:
     deployment = snapshot.deployment
     manifests: list[Manifest] = []
-    for revision in (tracks.canary, tracks.stable):
-        if revision is None:
-            continue
+    for revision in tracks.kept:
         version = _version(snapshot, revision)
         workload = _workload(snapshot, revision)
         if version is not None:
-            manifests.append(serving.workload(deployment, version, revision.revision, snapshot.settings, workload))
+            size = _size(snapshot, tracks, revision)
+            manifests.append(
+                serving.workload(deployment, version, revision.revision, snapshot.settings, workload, replicas=size)
+            )
     if tracks.stable is not None:
         manifests.append(serving.service(deployment, tracks.stable.revision))
+        if deployment.spec.rollout is not None:
+            tried = tracks.canary or tracks.stable
+            manifests.append(serving.service(deployment, tried.revision, canary=True))
         if deployment.spec.replicas > 1:
             manifests.append(serving.disruption_budget(deployment, tracks.stable.revision))
     return manifests
@@ -125,10 +202,15 @@ def _stale(snapshot: DeploymentSnapshot, tracks: _Tracks, *, settled: bool) -> l
     """Return what is no longer wanted: old workloads only once the Service was seen to point elsewhere."""
     if not settled:
         return []
-    keep = {revision.revision for revision in (tracks.stable, tracks.canary) if revision is not None}
+    keep = {revision.revision for revision in tracks.kept}
     stale: list[Child] = [item for item in snapshot.workloads if item.revision not in keep and not item.deleting]
+    unwanted: set[tuple[str, str]] = set()
+    name = snapshot.deployment.metadata.name
     if snapshot.deployment.spec.replicas <= 1:
-        stale.extend(item for item in snapshot.children if item.kind == "PodDisruptionBudget" and not item.deleting)
+        unwanted.add(("PodDisruptionBudget", name))
+    if snapshot.deployment.spec.rollout is None:
+        unwanted.add(("Service", naming.canary_name(name)))
+    stale.extend(item for item in snapshot.children if (item.kind, item.name) in unwanted and not item.deleting)
     return stale
 
 
@@ -180,12 +262,14 @@ def _trouble(snapshot: DeploymentSnapshot, revision: api.Revision) -> Problem | 
     return found
 
 
-def _marks(
+def _marks(  # noqa: PLR0911  # one for each thing that a Deployment may be
     snapshot: DeploymentSnapshot, tracks: _Tracks, choice: api.ModelVersion | versions.NoVersion
 ) -> tuple[Mark, ...]:
     available = _available(snapshot, tracks)
     if (marks := refused(snapshot.refusals)) is not None:
         return (*marks, available)
+    if (told := _rollout_marks(snapshot, tracks, choice)) is not None:
+        return (*told, available)
     if isinstance(choice, versions.NoVersion):
         shape = conditions.reconciling if choice.waiting else conditions.stalled
         return (*shape(choice.reason, f"{choice.message}{_still(tracks)}"), available)
@@ -200,6 +284,14 @@ def _marks(
     refused_since = versions.passed_over(snapshot.deployment.spec.model, snapshot.versions, choice)
     note = f"; {refused_since}" if refused_since else ""
     return (*conditions.ready(Reason.AVAILABLE, f"{tracks.stable.version} answers requests{note}"), available)
+
+
+def _rollout_marks(
+    snapshot: DeploymentSnapshot, tracks: _Tracks, choice: api.ModelVersion | versions.NoVersion
+) -> tuple[Mark, ...] | None:
+    if tracks.course is None or (isinstance(choice, versions.NoVersion) and not choice.waiting):
+        return None
+    return rollouts.marks(snapshot, tracks.course, tracks.rejection)
 
 
 def _still(tracks: _Tracks) -> str:

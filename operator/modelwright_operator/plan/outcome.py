@@ -206,7 +206,7 @@ def finish(
         delete=plan.delete,
         confirm=plan.confirm,
         status=status,
-        events=_events(observed.conditions, marks),
+        events=(*plan.events, *_events(observed.conditions, marks)),
         requeue_after=plan.requeue_after,
     )
 

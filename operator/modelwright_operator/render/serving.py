@@ -133,14 +133,16 @@ def _rings(processes: int) -> k8s.V1Volume:
     return common.empty_dir(_RING, f"{2 * processes + 2}Mi", in_memory=True)
 
 
-def workload(
+def workload(  # noqa: PLR0913  # what a workload is made of
     deployment: api.Deployment,
     version: api.ModelVersion,
     revision: str,
     settings: Settings,
     observed: Workload | None = None,
+    *,
+    replicas: int | None = None,
 ) -> common.Manifest:
-    """Return the workload that runs a revision at full size."""
+    """Return the workload that runs a revision; at full size, unless a number of pods is given."""
     selector = pod_selector(deployment, revision)
     user_labels = dict(deployment.spec.pod.labels or {}) if deployment.spec.pod else {}
     spread: dict[str, Any] = {
@@ -171,7 +173,7 @@ def workload(
             deployment, naming.DEPLOYMENT, naming.workload_name(deployment.metadata.name, revision), labels
         ),
         spec=k8s.V1DeploymentSpec(
-            replicas=deployment.spec.replicas,
+            replicas=deployment.spec.replicas if replicas is None else replicas,
             progress_deadline_seconds=deployment.spec.progress_deadline_seconds,
             revision_history_limit=0,
             selector=k8s.V1LabelSelector(match_labels=selector),
@@ -184,14 +186,18 @@ def workload(
     return common.manifest(model, "apps/v1", "Deployment", observed)
 
 
-def service(deployment: api.Deployment, revision: str) -> common.Manifest:
+def service(deployment: api.Deployment, revision: str, *, canary: bool = False) -> common.Manifest:
     """Return the Service that clients call: it selects one revision, so that moving it moves all traffic at once.
 
+    The canary's is called by the stable pods alone.
     Ports lead to the pods' by name: pods of an older template, which lack one, get none of its connections.
     """
     model = k8s.V1Service(
         metadata=common.child_metadata(
-            deployment, naming.DEPLOYMENT, deployment.metadata.name, {naming.LABEL_REVISION: revision}
+            deployment,
+            naming.DEPLOYMENT,
+            naming.canary_name(deployment.metadata.name) if canary else deployment.metadata.name,
+            {naming.LABEL_REVISION: revision},
         ),
         spec=k8s.V1ServiceSpec(
             type="ClusterIP",
@@ -231,6 +237,11 @@ def disruption_budget(deployment: api.Deployment, revision: str) -> common.Manif
         ),
     )
     return common.manifest(model, "policy/v1", "PodDisruptionBudget")
+
+
+def canary_host(deployment: api.Deployment) -> str:
+    """Return the name by which stable pods reach the canary."""
+    return f"{naming.canary_name(deployment.metadata.name)}.{deployment.metadata.namespace}.svc"
 
 
 def url(deployment: api.Deployment) -> str:

@@ -1,0 +1,183 @@
+"""From the figures of a status and of the pods' pages to what a rollout's machine is told of a canary."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from modelwright_operator.api.rollout_status import Evidence, Stratum
+from modelwright_operator.decide import evidence, pages, sequential, verdict
+from modelwright_operator.decide.course import Judgement
+from modelwright_operator.decide.sequential import Counts
+from modelwright_operator.reasons import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from modelwright_operator import api
+
+_WATCH_TOLERANCE: Final = 1e9  # in the watch nothing is split
+_NOTES: Final[Mapping[Reason, str]] = {
+    Reason.NO_TRAFFIC: "no request has reached the canary",
+    Reason.INSUFFICIENT_SAMPLES: "too few requests have reached the canary",
+    Reason.TRAFFIC_SHARE_MISMATCH: "the canary gets another share of the requests than it was given",
+}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the figures say.
+
+    Attributes:
+        judgement: for the machine.
+        shown: for the status.
+        requests: answers of the canary, or copies, in the present step.
+    """
+
+    judgement: Judgement
+    shown: Evidence
+    requests: int
+
+
+def judged(  # noqa: PLR0913  # what a verdict rests on
+    current: api.RolloutStatus,
+    steps: Sequence[api.StepEvidence],
+    sequence: int,
+    rules: api.Rollout,
+    now: datetime,
+    *,
+    sticky: bool,
+) -> Judged:
+    """Return what the figures say of the canary, or of what was promoted while it is watched.
+
+    Args:
+        current: the rollout, with the figures as they were.
+        steps: the figures as they are.
+        sequence: of the present step.
+        rules: how it is judged.
+        now: when the figures were taken.
+        sticky: whether a header decides where a request goes.
+    """
+    known = _strata(current, steps, now)
+    here = next((item for item in steps if item.sequence == sequence), None)
+    watching = current.phase == "Watching"
+    analysis = rules.analysis
+    found = verdict.judge(
+        _watched(known, sequence) if watching else [_stratum(item) for item in known],
+        verdict.Rules(
+            rollback_alpha=analysis.rollback_alpha,
+            promote_alpha=analysis.promote_alpha,
+            max_relative_risk=analysis.max_relative_risk,
+            tolerated_bad_percent=analysis.tolerated_bad_percent,
+            min_agreement=analysis.min_agreement,
+            share_tolerance=_WATCH_TOLERANCE
+            if watching
+            else verdict.STICKY_SHARE_TOLERANCE
+            if sticky
+            else verdict.SHARE_TOLERANCE,
+        ),
+        sequence,
+        100.0 if watching else current.weight,
+        _shadow(steps, known),
+    )
+    shown = Evidence(
+        observed_at=now,
+        steps=list(steps),
+        strata=list(known),
+        realised_weight=pages.realised_weight(here) if here is not None and not watching else None,
+        verdict=found.kind.value,
+        message=found.message[:1024],
+        relative_risk_low=_rounded(found.relative_risk.low),
+        relative_risk_high=_rounded(found.relative_risk.high),
+        eta_seconds=found.eta_seconds,
+    )
+    note = _NOTES.get(found.reason, "the evidence does not decide yet; status.rollout.evidence has the figures")
+    requests = _requests(here)
+    return Judged(Judgement(found.kind.value, found.message, found.reason, note), shown, requests)
+
+
+def _requests(here: api.StepEvidence | None) -> int:
+    return max(here.canary.requests, here.shadow.sent) if here is not None else 0
+
+
+def _rounded(number: float) -> float | None:
+    """Return three digits, which is all that is known; None for what has no bound."""
+    return float(f"{number:.3g}") if math.isfinite(number) and number > 0 else None
+
+
+def _strata(current: api.RolloutStatus, steps: Sequence[api.StepEvidence], now: datetime) -> tuple[Stratum, ...]:
+    """Return the strata with what came since the figures of the status were taken."""
+    known: tuple[sequential.Stratum, ...] = tuple(_stratum(item) for item in current.evidence.strata)
+    before = {item.sequence: item for item in current.evidence.steps}
+    since = current.evidence.observed_at or current.step_started_at or current.started_at
+    seconds = max((now - since).total_seconds(), 0.0)
+    for item in steps:
+        old = before.get(item.sequence)
+        look = sequential.Stratum(
+            step=item.sequence,
+            weight=item.weight,
+            seconds=seconds,
+            stable=_grown(item.stable, old.stable if old is not None else None),
+            canary=_grown(item.canary, old.canary if old is not None else None),
+            skipped=item.skipped - (old.skipped if old is not None else 0),
+        )
+        if look.stable.requests or look.canary.requests:
+            known = evidence.added(known, look)
+    return tuple(_written(item) for item in known)
+
+
+def _grown(new: api.Answers, old: api.Answers | None) -> Counts:
+    if old is None:
+        return Counts(new.requests, new.bad)
+    return Counts(max(new.requests - old.requests, 0), max(new.bad - old.bad, 0))
+
+
+def _stratum(item: Stratum) -> sequential.Stratum:
+    return sequential.Stratum(
+        step=item.sequence,
+        weight=item.weight,
+        seconds=item.seconds,
+        stable=Counts(item.stable_requests, item.stable_bad),
+        canary=Counts(item.canary_requests, item.canary_bad),
+        skipped=item.skipped,
+    )
+
+
+def _written(item: sequential.Stratum) -> Stratum:
+    return Stratum(
+        sequence=item.step,
+        weight=int(item.weight),
+        seconds=int(item.seconds),
+        stable_requests=int(item.stable.requests),
+        stable_bad=int(item.stable.bad),
+        canary_requests=int(item.canary.requests),
+        canary_bad=int(item.canary.bad),
+        skipped=int(item.skipped),
+    )
+
+
+def _watched(known: Sequence[Stratum], sequence: int) -> list[sequential.Stratum]:
+    """Return what was promoted as the canary, and what answered before, all the time it did, as the stable version.
+
+    They did not answer at the same time: what makes every version fail meanwhile counts against the new one.
+    """
+    before = [_stratum(item) for item in known if item.sequence != sequence]
+    after = [_stratum(item) for item in known if item.sequence == sequence]
+    stable = sum((item.stable for item in before), Counts())
+    watched = sum((item.stable for item in after), Counts())
+    seconds = sum(item.seconds for item in after)
+    return [sequential.Stratum(sequence, 100.0, seconds, stable, watched)] if watched.requests else []
+
+
+def _shadow(steps: Sequence[api.StepEvidence], known: Sequence[Stratum]) -> verdict.Shadow:
+    copies = [item for item in steps if item.shadow.sent]
+    sequences = {item.sequence for item in copies}
+    return verdict.Shadow(
+        sent=sum(item.shadow.sent for item in copies),
+        failed=sum(item.shadow.failed for item in copies),
+        compared=sum(item.shadow.compared for item in copies),
+        agreed=sum(item.shadow.agreed for item in copies),
+        seconds=sum(item.seconds for item in known if item.sequence in sequences),
+    )

@@ -1,0 +1,220 @@
+"""From what is seen of a Deployment to the course of its traffic, and what its status says of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from modelwright_operator import api, naming
+from modelwright_operator.decide import actions, conditions, judgement, pages, rollout, tracks
+from modelwright_operator.decide.course import Course, Judgement, Pods, Seen
+from modelwright_operator.reasons import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from modelwright_operator.decide.conditions import Mark
+    from modelwright_operator.decide.snapshot import DeploymentSnapshot
+
+_SOON: Final = 5.0
+_LATER: Final = 30.0
+_REFRESH: Final = timedelta(seconds=10)
+"""Figures are written so often at most, but for those that something follows from."""
+_MOST_HISTORY: Final = 50
+_STABLE_DOWN: Final = timedelta(seconds=60)
+
+
+def careful(deployment: api.Deployment) -> bool:
+    """Tell whether a new version is tried beside the present one: where both are asked for, and any pods."""
+    return deployment.spec.rollout is not None and deployment.status.stable is not None and deployment.spec.replicas > 0
+
+
+def reference_of(deployment: api.Deployment) -> str:
+    """Return the hash of spec.model: a change of it lets what was rejected be tried again."""
+    return naming.short_hash(deployment.spec.model.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+
+def course_of(deployment: api.Deployment, stable: api.Revision) -> Course:
+    """Return where the status says that the traffic stands."""
+    status = deployment.status
+    return Course(
+        stable=stable,
+        canary=status.canary,
+        previous=status.previous,
+        rollout=status.rollout,
+        rejected=tuple(status.rejected),
+        sequence=status.traffic.sequence if status.traffic is not None else 0,
+    )
+
+
+def _stable_down(snapshot: DeploymentSnapshot, stable: Pods) -> bool:
+    """Tell whether the stable revision answers nothing and will not by itself: waiting for it would block its cure."""
+    if stable.ready > 0 or stable.wanted < 1:
+        return False
+    available = conditions.find(snapshot.deployment.status.conditions, conditions.AVAILABLE)
+    gone = available is not None and available.status == "False"
+    long = gone and available is not None and snapshot.now - available.last_transition_time >= _STABLE_DOWN
+    return gone and (long or (stable.problem is not None and stable.problem.lasting))
+
+
+def _counted(snapshot: DeploymentSnapshot, current: api.RolloutStatus) -> tuple[api.StepEvidence, ...]:
+    return pages.brought_up_to_date(current.evidence.steps, snapshot.counted)
+
+
+def _judged(
+    snapshot: DeploymentSnapshot, course: Course, rules: api.Rollout, steps: Sequence[api.StepEvidence]
+) -> judgement.Judged | None:
+    if course.rollout is None or course.phase is None:
+        return None
+    sticky = snapshot.deployment.spec.traffic.sticky_header is not None
+    return judgement.judged(course.rollout, steps, course.sequence, rules, snapshot.now, sticky=sticky)
+
+
+def seen(snapshot: DeploymentSnapshot, course: Course, rules: api.Rollout, target: api.Revision | None) -> Seen:
+    """Return what one look tells the machine."""
+    deployment, current = snapshot.deployment, course.rollout
+    since = current.started_at if current is not None else None
+    known = [item for item in (course.stable, course.canary, course.previous) if item is not None]
+    found = {item.revision: tracks.seen(snapshot, item, since) for item in known}
+    verdict = _judged(snapshot, course, rules, _counted(snapshot, current)) if current is not None else None
+    return Seen(
+        now=snapshot.now,
+        rollout=rules,
+        replicas=deployment.spec.replicas,
+        deadline=deployment.spec.progress_deadline_seconds,
+        target=target,
+        reference=reference_of(deployment),
+        pods=found,
+        actions=actions.asked(deployment.metadata.annotations),
+        judgement=verdict.judgement if verdict is not None else Judgement("Inconclusive", "nothing was counted yet"),
+        requests=verdict.requests if verdict is not None else 0,
+        stable_down=_stable_down(snapshot, found[course.stable.revision]),
+    )
+
+
+def rejected(
+    snapshot: DeploymentSnapshot, known: Sequence[api.Rejection], revision: api.Revision | None
+) -> api.Rejection | None:
+    """Return why a revision is not tried, if it is not."""
+    deployment = snapshot.deployment
+    asked = actions.asked(deployment.metadata.annotations)
+    return rollout.rejection(known, revision, reference_of(deployment), asked)
+
+
+def advanced(
+    snapshot: DeploymentSnapshot, rules: api.Rollout, stable: api.Revision, target: api.Revision | None
+) -> Course:
+    """Return the course after one look, with the figures that go into the status."""
+    before = course_of(snapshot.deployment, stable)
+    if snapshot.refusals:
+        return before
+    after = rollout.advance(before, seen(snapshot, before, rules, target))
+    return _with_evidence(snapshot, before, after, rules)
+
+
+def _with_evidence(snapshot: DeploymentSnapshot, before: Course, after: Course, rules: api.Rollout) -> Course:
+    """Return the course with its figures brought up to date, where that is worth writing."""
+    current = after.rollout
+    if current is None or before.rollout is None or before.rollout.started_at != current.started_at:
+        return after
+    known = _counted(snapshot, current) if before.phase is not None else tuple(current.evidence.steps)
+    if after.sequence != before.sequence and after.phase in {"Stepping", "Watching"}:
+        number = 0 if after.phase == "Watching" else current.step
+        opened = api.StepEvidence(sequence=after.sequence, step=number, weight=current.weight)
+        known = (*known, opened)[-pages.MOST_STEPS :]
+    subject = after if after.phase is not None else replace(before, rollout=before.rollout)
+    verdict = _judged(snapshot, subject, rules, known)
+    old = current.evidence
+    if verdict is None or (after.phase is None and before.phase is None):
+        return after
+    fresh = old.observed_at is not None and snapshot.now - old.observed_at < _REFRESH
+    unchanged = list(known) == old.steps and verdict.shown.verdict == old.verdict
+    if not after.happened and (unchanged or (fresh and verdict.shown.verdict == old.verdict)):
+        return after
+    return after.turned(evidence=verdict.shown)
+
+
+def look_seconds(course: Course, *, settled: bool) -> float | None:
+    """Return when a rollout is to be looked at where nothing else calls for it; None: there is none to look at.
+
+    Pods and figures call for it when there is news of them; what remains is time that passes.
+    """
+    if course.phase is None:
+        return None if settled else _SOON
+    current = course.rollout
+    return _SOON if not settled or current is None or current.awaiting in {"Pods", "Time"} else _LATER
+
+
+def values(snapshot: DeploymentSnapshot, course: Course | None, made: api.TrafficStatus | None) -> dict[str, Any]:
+    """Return what the status says of the traffic."""
+    status = snapshot.deployment.status
+    happened = course.happened if course is not None else ()
+    history = [
+        *status.history,
+        *(
+            api.HistoryEntry(at=snapshot.now, event=str(item.reason), version=item.version, message=item.message[:1024])
+            for item in happened
+        ),
+    ]
+    current = course.rollout if course is not None else None
+    rejected = course.rejected if course is not None else ()
+    return {
+        "traffic": _dumped(made),
+        "rollout": _dumped(current),
+        "rejected": [_dumped(item) for item in rejected] or None,
+        "history": [_dumped(item) for item in history[-_MOST_HISTORY:]] or None,
+    }
+
+
+def _dumped(model: Any) -> Any:  # noqa: ANN401  # any of the status's models
+    return model.model_dump(mode="json", by_alias=True, exclude_none=True) if model is not None else None
+
+
+def marks(snapshot: DeploymentSnapshot, course: Course, refused: api.Rejection | None) -> tuple[Mark, ...] | None:
+    """Return what the conditions say of a rollout; None: there is nothing to say of one."""
+    current, phase = course.rollout, course.phase
+    if refused is not None and phase is None:
+        again = f"{refused.revision}/{refused.attempts}"
+        message = (
+            f"{refused.version} was rolled back ({refused.reason}): {refused.message}; {course.stable.version} answers "
+            f"requests. Change spec.model, or try it again: kubectl annotate modeldeployment "
+            f"{snapshot.deployment.metadata.name} --overwrite {naming.ANNOTATION_RETRY}={again}"
+        )
+        return (
+            *conditions.stalled(Reason.ROLLED_BACK, message),
+            conditions.true(conditions.ROLLED_BACK, refused.reason, message),
+            conditions.false(conditions.ROLLOUT_HEALTHY, refused.reason, message),
+        )
+    if phase is None or current is None:
+        return None
+    if phase == "Watching":
+        return (*conditions.ready(Reason.AVAILABLE, current.message), _healthy(current))
+    return (*_progress(snapshot, course, current), _healthy(current))
+
+
+def _progress(snapshot: DeploymentSnapshot, course: Course, current: api.RolloutStatus) -> tuple[Mark, ...]:
+    message = f"{current.message}; {course.stable.version} goes on answering"
+    if current.awaiting == "Approval":
+        required = conditions.true(conditions.APPROVAL_REQUIRED, Reason.APPROVAL_REQUIRED, current.message)
+        return (*conditions.ready(Reason.APPROVAL_REQUIRED, message), required)
+    if current.awaiting == "Resume":
+        return conditions.ready(Reason.PAUSED, message)
+    if current.awaiting == "Pods":
+        return conditions.reconciling(Reason.PROMOTING if course.phase == "Promoting" else Reason.ROLLING_OUT, message)
+    deadline = snapshot.deployment.spec.progress_deadline_seconds
+    started = current.step_started_at
+    if started is not None and (snapshot.now - started).total_seconds() > deadline:
+        return conditions.ready(Reason.STEP_HOLDING, message)
+    return conditions.reconciling(Reason.STEP_HOLDING, message)
+
+
+def _healthy(current: api.RolloutStatus) -> Mark:
+    found = current.evidence
+    if found.verdict == "Inconclusive" or found.verdict is None:
+        return conditions.unknown(
+            conditions.ROLLOUT_HEALTHY, Reason.INCONCLUSIVE, f"{current.version} is not judged yet"
+        )
+    return conditions.true(
+        conditions.ROLLOUT_HEALTHY, Reason.CANARY_HEALTHY, f"{current.version} gave no reason to stop"
+    )
