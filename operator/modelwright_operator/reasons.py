@@ -105,17 +105,6 @@ class Reason(StrEnum):
     CANARY_HEALTHY = "CanaryHealthy"
     INCONCLUSIVE = "Inconclusive"
 
-    # what the evidence says of a canary
-    CANARY_BROKEN = "CanaryBroken"
-    CANARY_WORSE = "CanaryWorse"
-    PREDICTIONS_DISAGREE = "PredictionsDisagree"
-    TRAFFIC_SHARE_MISMATCH = "TrafficShareMismatch"
-    NO_TRAFFIC = "NoTraffic"
-    INSUFFICIENT_SAMPLES = "InsufficientSamples"
-    CANARY_NOT_WORSE = "CanaryNotWorse"
-    FEW_BAD_ANSWERS = "FewBadAnswers"
-    COLLECTING_EVIDENCE = "CollectingEvidence"
-
     # the verdict on a canary
     CANARY_BROKEN = "CanaryBroken"
     CANARY_WORSE = "CanaryWorse"
