@@ -115,6 +115,10 @@ class Reason(StrEnum):
     COLLECTING_EVIDENCE = "CollectingEvidence"
     CANARY_NOT_WORSE = "CanaryNotWorse"
     FEW_BAD_ANSWERS = "FewBadAnswers"
+    CHECK_FAILED = "CheckFailed"
+    CHECKS_PASSED = "ChecksPassed"
+    METRIC_INVALID = "MetricInvalid"
+    METRIC_UNAVAILABLE = "MetricUnavailable"
 
 
 def reported(text: str, otherwise: Reason) -> Reason:

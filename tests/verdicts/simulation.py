@@ -259,7 +259,7 @@ class _Ledger:
             seconds += np.where(item[0] > 0, shape.seconds, 0)
             evidence_of = canary[0] * np.log(0.95 / 0.25) + (canary[1] - canary[0]) * np.log(0.05 / 0.75)
             alone = stable[0] * canary[1] <= 0.5 * canary[0] * stable[1]
-            found |= (seconds >= 10) & (evidence_of >= np.log(1e4 / _RULES.rollback_alpha)) & alone
+            found |= (seconds >= 6) & (evidence_of >= np.log(1e4 / _RULES.rollback_alpha)) & alone
         return found
 
     def judged(self, places: NDArray[np.int64]) -> tuple[Numbers, Numbers, Numbers, NDArray[np.bool_]]:

@@ -44,7 +44,7 @@ _WINDOW_POWER: Final = 4.0  # without its worst half minute the evidence must st
 _BROKEN: Final = 0.25  # a canary with more bad answers than that is tested for being broken,
 _BROKEN_EXPECTED: Final = 0.95  # against this
 _BROKEN_STARTS: Final = 1e4  # requests after which it may have broken
-_BROKEN_SECONDS: Final = 10.0  # of two looks: one can be full of a single client
+_BROKEN_SECONDS: Final = 6.0  # more than one look: it can be full of a single client
 _STABLE_BETTER: Final = 0.5  # and only if stable's bad answers were at most this part of the canary's
 
 
