@@ -25,6 +25,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from modelwright_operator.decide import clustering, expectation, figures, sequential
+from modelwright_operator.decide.breakdown import breakdown, failing
 from modelwright_operator.decide.sequential import Counts, Interval
 from modelwright_operator.reasons import Reason
 
@@ -40,12 +41,6 @@ STICKY_SHARE_TOLERANCE: Final = 4.0
 _SHARE_ALPHA: Final = 0.001
 _FIRST_STEPS_PART: Final = 0.95  # of rollback_alpha is for the evidence since the first step, the rest for later starts
 _WINDOW_POWER: Final = 4.0  # without its worst half minute the evidence must still reach alpha to the power of 1/4
-
-_BROKEN: Final = 0.25  # a canary with more bad answers than that is tested for being broken,
-_BROKEN_EXPECTED: Final = 0.95  # against this
-_BROKEN_STARTS: Final = 1e4  # requests after which it may have broken
-_BROKEN_SECONDS: Final = 6.0  # more than one look: it can be full of a single client
-_STABLE_BETTER: Final = 0.5  # and only if stable's bad answers were at most this part of the canary's
 
 
 class Kind(StrEnum):
@@ -193,33 +188,13 @@ class _Judgement:
     # what speaks against the canary
 
     def _broken(self) -> Verdict | None:
-        """Whether the canary stopped answering, at any of the strata's beginnings: no comparison is needed for that."""
-        limit = math.log(_BROKEN_STARTS / self._rules.rollback_alpha)
-        bad = math.log(_BROKEN_EXPECTED / _BROKEN)
-        good = math.log((1 - _BROKEN_EXPECTED) / (1 - _BROKEN))
-        canary, stable, seconds = Counts(), Counts(), 0.0
-        for item in reversed(self._here):
-            canary, stable = canary + item.canary, stable + item.stable
-            seconds += item.seconds if item.canary.bad or item.skipped else 0.0
-            if seconds < _BROKEN_SECONDS or canary.bad * bad + (canary.requests - canary.bad) * good < limit:
-                continue
-            if stable.requests and stable.bad / stable.requests > _STABLE_BETTER * canary.bad / canary.requests:
-                continue
-            return self._said(
-                Kind.ROLLBACK,
-                Reason.CANARY_BROKEN,
-                f"the canary does not answer properly: {figures.bad(canary)} of its last answers were bad,"
-                f" {figures.bad(stable)} of stable's",
-            )
-        shadow = self._shadow
-        failures = sequential.log_e_share(shadow.failed, shadow.sent, 0.0, _BROKEN, _BROKEN_EXPECTED)
-        if shadow.failed > _BROKEN * shadow.sent and failures >= -math.log(self._rules.rollback_alpha):
-            return self._said(
-                Kind.ROLLBACK,
-                Reason.CANARY_BROKEN,
-                f"the canary does not answer properly: {shadow.failed:g} of {shadow.sent:g} copies failed",
-            )
-        return None
+        if (found := breakdown(self._here, self._rules.rollback_alpha)) is not None:
+            said = f"{figures.bad(found[0])} of its last answers were bad, {figures.bad(found[1])} of stable's"
+        elif failing(self._shadow.sent, self._shadow.failed, self._rules.rollback_alpha):
+            said = f"{self._shadow.failed:g} of {self._shadow.sent:g} copies failed"
+        else:
+            return None
+        return self._said(Kind.ROLLBACK, Reason.CANARY_BROKEN, f"the canary does not answer properly: {said}")
 
     def _disagreeing(self) -> Verdict | None:
         wanted, shadow = self._rules.min_agreement, self._shadow
