@@ -42,6 +42,8 @@ RUN --mount=type=bind,from=tools,source=/opt/tools,target=/mnt \
  && /mnt/bin/uv pip install --python . --require-hashes --requirements requirements.txt \
  && find lib -type d -name tests -prune -exec rm -rf {} + \
  && echo /opt/modelwright/app > "$(bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/modelwright.pth"
+# LightGBM looks for the library that scikit-learn brings along under another name.
+RUN ln -s /opt/modelwright/lib/python3*/site-packages/scikit_learn.libs/libgomp-*.so* /usr/lib/libgomp.so.1
 ENV PATH=/opt/modelwright/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONSAFEPATH=1 PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1
 USER 65532:65532
 COPY --from=wheel /opt/app /opt/modelwright/app

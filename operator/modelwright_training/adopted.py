@@ -25,7 +25,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from modelwright_training import handover, parts, unservable
+from modelwright_training import boosters, handover, parts, unservable
 from modelwright_training.contract import MODEL_JOBLIB, Reason, Task
 from modelwright_training.dataset import Dataset
 from modelwright_training.errors import StageError
@@ -33,7 +33,7 @@ from modelwright_training.features import Features
 from modelwright_training.pipeline import ESTIMATOR_STEP
 
 _SHOWN = 5
-_API = "one with scikit-learn's API, of scikit-learn"
+_API = "one with scikit-learn's API, of scikit-learn, XGBoost or LightGBM"
 
 Array = npt.NDArray[Any]
 _Method = TypeVar("_Method", bound="Callable[..., Any]")
@@ -93,6 +93,7 @@ class Adopted:
                 _by_place(part, self._features)
             if isinstance(part, SimpleImputer):
                 _fill_below(part)
+            boosters.prepare(part)
         return found if isinstance(found, Pipeline) else Pipeline([(ESTIMATOR_STEP, found)])
 
     def _as_fitted(self, rows: Any) -> Any:  # noqa: ANN401 - a matrix or frame
@@ -167,7 +168,8 @@ def _names(estimator: object) -> list[str] | None:
 
 def _check_columns(estimator: Any, features: Features) -> None:  # noqa: ANN401 - any estimator
     wanted = [feature.column for feature in features.all]
-    names = _names(estimator)
+    fitted_on = _names(estimator)
+    names = None if fitted_on is None else boosters.same_names(fitted_on, wanted, estimator)
     if names is None:
         if not features.is_matrix:
             _refuse("was fitted on a matrix without names; where columns hold texts, fit on a pandas.DataFrame")

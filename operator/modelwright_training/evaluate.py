@@ -40,7 +40,7 @@ from modelwright_training.settings import Settings
 from modelwright_training.strict_json import encode
 from modelwright_training.workspace import Workspace
 
-_LIBRARIES = ("modelwright", "numpy", "onnx", "onnxruntime", "scikit-learn", "skl2onnx")
+_LIBRARIES = ("modelwright", "numpy", "onnx", "onnxmltools", "onnxruntime", "scikit-learn", "skl2onnx")
 
 
 def run(settings: Settings) -> EvaluateResult:

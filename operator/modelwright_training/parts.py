@@ -1,11 +1,12 @@
 # pyright: basic
 # (scikit-learn comes without types.)
-"""An estimator and everything of scikit-learn inside it: steps, members, fitted or not."""
+"""An estimator and everything of scikit-learn and of boosters inside it: steps, members, fitted or not."""
 
 from collections.abc import Iterator
 from typing import Any
 
 _MAX_PARTS = 100_000
+_OWN = ("sklearn.", "xgboost.sklearn", "lightgbm.sklearn")
 
 
 def of(estimator: object) -> Iterator[Any]:
@@ -30,4 +31,4 @@ def _inside(part: Any) -> list[Any]:  # noqa: ANN401 - anything
 
 
 def _is_own(value: object) -> bool:
-    return type(value).__module__.startswith("sklearn.") and hasattr(value, "__dict__")
+    return type(value).__module__.startswith(_OWN) and hasattr(value, "__dict__")

@@ -12,6 +12,7 @@ from modelwright_training.contract import (
     PublishResult,
     Reason,
     Result,
+    SplitResult,
     Stage,
 )
 from modelwright_training.errors import StageError
@@ -23,7 +24,7 @@ def result_text(result: Result) -> str:
 
     Raises:
         StageError: ResultTooLarge, when it cannot fit. What the artifact has anyway is given up first: the schema of
-            a publish result, intervals and groups of an evaluate result.
+            a publish result, intervals and groups of an evaluate result, warnings of a split result.
 
     """
     text = dumps(result)
@@ -42,6 +43,8 @@ def _shorter(result: Result) -> Result:
     match result:
         case PublishResult():
             return dataclasses.replace(result, schema=None)
+        case SplitResult():
+            return dataclasses.replace(result, warnings=())
         case EvaluateResult():
             metrics = tuple(Metric(item.name, item.value) for item in result.metrics)
             gates = tuple(dataclasses.replace(item, group=None) for item in result.gates)

@@ -17,11 +17,12 @@ import pytest
 
 from modelwright_training import contract, training_rows
 from modelwright_training.dataset import load
+from tests.docs.pages import EXAMPLES, documents, read
 from tests.e2e.fixtures import DEPLOYMENTS, JOBS, VERSIONS, Team, claim, condition, deployment, is_true, training_job
 from tests.support.claims import write_files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 pytestmark = pytest.mark.cluster
@@ -50,6 +51,11 @@ def as_csv(table: pd.DataFrame) -> bytes:
     table.to_csv(written, index=False)
     return written.getvalue().encode()
 
+
+FILES = {
+    "calls.csv": (DATA, as_csv(calls())),
+    "customers.csv": ("churn-data", (EXAMPLES / "csv" / "customers.csv").read_bytes()),
+}
 
 LOOK = """
     import json, os, pathlib
@@ -93,8 +99,9 @@ def trainer(team: Team, *parts: str, **more: Any) -> Mapping[str, Any]:
 @pytest.fixture(scope="module")
 def lake(shared: Team) -> Team:
     """Give the namespace with the table in a claim, and the failing runs on their way."""
-    shared.apply(claim(DATA), claim())
-    write_files(shared, DATA, {"calls.csv": as_csv(calls())})
+    shared.apply(claim(DATA), claim("churn-data"), claim())
+    for name, (claimed, content) in FILES.items():
+        write_files(shared, claimed, {name: content})
     failing = {
         "wrong": ("import sys; print('no convergence', file=sys.stderr); sys.exit(2)",),
         "forgetful": ("print('nothing to do')",),
@@ -115,7 +122,7 @@ def lake(shared: Team) -> Team:
 
 
 def served(team: Team, name: str, feed: Mapping[str, Any]) -> Mapping[str, Any]:
-    kinds = {"f": "FP32", "O": "BYTES", "i": "INT64"}
+    kinds = {"f": "FP32", "O": "BYTES", "i": "INT64", "b": "BOOL"}
     inputs = [
         {"name": key, "shape": list(rows.shape), "datatype": kinds[rows.dtype.kind], "data": rows.ravel().tolist()}
         for key, rows in feed.items()
@@ -152,7 +159,7 @@ def test_what_an_own_image_fitted_is_served_as_it_predicts(lake: Team, tmp_path:
     version = lake.get(VERSIONS, job["status"]["modelVersion"])
 
     lake.apply(deployment("own", {"version": version["metadata"]["name"]}))
-    native, holdout = again(lake, job, tmp_path)
+    native, holdout = again(lake, job, tmp_path, ["-c", script(LOOK, PIPELINE)], {})
     rows = holdout.native()[list(native.feature_names_in_)]
     lake.wait(DEPLOYMENTS, "own", is_true("Ready"), deadline=60)
     answer = served(lake, "own", holdout.feed())
@@ -161,21 +168,44 @@ def test_what_an_own_image_fitted_is_served_as_it_predicts(lake: Team, tmp_path:
     assert np.abs(answer["probabilities"] - native.predict_proba(rows)).max() < 1e-5
 
 
-def again(team: Team, job: Mapping[str, Any], folder: Path) -> tuple[Any, Any]:
+def again(
+    team: Team, job: Mapping[str, Any], folder: Path, code: Sequence[str], given: Mapping[str, str]
+) -> tuple[Any, Any]:
     """Run the user's code here on the same rows; return what it fitted, and the values of the holdout."""
     spec = team.get("jobs.batch", job["status"]["job"])["spec"]["template"]["spec"]
     told = {item["name"]: item.get("value", "") for item in spec["containers"][0]["env"]}
     config = contract.JobConfig.from_json(told[contract.ENV_JOB])
-    for name in (DATA, "data", "model"):
+    for name, (claimed, content) in FILES.items():
+        (folder / claimed).mkdir()
+        (folder / claimed / name).write_bytes(content)
+    for name in ("data", "model"):
         (folder / name).mkdir()
-    (folder / DATA / "calls.csv").write_bytes(as_csv(calls()))
     data = load(config, config.task, folder)
     training_rows.write(folder / "data", config, data)
     dirs = {contract.ENV_DATA_DIR: str(folder / "data"), contract.ENV_OUTPUT_DIR: str(folder / "model")}
-    code = script(LOOK, PIPELINE)
-    environment = {**os.environ, **dirs, contract.ENV_SEED: str(config.seed)}
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    told_own = {**given, **dirs, contract.ENV_SEED: str(config.seed), contract.ENV_TASK: str(config.task)}
+    subprocess.run([sys.executable, *code], env={**os.environ, **told_own}, check=True)
     return joblib.load(folder / "model" / contract.MODEL_JOBLIB), data.holdout.values
+
+
+@pytest.mark.parametrize("booster", ["xgboost", "lightgbm"])
+def test_the_example_image_is_served_as_it_predicts(lake: Team, booster: str, tmp_path: Path) -> None:
+    [job] = documents(read(EXAMPLES / "container" / "training.yaml"))
+    name = job["metadata"]["name"] = f"churn-{booster}"
+    job["spec"]["model"] = name
+    own = job["spec"]["trainer"]["container"]
+    own["image"] = lake.installation.images["trainer-example"]
+    own["env"][0]["value"] = booster
+    lake.apply(job)
+    done = lake.wait(JOBS, name, is_true("Complete"), deadline=120)
+    lake.apply(deployment(name, {"version": done["status"]["modelVersion"]}))
+    environment = {variable["name"]: variable["value"] for variable in own["env"]}
+    native, holdout = again(lake, done, tmp_path, [str(EXAMPLES / "container" / "train.py")], environment)
+    rows = holdout.native()[list(native.feature_names_in_)]
+    lake.wait(DEPLOYMENTS, name, is_true("Ready"), deadline=60)
+    answer = served(lake, name, holdout.feed())
+    assert answer["label"].tolist() == np.array(["no", "yes"])[native.predict(rows)].tolist()
+    assert np.abs(answer["probabilities"] - native.predict_proba(rows)).max() < 1e-5
 
 
 @pytest.mark.parametrize(

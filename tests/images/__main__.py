@@ -5,7 +5,7 @@ import sys
 
 from tests.cluster.settings import ClusterError
 from tests.images import build
-from tests.images.inputs import IMAGES
+from tests.images.inputs import EXAMPLES, IMAGES
 
 
 def main() -> int:
@@ -13,7 +13,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.images", description="Build Modelwright's container images.")
     commands = parser.add_subparsers(dest="command", required=True)
     builder = commands.add_parser("build", help="build what changed; print name and reference of each image")
-    builder.add_argument("names", nargs="*", metavar="NAME", help=" ".join(image.name for image in IMAGES))
+    builder.add_argument(
+        "names", nargs="*", metavar="NAME", help=" ".join(image.name for image in (*IMAGES, *EXAMPLES))
+    )
     try:
         built = build(parser.parse_args().names)
     except ClusterError as error:

@@ -1,14 +1,14 @@
 """Builds what is missing and keeps the newest tags only."""
 
 import fcntl
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.cluster.settings import ClusterError, cache_folder
 from tests.images.base import find_base
 from tests.images.engines import Engine, find_engine
-from tests.images.inputs import IMAGES, Image, tag
+from tests.images.inputs import EXAMPLES, IMAGES, Example, Image, example_tag, tag
 from tests.images.progress import say, step
 
 KEPT_TAGS = 2
@@ -20,7 +20,7 @@ def build(names: Iterable[str] = ()) -> dict[str, str]:
     Raises:
         ClusterError: says what is needed on this machine, or ends with the failed build's last lines.
     """
-    chosen = _choose(names)
+    chosen, examples = _choose(names)
     with _locked() as cache:
         engine = find_engine()
         base = find_base(engine, cache)
@@ -28,17 +28,20 @@ def build(names: Iterable[str] = ()) -> dict[str, str]:
         if base_id is None:
             message = f"{engine.program} has lost the base image {base}: run again"
             raise ClusterError(message)
-        return {image.name: _build(engine, image, base, base_id, cache) for image in chosen}
+        built = {image.name: _build(engine, image, base, base_id, cache) for image in chosen}
+        return built | {example.name: _build_example(engine, example, built, cache) for example in examples}
 
 
-def _choose(names: Iterable[str]) -> list[Image]:
-    by_name = {image.name: image for image in IMAGES}
-    wanted = list(dict.fromkeys(names)) or list(by_name)
-    unknown = [name for name in wanted if name not in by_name]
-    if unknown:
-        message = f"no image {', '.join(unknown)}: choose from {', '.join(by_name)}"
+def _choose(names: Iterable[str]) -> tuple[list[Image], list[Example]]:
+    """Return the images to build, those among them that examples are built on, and the examples."""
+    known = [item.name for item in (*IMAGES, *EXAMPLES)]
+    wanted = set(names) or set(known)
+    if unknown := sorted(wanted.difference(known)):
+        message = f"no image {', '.join(unknown)}: choose from {', '.join(known)}"
         raise ClusterError(message)
-    return [by_name[name] for name in wanted]
+    examples = [example for example in EXAMPLES if example.name in wanted]
+    needed = wanted | {example.on.name for example in examples}
+    return [image for image in IMAGES if image.name in needed], examples
 
 
 def _build(engine: Engine, image: Image, base: str, base_id: str, cache: Path) -> str:
@@ -51,7 +54,17 @@ def _build(engine: Engine, image: Image, base: str, base_id: str, cache: Path) -
     return reference
 
 
-def _remove_old(engine: Engine, image: Image, current: str) -> None:
+def _build_example(engine: Engine, example: Example, built: Mapping[str, str], cache: Path) -> str:
+    base = built[example.on.name]
+    reference = f"{example.repository}:{example_tag(example, base)}"
+    if engine.image_id(reference) is None:
+        with step(f"{example.name}: building {reference} on {base}"):
+            engine.build(example.dockerfile, base, reference, cache / f"{example.name}.log", example.folder)
+        _remove_old(engine, example, reference)
+    return reference
+
+
+def _remove_old(engine: Engine, image: Image | Example, current: str) -> None:
     others = [reference for reference in engine.tags(image.repository) if reference != current]
     for reference in others[KEPT_TAGS - 1 :]:
         engine.remove(reference)

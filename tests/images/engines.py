@@ -52,8 +52,8 @@ class Engine(ABC):
     def build_command(self) -> Sequence[str | Path]:
         """Return the beginning of the build's command line."""
 
-    def build(self, dockerfile: str, base: str, reference: str, log: Path) -> None:
-        """Build `dockerfile` on `base` from the repository's root; the build's words go to `log`.
+    def build(self, dockerfile: str, base: str, reference: str, log: Path, context: str = ".") -> None:
+        """Build `dockerfile` on `base` from a folder of the repository; the build's words go to `log`.
 
         Raises:
             ClusterError: with the end of the log.
@@ -62,7 +62,7 @@ class Engine(ABC):
         command = [*self.build_command(), *indexes, f"--build-arg=BASE_IMAGE={base}", "--file", dockerfile]
         with log.open("w", encoding="utf-8") as output:
             done = subprocess.run(
-                [*command, "--tag", reference, "."],
+                [*command, "--tag", reference, context],
                 check=False,
                 cwd=REPOSITORY,
                 stdout=output,

@@ -44,6 +44,40 @@ IMAGES = (
 )
 
 
+@dataclass(frozen=True)
+class Example:
+    """An image as users make them: a folder with its Dockerfile, and which of ours it is built on."""
+
+    name: str
+    folder: str
+    on: Image
+
+    @property
+    def dockerfile(self) -> str:
+        """Its Dockerfile."""
+        return f"{self.folder}/Dockerfile"
+
+    @property
+    def repository(self) -> str:
+        """Name without tag."""
+        return f"localhost/modelwright/{self.name}"
+
+
+EXAMPLES = (
+    Example("trainer-example", "examples/container", next(image for image in IMAGES if image.name == "training")),
+)
+
+
+def example_tag(example: Example, base: str, root: Path = REPOSITORY) -> str:
+    """Return the tag: 12 hex digits over the reference it is built on and the folder's files."""
+    digest = hashlib.sha256(base.encode())
+    for path in sorted(path for path in (root / example.folder).iterdir() if path.is_file()):
+        content = path.read_bytes()
+        digest.update(f"\n{path.name} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()[:12]
+
+
 def locked(lock: dict[str, Any], extra: str) -> list[Any]:
     """Return name, version and hashes of everything that `extra` pulls in, for every Python and platform."""
     packages: dict[str, list[dict[str, Any]]] = {}

@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from tests.cluster.settings import REPOSITORY
-from tests.images.inputs import IMAGES, SOURCES, Image, locked, tag
+from tests.images.inputs import EXAMPLES, IMAGES, SOURCES, Image, example_tag, locked, tag
 
 BY_NAME = {image.name: image for image in IMAGES}
 LOCK = tomllib.loads((REPOSITORY / "uv.lock").read_text(encoding="utf-8"))
@@ -129,6 +129,8 @@ def test_the_closure_follows_extras_of_dependencies() -> None:
 def test_the_dockerfiles_differ_only_where_the_images_do() -> None:
     """Equal lines are built once and stored once."""
     texts = {image.name: (REPOSITORY / image.dockerfile).read_text(encoding="utf-8").splitlines() for image in IMAGES}
+    library = next(index for index, line in enumerate(texts["training"]) if "libgomp" in line)
+    del texts["training"][library - 1 : library + 1]  # of this image alone: a comment, and what it is about
     locked = [texts[image.name] for image in IMAGES if image.extra]
     differing = [lines for lines in zip(*locked, strict=True) if len(set(lines)) > 1]
     starts = [{line.split()[0] for line in lines} for lines in differing]
@@ -143,6 +145,16 @@ def test_the_dockerfiles_differ_only_where_the_images_do() -> None:
         ["-", "--extra"],
         ["-", "LABEL"],
     ]
+
+
+def test_an_example_is_built_anew_with_its_base_and_its_files(tmp_path: Path) -> None:
+    [example] = EXAMPLES
+    shutil.copytree(REPOSITORY / example.folder, tmp_path / example.folder)
+    before = example_tag(example, "training:1", tmp_path)
+    assert before == example_tag(example, "training:1")
+    assert before != example_tag(example, "training:2", tmp_path)
+    append(tmp_path / example.folder / "train.py", "# changed\n")
+    assert before != example_tag(example, "training:1", tmp_path)
 
 
 def test_one_version_of_uv_everywhere() -> None:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.cluster
 CARRIES = {
     "operator": ("modelwright_operator", "kopf", "onnxruntime"),
     "serving": ("modelwright_server", "onnxruntime", "sklearn"),
-    "training": ("modelwright_training", "sklearn", "kopf"),
+    "training": ("modelwright_training", "lightgbm", "kopf"),
     "feast": ("modelwright_training", "dask", "sklearn"),  # Feast itself looks for a folder it can write to
 }
 LOOK = """

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tests import images
 from tests.cluster import ClusterError, load
+from tests.images.inputs import IMAGES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,6 +47,7 @@ def image_values(references: Mapping[str, str]) -> list[str]:
     return [
         f"images.{name}.{key}={value}"
         for name, reference in references.items()
+        if name in {image.name for image in IMAGES}
         for key, value in zip(("repository", "tag"), reference.rsplit(":", 1), strict=True)
     ]
 
