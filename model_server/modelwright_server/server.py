@@ -19,6 +19,7 @@ from modelwright_server import artifact, model, termination
 from modelwright_server.contract import ExitCode, ServerSettings
 from modelwright_server.dataplane import DataPlane
 from modelwright_server.grpc import service as grpc_service
+from modelwright_server.grpc.forwarding import GrpcForwarding
 from modelwright_server.http.forwarding import RestForwarding
 from modelwright_server.http.inference import RestExchange
 from modelwright_server.http.listener import Listener
@@ -142,6 +143,7 @@ class _Ports:
         )
         self._collectors = None if shared else _collectors(counts, self.snapshot, traffic)
         self._forwarding: RestForwarding | None = None
+        self._grpc_forwarding: GrpcForwarding | None = None
         self._calls: grpc_service.GrpcServer | None = None
 
     async def open(self) -> None:
@@ -153,6 +155,7 @@ class _Ports:
         settings = self._settings
         rest = await self._clients.start(settings.host, settings.rest_port, reuse_port=self._shared)
         self._calls = await grpc_service.start(self._dataplane, self._counts, settings, self._journal)
+        self._route_calls()
         self.numbers |= {"restPort": rest, "grpcPort": self._calls.port}
         if self._collectors is not None:
             self.numbers["metricsPort"] = await self._collectors.start(settings.host, settings.metrics_port)
@@ -167,7 +170,14 @@ class _Ports:
         self._forwarding = RestForwarding(
             self._application, self._clients.names, traffic, shadow, settings.max_body_bytes
         )
+        self._grpc_forwarding = GrpcForwarding(traffic, shadow, settings.max_body_bytes)
+        self._route_calls()
         traffic.watch(Path(settings.control_dir))
+
+    def _route_calls(self) -> None:
+        """Route the calls of gRPC, once they are listened for and there is somewhere to route them to."""
+        if self._calls is not None and self._grpc_forwarding is not None:
+            self._calls.route(self._grpc_forwarding, self._traffic)
 
     def snapshot(self) -> Snapshot:
         """Return all counts of this process."""
@@ -192,6 +202,8 @@ class _Ports:
         self._traffic.close()
         if self._forwarding is not None:
             self._forwarding.close()
+        if self._grpc_forwarding is not None:
+            await self._grpc_forwarding.close()
         if self._collectors is not None:
             await self._collectors.stop(0)
         return complete

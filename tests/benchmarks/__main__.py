@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from tests.benchmarks import automl, object_store, operator_scale, serving_start, training_memory, verdicts
+from tests.benchmarks import automl, object_store, operator_scale, routing, serving_start, training_memory, verdicts
 from tests.benchmarks.report import machine, write
 from tests.benchmarks.serving import peers, soak
 from tests.benchmarks.serving import run as serving
@@ -23,6 +23,7 @@ ON_CLUSTER = {"serving-start": serving_start.run, "operator": operator_scale.run
 LOCAL = {
     "store": object_store,
     "serving": serving,
+    "routing": routing,
     "peers": peers,
     "soak": soak,
     "training-memory": training_memory,

@@ -6,7 +6,7 @@ no stack trace in the log.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from time import perf_counter
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from grpc import StatusCode
 
 from modelwright_server.batching import Batch
+from modelwright_server.contract import CANARY, STABLE, TRACK_HEADER, VERSION_HEADER
 from modelwright_server.dataplane import DataPlane
 from modelwright_server.errors import (
     BadRequestError,
@@ -26,11 +27,14 @@ from modelwright_server.errors import (
 )
 from modelwright_server.grpc import messages
 from modelwright_server.grpc import open_inference_pb2 as pb
+from modelwright_server.grpc.forwarding import CanaryRefusedError, GrpcForwarding, Own, Relayed
 from modelwright_server.grpc.messages import Codec, NotServedError, parsed
 from modelwright_server.grpc.refusal import refuse
 from modelwright_server.journal import Journal
 from modelwright_server.record import Record
+from modelwright_server.routing.traffic import Traffic
 from modelwright_server.telemetry import Telemetry
+from modelwright_server.tensors import Array
 
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 PREDICTION_ID_KEY = "x-prediction-id"
@@ -46,7 +50,9 @@ _CODES: Mapping[type[Exception], StatusCode] = {
     NotReadyError: StatusCode.UNAVAILABLE,
     OverloadedError: StatusCode.RESOURCE_EXHAUSTED,
     ModelFailedError: StatusCode.INTERNAL,
+    CanaryRefusedError: StatusCode.INVALID_ARGUMENT,
 }
+_FAULTS = frozenset({StatusCode.INTERNAL, StatusCode.UNAVAILABLE, StatusCode.RESOURCE_EXHAUSTED})
 _PASSING = frozenset({StatusCode.UNAVAILABLE, StatusCode.RESOURCE_EXHAUSTED})
 _LOG = logging.getLogger("modelwright.grpc")
 
@@ -61,13 +67,15 @@ _NUMBERS: Mapping[StatusCode, int] = {code: code.value[0] for code in StatusCode
 class _Call:
     """An inference call that waits for its answer."""
 
-    __slots__ = ("_codec", "_message", "answer", "request", "started")
+    __slots__ = ("_codec", "_message", "answer", "arrays", "request", "started", "wants_arrays")
 
     def __init__(self, codec: Codec, message: pb.ModelInferRequest, started: float) -> None:
         self._codec = codec
         self._message = message
         self.request = codec.read(message)
         self.started = started
+        self.wants_arrays = False
+        self.arrays: list[Array] | None = None
         self.answer: asyncio.Future[tuple[bytes, bytes]] = asyncio.get_running_loop().create_future()
 
     @property
@@ -78,6 +86,8 @@ class _Call:
     def answered(self, batch: Batch, start: int) -> None:
         """Take the answer."""
         if not self.answer.done():
+            if self.wants_arrays:
+                self.arrays = batch.rows(start, self.request.rows)
             self.answer.set_result(self._codec.write(self._message, self.request, batch, start))
 
     def failed(self, error: ServingError) -> None:
@@ -99,6 +109,8 @@ class InferenceService:
         self._journal = journal
         self._served = dataplane.name, dataplane.version
         self._codec: Codec | None = None
+        self._forwarding: GrpcForwarding | None = None
+        self._labels = self._labelled(STABLE)
         self.called = 0.0
 
     @property
@@ -111,6 +123,19 @@ class InferenceService:
         if self._codec is None:
             self._codec = Codec(self._dataplane.signature, self._served)
         return self._codec
+
+    def route(self, forwarding: GrpcForwarding, traffic: Traffic) -> None:
+        """Have calls answered by whose turn it is, and answers name the track."""
+
+        def changed() -> None:
+            self._labels = self._labelled(traffic.track)
+            self._forwarding = forwarding if traffic.route is not None else None
+
+        traffic.follow(changed)
+        changed()
+
+    def _labelled(self, track: str) -> tuple[tuple[str, str], ...]:
+        return (VERSION_HEADER.lower(), self._served[1]), (TRACK_HEADER.lower(), track)
 
     def handler(self) -> grpc.GenericRpcHandler:
         """Return the service as grpcio takes it."""
@@ -139,33 +164,54 @@ class InferenceService:
         """Answer an inference call; count it and what it took."""
         self.called = started = perf_counter()
         call: _Call | None = None
+        own: Own | None = None
         code = StatusCode.INTERNAL
         answer = prediction_id = b""
+        track = ""
         try:
             message = parsed(pb.ModelInferRequest(), data)
             messages.check_model(message.model_name, message.model_version, self._served)
-            call = _Call(self._codec or self.codec, message, started)
+            if self._forwarding is not None and not message.model_version:
+                found = await self._forwarding.elsewhere(data, context.invocation_metadata() or ())
+                if isinstance(found, Relayed):
+                    code, track, answer = StatusCode.OK, CANARY, found.message
+                    context.set_trailing_metadata(found.metadata)
+                    return answer
+                own = found
+            call = _Call(self._codec or self.codec, message, perf_counter())
+            call.wants_arrays = own is not None
             self._dataplane.submit(call)
             answer, prediction_id = await call.answer
+            labels = self._labels
             if prediction_id:
-                context.set_trailing_metadata(((PREDICTION_ID_KEY, prediction_id.decode()),))
+                labels = (*labels, (PREDICTION_ID_KEY, prediction_id.decode()))
+            context.set_trailing_metadata(labels)
             code = StatusCode.OK
         except asyncio.CancelledError:  # by the client, by its deadline or by the end of the server
             code = StatusCode.CANCELLED
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             code = _CODES.get(type(error), StatusCode.INTERNAL)
+            track = CANARY if isinstance(error, CanaryRefusedError) else ""
             return await _refuse(context, error)
         finally:
-            number, seconds = _NUMBERS[code], perf_counter() - started
-            self._count(number, seconds)
+            seconds = perf_counter() - started
+            if not track:
+                self._count(_NUMBERS[code], seconds)
+                if own is not None and code is not StatusCode.CANCELLED:
+                    self._counted(own, code, seconds, None if call is None else call.arrays, data)
             if self._journal is not None:
                 rows = call.request.rows if call is not None and answer else 0
-                record = _record(context, number, seconds)
+                record = _record(context, _NUMBERS[code], seconds)._replace(track=track)
                 self._journal.write(
                     record._replace(rows=rows, bytes_in=len(data), bytes_out=len(answer), prediction_id=prediction_id)
                 )
         return answer
+
+    def _counted(self, own: Own, code: StatusCode, seconds: float, arrays: Sequence[Array] | None, data: bytes) -> None:
+        """Tell routing of a call that was answered here."""
+        if self._forwarding is not None:
+            self._forwarding.own(own, seconds, error=code in _FAULTS, arrays=arrays, data=data)
 
 
 def _record(context: _Context, status: int, seconds: float) -> Record:

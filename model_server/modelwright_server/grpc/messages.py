@@ -27,7 +27,7 @@ PLATFORM = "onnx_onnxv1"
 _HEADS = 256
 _PREDICTION_ID_SPEC = TensorSpec(PREDICTION_ID_NAME, Datatype.BYTES, (-1,))
 # The field of InferTensorContents for each datatype; FP16 has none.
-_FIELDS: Final[dict[Datatype, str]] = {
+FIELDS: Final[dict[Datatype, str]] = {
     Datatype.FP32: "fp32_contents",
     Datatype.FP64: "fp64_contents",
     Datatype.INT8: "int_contents",
@@ -103,7 +103,7 @@ class Codec:
         self._signature = signature
         self._served = served
         self._specs = {PREDICTION_ID: _PREDICTION_ID_SPEC, **dict(enumerate(signature.schema.outputs))}
-        self._raw_only = {at for at, spec in self._specs.items() if spec.datatype not in _FIELDS}
+        self._raw_only = {at for at, spec in self._specs.items() if spec.datatype not in FIELDS}
         self._head = lru_cache(_HEADS)(self._make_head)
 
     def read(self, message: pb.ModelInferRequest) -> InferRequest:
@@ -152,7 +152,7 @@ class Codec:
             rest.id = message.id
             for at, tensor in zip(wanted, rest.outputs, strict=True):
                 values = ids if at == PREDICTION_ID else self._values(at, batch, start, rows)
-                getattr(tensor.contents, _FIELDS[self._specs[at].datatype]).extend(values)
+                getattr(tensor.contents, FIELDS[self._specs[at].datatype]).extend(values)
         if message.parameters:
             rest.parameters.MergeFrom(message.parameters)
         # One serialised message behind another is the message with the fields of both.
@@ -182,7 +182,7 @@ def _typed(slot: InputSlot, contents: pb.InferTensorContents, rows: int) -> Pack
         BadRequestError: they are in another, or are not what the input takes.
     """
     spec = slot.spec
-    field = _FIELDS.get(spec.datatype)
+    field = FIELDS.get(spec.datatype)
     if field is None:
         raise BadRequestError(problem=f"input {spec.name!r}: {spec.datatype} goes in raw_input_contents only")
     for other, _ in contents.ListFields():

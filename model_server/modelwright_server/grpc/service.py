@@ -15,7 +15,9 @@ from grpc_reflection.v1alpha import reflection
 from modelwright_server.contract import ServerSettings
 from modelwright_server.dataplane import DataPlane
 from modelwright_server.grpc import health, inference
+from modelwright_server.grpc.forwarding import GrpcForwarding
 from modelwright_server.journal import Journal
+from modelwright_server.routing.traffic import Traffic
 from modelwright_server.telemetry import Telemetry
 
 # A server of grpcio takes in one call after the other, with a few changes of thread for each. Several, between which
@@ -63,6 +65,10 @@ class GrpcServer:
         if not self._dataplane.ready:
             self._drained = perf_counter()
         self._checks.changed()
+
+    def route(self, forwarding: GrpcForwarding, traffic: Traffic) -> None:
+        """Have inference calls answered by whose turn it is."""
+        self._service.route(forwarding, traffic)
 
     async def stop(self, seconds: float) -> bool:
         """Let clients leave and calls end, then stop; cancel what has not ended within ``seconds``.

@@ -36,6 +36,8 @@ _OF_CONNECTION = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
 )
 _ONCE = frozenset({_LENGTH, _TYPE, JSON_SIZE, PREDICTION_ID, b"content-encoding"})
+_MOST_KNOWN, _LONGEST_KNOWN = 512, 128
+_known: dict[bytes, tuple[bytes, bytes]] = {}
 _OK, _NOT_FINITE = 200, 422
 _CLIENTS_FAULT = frozenset({400, 413, 415})
 
@@ -109,13 +111,10 @@ def head(data: bytes | bytearray) -> Head:
     made = Head(int(found[1]))
     fields = made.fields
     for line in lines[1:]:
-        name, colon, value = line.partition(b":")
-        key = name.lower()
-        if not colon or not _NAME.fullmatch(name) or _UNCLEAN.search(value):
-            raise BrokenAnswerError(problem="a header of the answer is malformed")
+        key, value = _known.get(line) or _split(line)
         if key in _ONCE and key in fields:
             raise BrokenAnswerError(problem="a header of the answer is there twice")
-        fields[key] = value.strip(b" \t")
+        fields[key] = value
         if key not in _OF_CONNECTION and key not in {_LENGTH, _TYPE}:
             made.lines.append(line)
     length = fields.get(_LENGTH, b"")
@@ -124,6 +123,19 @@ def head(data: bytes | bytearray) -> Head:
     made.length = int(length)
     made.keep = b"close" not in fields.get(b"connection", b"").lower()
     return made
+
+
+def _split(line: bytes) -> tuple[bytes, bytes]:
+    """Return the name of a header, in lower case, and its value; most lines come again, and are remembered."""
+    name, colon, value = line.partition(b":")
+    if not colon or not _NAME.fullmatch(name) or _UNCLEAN.search(value):
+        raise BrokenAnswerError(problem="a header of the answer is malformed")
+    found = name.lower(), value.strip(b" \t")
+    if found[0] != PREDICTION_ID and len(line) <= _LONGEST_KNOWN:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[line] = found
+    return found
 
 
 def judged(answer: Answer) -> Outcome:

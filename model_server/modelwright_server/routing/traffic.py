@@ -81,7 +81,10 @@ class Traffic:
 
     def breaker(self, protocol: str, kind: str = FORWARDS) -> Breaker:
         """Return what guards one way to the canary; a new canary begins with new ones."""
-        return self._breakers.setdefault((protocol, kind), Breaker())
+        breaker = self._breakers.get((protocol, kind))
+        if breaker is None:
+            breaker = self._breakers[protocol, kind] = Breaker()
+        return breaker
 
     def snapshot(self) -> Snapshot:
         """Return what the metrics have of it."""

@@ -34,8 +34,11 @@ class TableWatch:
 
     def start(self) -> None:
         """Look now, and from now on; on the running event loop."""
-        self.look()
         self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self.start)
+        try:
+            self.look()
+        except Exception:  # noqa: BLE001 - logged; the next table must be seen, whatever happened with this one
+            _LOG.exception("acting on a traffic table failed")
 
     def stop(self) -> None:
         """Look no more."""

@@ -67,10 +67,10 @@ class Pod:
         write(self.folder, content)
         eventually(lambda: self.tables("taken") >= taken + self.server.settings.processes)
 
-    def next_step(self, canary: "Pod | int", **changes: Any) -> None:
+    def next_step(self, canary: "Pod | int", grpc_port: int = 9, **changes: Any) -> None:
         """Go to a step of its own, whose canary is this pod or listens here."""
         self.sequence += 1
-        ports = (canary,) if isinstance(canary, int) else (canary.server.port, canary.server.grpc_port)
+        ports = (canary, grpc_port) if isinstance(canary, int) else (canary.server.port, canary.server.grpc_port)
         self.route(table(*ports, sequence=self.sequence, **changes))
 
     def tables(self, result: str) -> int:
