@@ -60,7 +60,7 @@ def main() -> int:
 
 def _on_cluster(name: str) -> Report:
     with running_cluster() as cluster:
-        installation = install(cluster)
+        installation = install(cluster, feast=False)
         with fresh_namespace(cluster, f"modelwright-bench-{name}") as namespace:
             return ON_CLUSTER[name](Team(cluster, namespace, installation))
 

@@ -14,6 +14,8 @@ from modelwright_operator.render import search, serving, space, training, verifi
 from modelwright_server import contract as server_contract
 from modelwright_server import schema
 from modelwright_training import contract as training_contract
+from modelwright_training import termination
+from modelwright_training.feature_store import notes
 from tests.golden.test_manifests import (
     CONTAINER_JOB,
     FEATURES_JOB,
@@ -156,6 +158,23 @@ def test_features_are_asked_for_as_the_spec_says_and_their_secret_is_for_fetch_a
     assert {name for name, has in secrets.items() if has} == {"fetch"}
     mounts = {name: {mount["mountPath"] for mount in item["volumeMounts"]} for name, item in containers.items()}
     assert mounts["features"] == {"/handover/to-features", "/handover/from-features", "/tmp"}  # noqa: S108
+
+
+@pytest.mark.parametrize("name", ["f{}", "view__feature_{}", '"{}"' * 20, "ä{}" * 100])
+def test_any_number_of_features_fits_into_message_and_status(name: str) -> None:
+    names = [name.replace("{}", str(index)) for index in range(1000)]
+    said = training_contract.FeaturesResult(notes.shown(names), 1000, make.digest("1"), make.digest("2"), "0.67.0")
+    text = termination.result_text(said)
+    assert training_contract.parse_message(text, training_contract.Stage.FEATURES) == said
+    found = api.JoinedFeatures(
+        names=list(said.names),
+        count=said.count,
+        registry_digest=said.registry,
+        sources_digest=said.sources,
+        feast_version=said.feast,
+    )
+    assert found.names == names[: len(found.names)]
+    assert found.names
 
 
 def test_a_full_config_carries_every_choice() -> None:

@@ -99,7 +99,7 @@ def _run(say: Narrator) -> None:
     say("cluster", "bringing it up, or finding it running")
     with running_cluster() as cluster:
         say("cluster", "up; building and loading the images, installing the chart")
-        installation = install(cluster)
+        installation = install(cluster, feast=False)
         say("cluster", f"Modelwright is installed in the namespace {SYSTEM}")
         with fresh_namespace(cluster, NAMESPACE) as namespace:
             tell(installation, namespace, say)

@@ -63,7 +63,7 @@ class Verdict:
 
 def holdout(training_job: Object, images: Mapping[str, str]) -> Holdout:
     """Return the holdout of a TrainingJob on sklearn:// data, after training its model in this process too."""
-    settings = Settings(images["serving"], images["training"], images["feast"])
+    settings = Settings(images["serving"], images["training"], images.get("feast", ""))
     job = job_config(api.TrainingJob.model_validate(training_job), settings)
     data = load(job, train.task_of(job))
     pipeline, _ = train.fit(job, data)

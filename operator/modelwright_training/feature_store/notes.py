@@ -1,6 +1,6 @@
 """What the stage says of the tables it left, for the stages after it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,6 +11,9 @@ from modelwright_training.errors import StageError
 from modelwright_training.strict_json import StrictJsonError, decode, dumps, loads
 
 FILE: Final = "features.json"
+_NAMES_BYTES: Final = 900  # of the termination message, which says other things as well
+_MAX_NAMES: Final = 100  # that a status holds
+_MAX_NAME: Final = 253
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,22 @@ class Notes:
         """Refuse digests that are none."""
         check_digest(self.registry)
         check_digest(self.sources)
+
+
+def shown(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the first of the names, as many as fit into a termination message and a status.
+
+    >>> shown(["spent", "x" * 300, "calls"])
+    ('spent',)
+    """
+    kept: list[str] = []
+    left = _NAMES_BYTES
+    for name in names[:_MAX_NAMES]:
+        left -= len(name.encode()) * 2 + 3  # escaped, it may be longer
+        if left < 0 or len(name) > _MAX_NAME:
+            break
+        kept.append(name)
+    return tuple(kept)
 
 
 def write(folder: Path, notes: Notes) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,8 +28,6 @@ from modelwright_training.feature_store.history import History
 from modelwright_training.feature_store.registry import View
 from modelwright_training.log import logger, progress
 from modelwright_training.settings import Settings
-
-_NAMES_BYTES: Final = 900  # of the termination message, which says other things as well
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ def run(settings: Settings) -> FeaturesResult:
     )
     notes.write(left, said)
     progress(100, "features joined")
-    return FeaturesResult(_fitting(said.features), len(said.features), said.registry, said.sources, said.feast)
+    return FeaturesResult(notes.shown(said.features), len(said.features), said.registry, said.sources, said.feast)
 
 
 def _subject(name: str) -> str:
@@ -160,15 +158,3 @@ def _left_out(job: JobConfig, asked: Feast, views: Sequence[View]) -> tuple[str,
     """Return the columns that were there for the look-up only: a key that the job calls categorical is a feature."""
     used = [asked.timestamp, *(key for view in views for key in view.join_keys)]
     return tuple(name for name in dict.fromkeys(used) if name not in job.columns.categorical)
-
-
-def _fitting(names: Sequence[str]) -> tuple[str, ...]:
-    """Return as many of the names as fit into a termination message."""
-    kept: list[str] = []
-    left = _NAMES_BYTES
-    for name in names:
-        left -= len(name.encode()) * 2 + 3  # escaped, it may be longer
-        if left < 0:
-            break
-        kept.append(name)
-    return tuple(kept)
