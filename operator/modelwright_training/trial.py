@@ -14,6 +14,7 @@ from modelwright_training.contract import (
     metrics_of,
     rungs,
     trials,
+    with_votes,
 )
 from modelwright_training.errors import StageError, TrialError
 from modelwright_training.log import logger, progress
@@ -40,9 +41,9 @@ def run(settings: Settings) -> TrialResult:
         raise ValueError(message)
     number = tuning.trials[settings.index]
     plans = trials(tuning, job.seed, job.task)
-    tried = with_parameters(job, plans[number])
+    tried = with_parameters(job, with_votes(plans, tuning.leaders, job.task)[number])
     rung = rungs(tuning.algorithm, len(plans))[tuning.rung]
-    logger.info("trial %s: %s", number, dumps(plans[number]))
+    logger.info("trial %s: %s", number, dumps(tried.trainer.sklearn))
     progress(0, "preparing the data")
     metric = metric_of(tried, tuning)
     data = train.load(tried, workspace)

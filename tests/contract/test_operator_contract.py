@@ -206,7 +206,7 @@ def test_every_reason_a_pod_reports_is_one_of_ours(reason: str) -> None:
 def test_every_trial_reads_the_config_its_job_sets() -> None:
     job = api.TrainingJob.model_validate(SEARCH.stored())
     assert job.spec.tuning is not None
-    manifest = search.batch_job(job, job.spec.tuning, 1, search.Round((0, 3), 2), make.SETTINGS, seconds=60)
+    manifest = search.batch_job(job, job.spec.tuning, 1, space.Round((0, 3), 2), make.SETTINGS, seconds=60)
     containers = _containers(manifest)
     assert list(containers) == [training_contract.Stage.FETCH, training_contract.Stage.TRIAL]
     for stage, container in containers.items():
@@ -216,7 +216,7 @@ def test_every_trial_reads_the_config_its_job_sets() -> None:
         assert config.tuning.trials == (0, 3)
         plans = training_contract.trials(space.search_space(job, job.spec.tuning), job.spec.seed)
         assert training_contract.trials(config.tuning, config.seed) == plans
-    assert search.round_of(Job(manifest)) == search.Round((0, 3), 2)
+    assert search.round_of(Job(manifest)) == space.Round((0, 3), 2)
     codes = [rule["onExitCodes"]["values"] for rule in manifest["spec"]["podFailurePolicy"]["rules"][1:]]
     assert codes == [[training_contract.ExitCode.PERMANENT], [training_contract.ExitCode.TRIAL_FAILED]]
 

@@ -8,7 +8,7 @@ import pytest
 
 from modelwright_operator import api, naming
 from modelwright_operator.decide.training import Trained
-from modelwright_operator.render import cleanup, own_code, search, serving, sidecar, training, verification
+from modelwright_operator.render import cleanup, own_code, search, serving, sidecar, space, training, verification
 from modelwright_operator.render.version import model_version_of
 from modelwright_training import contract
 from tests.golden.conftest import FOLDER
@@ -132,7 +132,7 @@ SEARCHED = (
 def _search(maker: make.Maker, *, stop: bool) -> Raw:
     job = _job(maker)
     assert job.spec.tuning is not None
-    what = search.Round((0, 2, 3))
+    what = space.Round((0, 2, 3))
     return search.batch_job(job, job.spec.tuning, 1, what, make.SETTINGS, seconds=600, failures=1, stop=stop)
 
 

@@ -55,7 +55,10 @@ def pod(job: Raw, index: int, end: End | None, container: str = "trial") -> Raw:
         phase = "Succeeded" if end[0] == 0 else "Failed"
         if container == "fetch":
             fetch, main = kubelet.terminated("fetch", *end), kubelet.waiting("trial")
-    status = {"phase": phase, "initContainerStatuses": [fetch], "containerStatuses": [main]}
+    before = [fetch]
+    if container == "prepare" and end is not None:
+        before, main = [fetch, kubelet.terminated("prepare", *end)], kubelet.waiting("trial")
+    status = {"phase": phase, "initContainerStatuses": before, "containerStatuses": [main]}
     raw = kubelet.pod_of(job, status, f"{job['metadata']['name']}-{index}-x1")
     raw["metadata"]["labels"][INDEX] = str(index)
     return raw

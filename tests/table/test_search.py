@@ -9,6 +9,7 @@ import pytest
 
 from modelwright_operator import naming
 from modelwright_operator.render import search as render
+from modelwright_operator.render.space import Round
 from modelwright_operator.render.training import parameters_digest
 from modelwright_training import contract
 from tests.support import builders as make
@@ -51,7 +52,7 @@ def search_job(
         job,
         job.spec.tuning,
         attempt,
-        render.Round(numbers, rung),
+        Round(numbers, rung),
         SETTINGS,
         seconds=job.spec.tuning.max_seconds,
         failures=job.spec.tuning.max_failed_trials,
@@ -124,6 +125,92 @@ def test_a_score_once_recorded_outlives_its_pod() -> None:
     assert planned(maker, job).status["tuning"]["succeeded"] == 2
 
 
+def test_progress_counts_the_trials_that_ended() -> None:
+    maker = searching()
+    job = search_job(maker)
+    pods = trials.pods(job, {0: trials.scored(0), 2: trials.scored(2), 1: None})
+    plan = planned(maker, job, *pods, now=later(60))
+    assert plan.status["progress"] == {
+        "percent": 26,  # a third of the search, which is 80 % of it all
+        "message": "search: 2 of 6 trials ended, best accuracy 0.9",
+        "etaSeconds": 200,
+    }
+    assert "etaSeconds" not in planned(maker, job).status["progress"]
+    held = planned(maker.spec(suspend=True).status(progress=plan.status["progress"]), job, *pods)
+    assert held.status["progress"] == {"percent": 26}
+
+
+def test_the_attempt_after_a_search_goes_on_where_that_ended() -> None:
+    found = {"state": "Finished", "metric": "accuracy", "dataDigest": make.digest("d"), "trials": [{**ROW, "trial": 0}]}
+    best = {"trial": 0, "score": 0.8, "metric": "accuracy", "parameters": {"C": 1}}
+    maker = searching().status(tuning=found, bestTrial=best, attempt=1)
+    job = attempt_job(maker)
+    fetched = kubelet.terminated("fetch", 0, kubelet.results()["fetch"])
+    pod = kubelet.pod_of(job, {"phase": "Pending", "initContainerStatuses": [fetched, kubelet.running("train")]})
+    plan = planned(maker, job, pod)
+    assert plan.status["progress"]["percent"] == 84
+
+
+def test_the_version_says_how_many_trials_there_were() -> None:
+    rows = [{**ROW, "trial": 0}, {"trial": 1, "state": "Failed"}, {**ROW, "trial": 2}]
+    found = {"state": "Finished", "metric": "accuracy", "dataDigest": make.digest("d"), "trials": rows}
+    best = {"trial": 0, "score": 0.8, "metric": "accuracy", "parameters": {"C": 1}}
+    maker = searching().status(tuning=found, bestTrial=best, attempt=1)
+    job = attempt_job(maker, conditions=ended("Complete"))
+    pod = kubelet.pod_of(job, kubelet.pod_status([kubelet.terminated(*item) for item in _succeeded()], "Succeeded"))
+    assert planned(maker, job, pod).manifest("ModelVersion")["spec"]["provenance"]["trials"] == 3
+
+
+def _succeeded() -> list[tuple[str, int, Raw]]:
+    return [(stage, 0, said) for stage, said in kubelet.results().items()]
+
+
+def test_the_table_says_how_long_trials_took() -> None:
+    maker = searching()
+    job = search_job(maker)
+    [pod] = trials.pods(job, {1: trials.scored(1)})
+    [status] = pod["status"]["containerStatuses"]
+    status["state"]["terminated"] |= {"startedAt": "2026-03-01T12:00:03Z", "finishedAt": "2026-03-01T12:01:10Z"}
+    [row] = planned(maker, job, pod).status["tuning"]["trials"]
+    assert row["seconds"] == 67
+
+
+@pytest.mark.parametrize(
+    ("resources", "threads"),
+    [
+        (None, "1"),
+        ({"requests": {"cpu": "500m"}}, "1"),
+        ({"requests": {"cpu": 2}}, "2"),
+        ({"requests": {"cpu": 1}, "limits": {"cpu": "3500m"}}, "4"),
+    ],
+)
+def test_a_trial_has_a_thread_for_each_of_its_cores(resources: Raw | None, threads: str) -> None:
+    spec = planned(subject().spec(resources=resources)).manifest("Job")["spec"]["template"]["spec"]
+    variables = {item["name"]: item.get("value") for item in spec["containers"][0]["env"]}
+    assert variables["OMP_NUM_THREADS"] == threads
+
+
+PREPARING: Raw = {"image": "registry.test/prepare:1"}
+
+
+def test_a_code_of_the_users_own_is_no_failed_trial() -> None:
+    spec = planned(subject().spec(prepare=PREPARING)).manifest("Job")["spec"]
+    rules = {rule["action"]: rule.get("onExitCodes", {}) for rule in spec["podFailurePolicy"]["rules"]}
+    assert (rules["FailIndex"]["containerName"], rules["FailIndex"]["values"]) == ("trial", [3])
+    assert "containerName" not in rules["FailJob"]
+
+
+@pytest.mark.parametrize(("code", "failed_by"), [(3, "retries"), (1, "retries"), (2, "policy")])
+def test_data_that_cannot_be_prepared_end_the_search(code: int, failed_by: str) -> None:
+    maker = searching(0).spec(prepare=PREPARING)
+    status: Raw = failed("PodFailurePolicy") if failed_by == "policy" else {"failedIndexes": "1"}
+    job = search_job(maker, **status)
+    pod = trials.pod(job, 1, (code, "KeyError: 'spent'"), "prepare")
+    plan = planned(maker, job, pod)
+    assert plan.conditions["Failed"] == "True/PrepareFailed"
+    assert f"your image of stage prepare ended with exit code {code}: KeyError: 'spent'" in plan.messages
+
+
 @pytest.mark.parametrize("order", ["in order", "the other way round"])
 def test_when_all_have_ended_the_best_is_trained(order: str) -> None:
     maker = searching()
@@ -135,6 +222,7 @@ def test_when_all_have_ended_the_best_is_trained(order: str) -> None:
     assert plan.status["tuning"]["reproducible"] is True
     assert plan.status["bestTrial"]["trial"] == 2
     assert plan.status["bestTrial"]["score"] == 0.9
+    assert plan.status["progress"] == {"percent": 80}
     assert plan.plan.requeue_after == 1
 
     chosen = maker.status(**{key: plan.status[key] for key in ("tuning", "bestTrial", "startedAt", "stage")})
@@ -433,25 +521,51 @@ def test_a_budget_that_ends_on_a_rung_keeps_the_best_of_the_highest() -> None:
     assert plan.status["tuning"]["stopped"] == "BudgetReached"
 
 
-def test_automl_trains_the_estimator_it_found() -> None:
+def config_of(manifest: Raw) -> contract.JobConfig:
+    variables = manifest["spec"]["template"]["spec"]["containers"][0]["env"]
+    [told] = [item["value"] for item in variables if item["name"] == contract.ENV_JOB]
+    return contract.JobConfig.from_json(told)
+
+
+@pytest.mark.parametrize(
+    ("scores", "best", "estimator"),
+    [
+        pytest.param({}, 2, "sklearn.ensemble.HistGradientBoostingClassifier", id="one trial"),
+        pytest.param({6: 0.95}, 6, "sklearn.ensemble.VotingClassifier", id="three that vote"),
+        pytest.param({7: 0.95}, 7, "sklearn.ensemble.VotingClassifier", id="five that vote"),
+    ],
+)
+def test_automl_trains_what_it_found(scores: dict[int, float], best: int, estimator: str) -> None:
+    """One estimator, or leaders that vote: trials 6 and 7 of the last rung."""
     maker = make.training_job().spec(
         task="Classification", trainer=None, tuning={"algorithm": "AutoML", "maxTrials": 6, "parallelism": 6}
     )
     job = search_job(maker, conditions=ended("Complete"))
-    pods = trials.pods(job)
-    first = planned(maker, job, *pods)
+    first = planned(maker, job, *trials.pods(job))
     shown = {row["trial"]: row["estimator"] for row in first.status["tuning"]["trials"]}
     assert shown[0] == "sklearn.linear_model.LogisticRegression"
     assert shown[3] == "sklearn.neighbors.KNeighborsClassifier"
-    again = maker.status(tuning=first.status["tuning"])
-    second = search_job(again, tuple(first.status["tuning"]["candidates"]), 2, 1, conditions=ended("Complete"))
-    done = planned(again, job, second, *trials.pods(second))
-    assert done.status["bestTrial"]["estimator"] == shown[2]
+    tuning = first.status["tuning"]
+    assert (tuning["candidates"], tuning["leaders"]) == ([2, 5, 6, 7], [2, 5, 3, 0, 1])
+
+    again = maker.status(tuning=tuning)
+    start = planned(again, job)
+    second = {**stored(start.manifest("Job")), "status": {"conditions": ended("Complete")}}
+    told = config_of(second).tuning
+    assert told is not None
+    assert (told.trials, told.rung, told.leaders) == ((2, 5, 6, 7), 1, (2, 5, 3, 0, 1))
+    ends = {index: trials.scored(number, scores.get(number), rung=1) for index, number in enumerate(told.trials or ())}
+    done = planned(again, job, second, *trials.pods(second, ends))
+    assert (done.status["bestTrial"]["trial"], done.status["bestTrial"]["estimator"]) == (best, estimator)
+    assert done.status["tuning"]["total"] == 8
+
     chosen = again.status(**{key: done.status[key] for key in ("tuning", "bestTrial", "startedAt", "stage")})
-    training = planned(chosen, job, second).plan.apply[-1].manifest
-    [variable] = [
-        item
-        for item in training["spec"]["template"]["spec"]["containers"][0]["env"]
-        if item["name"] == contract.ENV_JOB
+    after = planned(chosen, job, second)
+    config = config_of(after.plan.apply[-1].manifest)
+    assert config.sklearn.estimator == estimator
+    members: Any = config.sklearn.parameters.get("estimators", [])
+    assert [item["name"] for item in members] == [f"trial_{number}" for number in (2, 5, 3, 0, 1)][
+        : {6: 3, 7: 5}.get(best, 0)
     ]
-    assert contract.JobConfig.from_json(variable["value"]).sklearn.estimator == shown[2]
+    assert config.tuning is not None
+    assert config.tuning.leaders == (2, 5, 3, 0, 1)

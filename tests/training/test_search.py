@@ -42,7 +42,7 @@ from modelwright_training.features import Features, Values
 from modelwright_training.folds import folds
 from modelwright_training.roles import Roles
 from modelwright_training.trial import with_parameters
-from tests.training.builders import JOB, LOGISTIC, Pod, job, read_json
+from tests.training.builders import JOB, LOGISTIC, Pod, job, make, read_json
 
 C = Parameter("C", low=0.001, high=100.0, scale=Scale.LOG)
 DEPTH = Parameter("max_depth", low=1.0, high=5.0, type=ParameterType.INTEGER)
@@ -205,11 +205,13 @@ def test_the_best_go_on_and_one_that_is_kept() -> None:
     assert contract.promoted(scores, "log_loss", 2) == (0, 5)
 
 
-def test_what_cannot_be_told_from_the_best_gives_way_to_the_simpler() -> None:
-    scores = {0: None, 1: 0.88, 2: 0.9, 4: 0.5}
-    assert contract.first_within(scores, "accuracy", 2, 0.03) == 1
-    assert contract.first_within(scores, "accuracy", 2, 0.01) == 2
-    assert contract.first_within({0: 0.52, 3: 0.5}, "log_loss", 3, 0.03) == 0
+def test_leaders_are_the_best_in_order() -> None:
+    scores = {0: 0.5, 1: None, 2: 0.9, 3: 0.7, 4: 0.9, 5: 0.6, 6: 0.1}
+    assert contract.leaders(scores, "accuracy") == (2, 4, 3, 5, 0)
+    assert contract.leaders(scores, "rmse") == (6, 0, 5, 3, 2)
+    plans = contract.trials(Tuning(Algorithm.AUTO_ML, 7, (), 5), 7, Task.REGRESSION)
+    votes = [len(contract.with_votes(plans, range(count), Task.REGRESSION)) - 7 for count in range(6)]
+    assert votes == [0, 0, 0, 1, 1, 2]
 
 
 @pytest.mark.parametrize("task", [Task.CLASSIFICATION, Task.REGRESSION])
@@ -227,6 +229,25 @@ def test_automl_tries_each_family_as_it_is_and_then_in_turns(task: Task) -> None
         built._validate_params()
     with pytest.raises(ValueError, match="task"):
         contract.trials(search, 7)
+
+
+@pytest.mark.parametrize(("task", "uri"), [(Task.CLASSIFICATION, "wine"), (Task.REGRESSION, "diabetes")])
+def test_the_mean_of_all_families_is_served_as_it_was_trained(task: Task, uri: str) -> None:
+    """`make` compares the graph with scikit-learn, as every run does."""
+    plans = contract.trials(Tuning(Algorithm.AUTO_ML, 10, (), 5), 7, task)
+    *_, vote = contract.with_votes(plans, (5, 1, 2, 3, 9), task)
+    model = make(with_parameters(job(LOGISTIC, uri=f"sklearn://{uri}", task=task), vote))
+    members = [name for name, _ in model.fitted[-1].estimators]
+    assert members == ["trial_5", "trial_1", "trial_2", "trial_3", "trial_9"]
+    rows = model.data.holdout.values.native()
+    each = [with_parameters(job(LOGISTIC, task=task), plans[number]) for number in (5, 1, 2, 3, 9)]
+    fitted = [train.fit(tried, model.data)[0] for tried in each]
+    if task is Task.REGRESSION:
+        mean = np.mean([one.predict(rows) for one in fitted], axis=0)
+        assert model.fitted.predict(rows) == pytest.approx(mean, rel=1e-6)
+    else:
+        mean = np.mean([one.predict_proba(rows) for one in fitted], axis=0)
+        assert model.fitted.predict_proba(rows) == pytest.approx(mean, abs=1e-6)
 
 
 def test_a_rung_fits_on_its_share_of_rows_of_each_class(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -346,6 +367,17 @@ def test_an_index_scores_the_trial_it_stands_for(pod: Pod, monkeypatch: pytest.M
     found = crossval.scores(alone, dataset.load(alone, Task.CLASSIFICATION), "log_loss", 5)
     assert (result.score, result.deviation) == crossval.summary(found)
     assert run_trial(pod, config, 1, monkeypatch) == (code, result)
+
+
+def test_an_index_behind_the_trials_scores_their_leaders(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    search = Tuning(Algorithm.AUTO_ML, 5, (), 2, trials=(0, 5), rung=1, leaders=(3, 0, 1))
+    config = job(LOGISTIC, tuning=search, task=Task.CLASSIFICATION)
+    code, result = run_trial(pod, config, 1, monkeypatch)
+    assert (code, result.trial, result.rung, result.metric) == (0, 5, 1, "accuracy")
+    members = [{"estimator": contract.FAMILIES[Task.CLASSIFICATION][number].estimator} for number in (3, 0, 1)]
+    alone = job("sklearn.ensemble.VotingClassifier", {"estimators": members, "voting": "soft"})
+    found = crossval.scores(alone, dataset.load(alone, Task.CLASSIFICATION), "accuracy", 2, 100, 1)
+    assert (result.score, result.deviation) == crossval.summary(found)
 
 
 def test_parameters_that_cannot_be_fitted_fail_their_trial_alone(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:

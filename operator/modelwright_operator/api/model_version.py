@@ -120,6 +120,7 @@ class Provenance(Model):
         default=None, description="Digest of trainer, features, prepare, columns, evaluation, task, target and seed."
     )
     seed: int | None = Field(default=None, description="Seed of the run.")
+    trials: int | None = Field(default=None, description="Trials of the search that the model's parameters came from.")
 
 
 class ModelVersionSpec(Model):

@@ -26,10 +26,10 @@ class StageStatus(Observed):
 
 
 class Progress(Observed):
-    """How far the current attempt is."""
+    """How far the run is: its search, then the current attempt."""
 
     percent: Annotated[int, Field(ge=0, le=100)] = Field(
-        description="Percent of the attempt that is done, over all stages; 100 only when the model was published."
+        description="Percent that is done, over the search and all stages; 100 only when the model was published."
     )
     eta_seconds: Annotated[int, Field(ge=0)] | None = Field(
         default=None,

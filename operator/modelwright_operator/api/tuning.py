@@ -13,6 +13,7 @@ from modelwright_training import contract
 _LIMIT = 1e15  # whole numbers are exact up to here, and far beyond
 Bound = Annotated[float, Field(ge=-_LIMIT, le=_LIMIT)]
 MetricName = contract.MetricName
+_MAX_ROWS = contract.MAX_TRIALS + len(contract.VOTERS)
 _ANY: dict[str, Any] = {"items": {"x-kubernetes-preserve-unknown-fields": True}}
 
 
@@ -159,6 +160,7 @@ class Trial(Observed):
     estimator: Short | None = Field(default=None, description="With AutoML: the estimator it tried.")
     score: float | None = Field(default=None, description="Mean of the metric over the folds.")
     deviation: float | None = Field(default=None, description="Standard deviation of the metric over the folds.")
+    seconds: int | None = Field(default=None, description="How long scoring it took, without fetching the data.")
     parameters: dict[str, Any] | None = Field(
         default=None,
         max_length=20,
@@ -188,7 +190,12 @@ class TuningStatus(Observed):
     metric: Short | None = Field(default=None, description="What trials are compared by, once known.")
     rung: int = Field(default=0, description="Rung of successive halving that is under way, from 0.")
     candidates: list[int] | None = Field(
-        default=None, max_length=contract.MAX_TRIALS, description="Trials that take part in it; absent: all."
+        default=None, max_length=_MAX_ROWS, description="Trials that take part in it; absent: all."
+    )
+    leaders: list[int] | None = Field(
+        default=None,
+        max_length=max(contract.VOTERS),
+        description="With AutoML: trials that vote together on the last rung, the best first.",
     )
     total: int = Field(default=0, description="Number of trials planned.")
     succeeded: int = Field(default=0, description="Number of trials with a score.")
@@ -205,7 +212,7 @@ class TuningStatus(Observed):
     finished_at: datetime | None = Field(default=None, description="When the search ended.")
     trials: list[Trial] = Field(
         default_factory=list[Trial],
-        max_length=contract.MAX_TRIALS,
+        max_length=_MAX_ROWS,
         description="The trials that ended.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["trial"]},
     )

@@ -25,6 +25,7 @@ _LAST_WEIGHT: Final = 1  # publish
 _ENOUGH_PERCENT: Final = 5  # below it a pace means nothing
 _DIGITS: Final = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80)
 _MOST: Final = 99  # what is done is said by a condition
+SEARCHED: Final = 80  # where a run with a search stands, once that is done
 
 
 def _weight(name: contract.Stage) -> int:
@@ -46,7 +47,12 @@ def rounded_seconds(seconds: float) -> int:
 
 
 def progress(
-    stages: Sequence[Stage], line: LogLine | None, observed: api.Progress | None, now: datetime
+    stages: Sequence[Stage],
+    line: LogLine | None,
+    observed: api.Progress | None,
+    now: datetime,
+    *,
+    searched: bool = False,
 ) -> dict[str, Any] | None:
     """Return `status.progress` of an attempt that runs; None: no stage has begun.
 
@@ -55,6 +61,7 @@ def progress(
         line: the last progress line of its pod's log, if one was read.
         observed: what the status says already: it stands where the log no longer has a line.
         now: the time.
+        searched: a search came before it.
     """
     begun = [stage.started_at for stage in stages if stage.started_at is not None]
     active = next((stage for stage in stages if stage.state != "Succeeded"), None)
@@ -62,7 +69,9 @@ def progress(
         return None
     whole = sum(_weight(stage.name) for stage in stages)
     done = sum(_weight(stage.name) for stage in stages if stage.state == "Succeeded")
-    base, top = 100 * done / whole, 100 * (done + _weight(active.name)) / whole
+    start = SEARCHED if searched else 0
+    share = (100 - start) / whole
+    base, top = start + share * done, start + share * (done + _weight(active.name))
     said = contract.parse_progress(line.text) if line is not None and line.container == active.name.value else None
     percent, message = int(base), f"stage {active.name.value}"
     if said is not None:
@@ -72,7 +81,23 @@ def progress(
         percent, message = observed.percent, observed.message or message
     percent = min(percent, _MOST)
     found: dict[str, Any] = {"percent": percent, "message": message}
-    elapsed = (now - min(begun)).total_seconds()
-    if percent >= _ENOUGH_PERCENT and elapsed > 0:
-        found["etaSeconds"] = rounded_seconds(elapsed * (100 - percent) / percent)
+    elapsed, own = (now - min(begun)).total_seconds(), percent - start
+    if own >= _ENOUGH_PERCENT * share * whole / 100 and own > 0 and elapsed > 0:
+        found["etaSeconds"] = rounded_seconds(elapsed * (100 - percent) / own)
+    return found
+
+
+def of_search(ended: int, planned: int, message: str, seconds: float) -> dict[str, Any]:
+    """Return `status.progress` of a search that runs.
+
+    Args:
+        ended: trials that ended, each as often as it ran with more effort.
+        planned: how many of them there will be.
+        message: what it does.
+        seconds: how long it has run.
+    """
+    percent = SEARCHED * ended // max(planned, 1)
+    found: dict[str, Any] = {"percent": percent, "message": message}
+    if ended and seconds > 0:
+        found["etaSeconds"] = rounded_seconds(seconds * (100 - percent) / percent) if percent else None
     return found

@@ -3,7 +3,8 @@
     pod of index i ──► exit 0: the score of trial i, in its message
                    ├─► exit 3: trial i has failed for good; the others go on
                    ├─► exit 2: what no trial can mend; Kubernetes ends the Job
-                   └─► anything else: Kubernetes runs index i again, retryLimit times
+                   └─► anything else: Kubernetes runs index i again, retryLimit times; then trial i has failed, but
+                       where that was the user's own code in prepare, no trial can mend it
 
 A score is believed only from a pod that the search's own Job controls, and only for the trial its index stands for.
 """
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from modelwright_operator.decide.observed import parse_time
 from modelwright_operator.decide.pods import Problem, cut, problem
+from modelwright_operator.decide.training import failed_own
 from modelwright_operator.reasons import Reason, reported
 from modelwright_training import contract
 
@@ -41,6 +43,7 @@ class Scored:
     """A trial with a score."""
 
     result: contract.TrialResult
+    seconds: int | None
 
 
 @dataclass(frozen=True)
@@ -89,14 +92,25 @@ def _index(pod: Pod) -> int:
     return int(text) if text.isdigit() else -1
 
 
+def _newest(pods: Sequence[Pod]) -> Pod | None:
+    return max(pods, key=lambda pod: (str(pod.metadata.get("creationTimestamp")), pod.name), default=None)
+
+
 def _failure(pods: Sequence[Pod]) -> str:
     """Say why an index failed, as its newest pod tells it."""
-    newest = max(pods, key=lambda pod: (str(pod.metadata.get("creationTimestamp")), pod.name), default=None)
+    newest = _newest(pods)
     for container in newest.containers if newest is not None else ():
         said = _said(container)
         if said is not None:
             return said[1]
     return "its pod was lost"
+
+
+def _unprepared(pods: Sequence[Pod]) -> tuple[Reason, str] | None:
+    """Return how the user's own code failed an index for good: it does the same for all of them."""
+    newest = _newest(pods)
+    prepare = newest.container(contract.Stage.PREPARE.value) if newest is not None else None
+    return _said(prepare) if prepare is not None else None
 
 
 def _said(container: Container) -> tuple[Reason, str] | None:
@@ -106,6 +120,8 @@ def _said(container: Container) -> tuple[Reason, str] | None:
     if ended is None or code == contract.ExitCode.DONE:
         return None
     text = str(ended.get("message", ""))
+    if container.name == contract.Stage.PREPARE.value:
+        return failed_own(contract.Stage.PREPARE, container, text, code)
     if container.name in set(contract.Stage):
         parsed = contract.parse_message(text, contract.Stage(container.name))
         if isinstance(parsed, contract.Failure):
@@ -124,13 +140,16 @@ def _fatal(pods: Sequence[Pod]) -> tuple[Reason, str] | None:
     return None
 
 
-def _score(pod: Pod) -> contract.TrialResult | None:
+def _score(pod: Pod) -> Scored | None:
     container = pod.container(contract.Stage.TRIAL.value)
     ended = container.terminated if container is not None else None
     if ended is None or ended.get("exitCode") != contract.ExitCode.DONE:
         return None
     parsed = contract.parse_message(str(ended.get("message", "")), contract.Stage.TRIAL)
-    return parsed if isinstance(parsed, contract.TrialResult) else None
+    if container is None or not isinstance(parsed, contract.TrialResult):
+        return None
+    began, finished = container.started_at, parse_time(ended.get("finishedAt"))
+    return Scored(parsed, int((finished - began).total_seconds()) if began and finished else None)
 
 
 def seen(job: Job, pods: Sequence[Pod], trials: Sequence[int], rung: int) -> Seen:
@@ -138,13 +157,17 @@ def seen(job: Job, pods: Sequence[Pod], trials: Sequence[int], rung: int) -> See
     own = [pod for pod in pods if pod.controller_uid == job.uid]
     found: dict[int, Scored | Failed] = {}
     for pod in sorted(own, key=lambda pod: pod.name):
-        index, result = _index(pod), _score(pod)
-        if result is not None and 0 <= index < len(trials) and (result.trial, result.rung) == (trials[index], rung):
-            found.setdefault(result.trial, Scored(result))
+        index, scored = _index(pod), _score(pod)
+        if scored is None or not 0 <= index < len(trials):
+            continue
+        if (scored.result.trial, scored.result.rung) == (trials[index], rung):
+            found.setdefault(trials[index], scored)
+    fatal: tuple[Reason, str] | None = None
     for index in indexes(str(job.status.get("failedIndexes", ""))):
         if index < len(trials) and trials[index] not in found:
-            message = _failure([pod for pod in own if _index(pod) == index])
-            found[trials[index]] = Failed(trials[index], message[:_MESSAGE])
+            mine = [pod for pod in own if _index(pod) == index]
+            found[trials[index]] = Failed(trials[index], _failure(mine)[:_MESSAGE])
+            fatal = fatal or _unprepared(mine)
     end: End | None = None
     condition = None
     if job.has("Complete"):
@@ -152,5 +175,6 @@ def seen(job: Job, pods: Sequence[Pod], trials: Sequence[int], rung: int) -> See
     elif job.has("Failed"):
         condition = job.condition("Failed")
         end = _ENDS.get(str((condition or {}).get("reason")), "Lost")
+        fatal = _fatal(own) if end == "Fatal" else fatal
     ended_at = parse_time((condition or {}).get("lastTransitionTime"))
-    return Seen(found, end, ended_at, _fatal(own) if end == "Fatal" else None, problem(own))
+    return Seen(found, end, ended_at, fatal, problem(own))

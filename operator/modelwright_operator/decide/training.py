@@ -116,7 +116,7 @@ def _own(job: Job) -> frozenset[str]:
     )
 
 
-def _failed_own(name: contract.Stage, container: Container, ended_message: str, exit_code: int) -> tuple[Reason, str]:
+def failed_own(name: contract.Stage, container: Container, ended_message: str, exit_code: int) -> tuple[Reason, str]:
     """Say how the user's own code ended; whatever it wrote is only text."""
     if (container.terminated or {}).get("reason") == "OOMKilled":
         field_name = "spec.prepare" if name is contract.Stage.PREPARE else "spec.trainer.container"
@@ -150,7 +150,7 @@ def _stage(name: contract.Stage, pod: Pod | None, own: frozenset[str]) -> Stage:
     finished = parse_time(ended.get("finishedAt"))
     if code == 0:
         return Stage(name, "Succeeded", 0, started_at=container.started_at, finished_at=finished)
-    explain = _failed_own if name in own else _failed_stage
+    explain = failed_own if name in own else _failed_stage
     reason, message = explain(name, container, str(ended.get("message", "")), code)
     return Stage(name, "Failed", code, message, reason, container.started_at, finished)
 

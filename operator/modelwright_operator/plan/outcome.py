@@ -214,3 +214,9 @@ def finish(
 def _sorted(status: dict[str, Any]) -> dict[str, Any]:
     """Order the conditions, which the API server merges by type and returns in its own order."""
     return {**status, "conditions": sorted(status["conditions"], key=lambda item: str(item["type"]))}
+
+
+def stopped(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the status of what does not go on by itself: how far it came, without what it would still need."""
+    known: Mapping[str, Any] = values.get("progress") or {}
+    return {**values, "progress": {"percent": known["percent"]} if known else None}

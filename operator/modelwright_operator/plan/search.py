@@ -7,15 +7,17 @@ from that in which they end.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from modelwright_operator import api, naming
-from modelwright_operator.decide import conditions
+from modelwright_operator.decide import conditions, progress
 from modelwright_operator.decide import search as decide
-from modelwright_operator.plan.outcome import Apply, Confirm, Move, Plan, values_of, wanted
+from modelwright_operator.plan.outcome import Apply, Confirm, Move, Plan, stopped, values_of, wanted
+from modelwright_operator.plan.searching import Search, status_of, with_progress, with_seen
 from modelwright_operator.reasons import Reason
 from modelwright_operator.render import search as render
+from modelwright_operator.render.space import Round
 from modelwright_operator.render.space import plans as trial_plans
 from modelwright_training import contract
 
@@ -25,62 +27,9 @@ if TYPE_CHECKING:
     from modelwright_operator.decide.observed import Job
     from modelwright_operator.decide.snapshot import TrainingJobSnapshot
 
-STAGE: Final = "search"
 _PROGRESS_SECONDS: Final = 15.0
 _REPORT_SECONDS: Final = 10.0
 _AT_ONCE: Final = 1.0
-_SHOWN: Final = 16  # trials whose parameters the status has: the best ones
-_MESSAGES: Final = 3  # failed trials whose message it has
-
-
-@dataclass(frozen=True)
-class _Search:
-    """A search, and what is known of it.
-
-    Attributes:
-        plans: the parameters of all trials.
-        known: the status as it is.
-        rows: the trials that ended, by number.
-    """
-
-    snapshot: TrainingJobSnapshot
-    tuning: api.Tuning
-    plans: tuple[contract.Trial, ...]
-    known: api.TuningStatus
-    rows: Mapping[int, api.Trial]
-
-    @property
-    def rungs(self) -> tuple[contract.Rung, ...]:
-        """The rounds of the search."""
-        return contract.rungs(contract.Algorithm(self.tuning.algorithm), len(self.plans))
-
-    @property
-    def candidates(self) -> tuple[int, ...]:
-        """Trials that take part in the present round."""
-        return tuple(range(len(self.plans))) if self.known.candidates is None else tuple(self.known.candidates)
-
-    @property
-    def scores(self) -> dict[int, float | None]:
-        """What the trials that ended on the present rung came to."""
-        return {number: row.score for number, row in self.rows.items() if row.rung == self.known.rung}
-
-    @property
-    def missing(self) -> tuple[int, ...]:
-        """Trials that have not ended on it."""
-        return tuple(number for number in self.candidates if number not in self.scores)
-
-    @property
-    def best(self) -> api.Trial | None:
-        """The best trial of the highest rung that has a score."""
-        automl = self.tuning.algorithm == "AutoML"
-        for rung in range(self.known.rung, -1, -1):
-            rows = {number: row for number, row in self.rows.items() if row.rung == rung}
-            scores = {number: row.score for number, row in rows.items()}
-            best = contract.best_of(scores, self.known.metric)
-            if best is not None:
-                error = (rows[best].deviation or 0.0) / self.tuning.cross_validation.folds**0.5 if automl else 0.0
-                return self.rows[contract.first_within(scores, self.known.metric, best, error)]
-        return None
 
 
 def pending(snapshot: TrainingJobSnapshot) -> bool:
@@ -94,10 +43,11 @@ def step(snapshot: TrainingJobSnapshot, tuning: api.Tuning) -> Move:
     job = snapshot.job
     known = job.status.tuning or api.TuningStatus()
     try:
-        plans = trial_plans(job, tuning)
+        drawn = trial_plans(job, tuning)
     except ValueError as error:
         return _broken(snapshot, Reason.TUNING_INVALID, f"spec.{error}")
-    search = _Search(snapshot, tuning, plans, known, {row.trial: row for row in known.trials})
+    plans = contract.with_votes(drawn, known.leaders, contract.Task(job.spec.task))
+    search = Search(snapshot, tuning, plans, len(drawn), known, {row.trial: row for row in known.trials})
     attempt = known.attempt + 1 if _job(snapshot, known.attempt + 1) is not None else known.attempt
     current = _job(snapshot, attempt)
     over = current is not None and render.round_of(current).rung < known.rung
@@ -135,7 +85,7 @@ def _manifest(  # noqa: PLR0913  # what a Job is made of, and what is to become 
     snapshot: TrainingJobSnapshot,
     tuning: api.Tuning,
     attempt: int,
-    what: render.Round,
+    what: Round,
     observed: Job | None,
     *,
     stop: bool = False,
@@ -164,12 +114,18 @@ def _manifest(  # noqa: PLR0913  # what a Job is made of, and what is to become 
     )
 
 
-def _start(search: _Search, attempt: int) -> Move:
+def _start(search: Search, attempt: int) -> Move:
     """Run the trials that have not ended on the present rung."""
     snapshot, job = search.snapshot, search.snapshot.job
-    manifest = _manifest(snapshot, search.tuning, attempt, render.Round(search.missing, search.known.rung), None)
+    manifest = _manifest(
+        snapshot,
+        search.tuning,
+        attempt,
+        Round(search.missing, search.known.rung, tuple(search.known.leaders or ())),
+        None,
+    )
     name = str(manifest["metadata"]["name"])
-    values = _values(search, attempt)
+    values = status_of(search, attempt)
     confirm = [Confirm(naming.TRAINING_JOBS, job.metadata.name, job.metadata.resource_version)]
     confirm.append(Confirm(naming.JOBS, name, None))
     if attempt > 1 and _job(snapshot, attempt - 1) is None:  # two Jobs never run the same trials at once
@@ -179,22 +135,22 @@ def _start(search: _Search, attempt: int) -> Move:
     return Move(marks, values, plan)
 
 
-def _again(search: _Search, attempt: int, reason: Reason, why: str) -> Move:
+def _again(search: Search, attempt: int, reason: Reason, why: str) -> Move:
     """Run the trials that were lost, if that has not been tried too often."""
     if (decided := _decided(search, attempt)) is not None:
         return decided
     limit = search.snapshot.job.spec.retry_limit + search.known.rung  # each rung has a Job of its own anyway
     if attempt > limit:
-        return _broken(search.snapshot, reason, f"{why} (all {attempt} attempts failed)", _values(search, attempt))
+        return _broken(search.snapshot, reason, f"{why} (all {attempt} attempts failed)", status_of(search, attempt))
     return _start(search, attempt + 1)
 
 
-def _watch(search: _Search, attempt: int, current: Job) -> Move:  # noqa: PLR0911  # one for each end
+def _watch(search: Search, attempt: int, current: Job) -> Move:  # noqa: PLR0911  # one for each end
     snapshot = search.snapshot
     what = render.round_of(current)
     seen = decide.seen(current, snapshot.pods, what.trials, what.rung)
-    search = _with(search, seen)
-    values = _values(search, attempt)
+    search = with_seen(search, seen)
+    values = status_of(search, attempt)
     if seen.fatal is not None:
         return _broken(snapshot, *seen.fatal, values)
     digests = {item.result.data for item in seen.trials.values() if isinstance(item, decide.Scored)}
@@ -232,7 +188,7 @@ def _watch(search: _Search, attempt: int, current: Job) -> Move:  # noqa: PLR091
             return _again(search, attempt, Reason.RESULT_MISSING, why)
 
 
-def _decided(search: _Search, attempt: int) -> Move | None:
+def _decided(search: Search, attempt: int) -> Move | None:
     """End the search or its rung, if no trial is awaited any more."""
     patience = search.tuning.early_stop.patience if search.tuning.early_stop is not None else None
     last = search.known.rung + 1 >= len(search.rungs)
@@ -248,21 +204,33 @@ def _decided(search: _Search, attempt: int) -> Move | None:
         return None
     if last or all(score is None for score in search.scores.values()):
         return _finish(search, attempt, len(search.plans), contract.Stopped.ALL_TRIALS_ENDED)
-    rung = search.known.rung + 1
+    return _promote(search, attempt)
+
+
+def _promote(search: Search, attempt: int) -> Move:
+    """Choose who takes part in the next round; in the last one of AutoML, leaders also vote together."""
+    rung, metric = search.known.rung + 1, search.known.metric
     automl = search.tuning.algorithm == "AutoML"
     kept = contract.untuned(search.plans) if automl else ()
-    chosen = contract.promoted(search.scores, search.known.metric, search.rungs[rung].trials, kept)
-    values = _values(search, attempt, rung=rung, candidates=list(chosen))
+    chosen = contract.promoted(search.scores, metric, search.rungs[rung].trials, kept)
+    changes: dict[str, Any] = {"rung": rung, "candidates": list(chosen)}
     said = f"search: trials {', '.join(map(str, chosen))} go on to rung {rung + 1} of {len(search.rungs)}"
+    if automl and rung + 1 == len(search.rungs):
+        leaders = contract.leaders(search.scores, metric)
+        plans = contract.with_votes(search.plans, leaders, contract.Task(search.snapshot.job.spec.task))
+        search = replace(search, plans=plans)
+        changes = {**changes, "candidates": [*chosen, *range(search.drawn, len(plans))], "leaders": list(leaders)}
+        said += f", and of trials {', '.join(map(str, leaders))} the first few vote together"
+    values = status_of(search, attempt, **changes)
     return Move(conditions.reconciling(Reason.RUNNING, said[:500]), values, Plan(requeue_after=_AT_ONCE))
 
 
-def _where(search: _Search) -> str:
+def _where(search: Search) -> str:
     count = len(search.rungs)
     return "search" if count == 1 else f"search, rung {search.known.rung + 1} of {count}"
 
 
-def _run(search: _Search, attempt: int, current: Job, seen: decide.Seen, values: Mapping[str, Any]) -> Move:
+def _run(search: Search, attempt: int, current: Job, seen: decide.Seen, values: Mapping[str, Any]) -> Move:
     snapshot = search.snapshot
     manifest = _manifest(snapshot, search.tuning, attempt, render.round_of(current), current)
     keep = Plan(apply=wanted([manifest], snapshot.jobs), requeue_after=_PROGRESS_SECONDS)
@@ -274,78 +242,24 @@ def _run(search: _Search, attempt: int, current: Job, seen: decide.Seen, values:
     said = f"{_where(search)}: {len(search.scores)} of {len(search.candidates)} trials ended"
     if (best := search.best) is not None:
         said += f", best {search.known.metric} {best.score:g}"
-    return Move(conditions.reconciling(Reason.RUNNING, said), values, keep)
+    return Move(conditions.reconciling(Reason.RUNNING, said), with_progress(search, values, said), keep)
 
 
 def _suspended(snapshot: TrainingJobSnapshot, plan: Plan, values: Mapping[str, Any] | None = None) -> Move:
-    return Move(conditions.suspended(), values if values is not None else values_of(snapshot.job.status), plan)
+    return Move(conditions.suspended(), stopped(values if values is not None else values_of(snapshot.job.status)), plan)
 
 
-def _with(search: _Search, seen: decide.Seen) -> _Search:
-    """Add what a Job shows to what is known; what was recorded once stays."""
-    rows = dict(search.rows)
-    known = search.known
-    for number, item in seen.trials.items():
-        if number not in search.missing:
-            continue
-        if isinstance(item, decide.Failed):
-            rows[number] = api.Trial(trial=number, rung=known.rung, state="Failed", message=item.message)
-            continue
-        result = item.result
-        rows[number] = api.Trial(
-            trial=number, rung=known.rung, state="Succeeded", score=result.score, deviation=result.deviation
-        )
-        known = known.model_copy(
-            update={"metric": known.metric or result.metric, "data_digest": known.data_digest or result.data}
-        )
-    return _Search(search.snapshot, search.tuning, search.plans, known, rows)
-
-
-def _values(search: _Search, attempt: int, **changes: object) -> dict[str, Any]:
-    """Return the status with the search as it is now."""
-    sign = 1 if search.known.metric in contract.LOWER_IS_BETTER else -1
-    scored = {number: row.score for number, row in search.rows.items() if row.score is not None}
-    ranked = sorted(scored, key=lambda number: (-search.rows[number].rung, sign * scored[number], number))
-    failed = [number for number in sorted(search.rows) if number not in scored]
-    shown, told = set(ranked[:_SHOWN]), set(failed[:_MESSAGES])
-    rows = [
-        row.model_copy(
-            update={
-                "estimator": contract.estimator_of(search.plans[number])[0] if number in shown else None,
-                "parameters": contract.estimator_of(search.plans[number])[1] if number in shown else None,
-                "message": row.message if number in told else None,
-            }
-        )
-        for number, row in sorted(search.rows.items())
-    ]
-    tuning = search.known.model_copy(
-        update={
-            "attempt": attempt,
-            "job": render.job_name(search.snapshot.job, attempt),
-            "total": len(search.plans),
-            "succeeded": len(scored),
-            "failed": len(failed),
-            "started_at": search.known.started_at or search.snapshot.now,
-            "trials": rows,
-        }
-    )
-    values = values_of(search.snapshot.job.status)
-    found = {**tuning.model_dump(mode="json", by_alias=True, exclude_none=True), **changes}
-    started = values.get("startedAt") or conditions.rfc3339(search.snapshot.now)
-    return {**values, "startedAt": started, "stage": STAGE, "tuning": found}
-
-
-def _finish(search: _Search, attempt: int, after: int, stopped: contract.Stopped) -> Move:
+def _finish(search: Search, attempt: int, after: int, why: contract.Stopped) -> Move:
     """Settle on the best of the first so many trials; what ran beyond them does not count."""
     rows = {number: row for number, row in search.rows.items() if number < after}
-    search = _Search(search.snapshot, search.tuning, search.plans, search.known, rows)
+    search = replace(search, rows=rows)
     best = search.best
-    values = _values(
+    values = status_of(
         search,
         attempt,
         state="Finished",
-        stopped=stopped.value,
-        reproducible=stopped is not contract.Stopped.BUDGET_REACHED,
+        stopped=why.value,
+        reproducible=why is not contract.Stopped.BUDGET_REACHED,
         finishedAt=conditions.rfc3339(search.snapshot.now),
     )
     if best is None or best.score is None:
@@ -356,11 +270,12 @@ def _finish(search: _Search, attempt: int, after: int, stopped: contract.Stopped
         trial=best.trial, score=best.score, metric=metric, estimator=estimator, parameters=parameters
     )
     values["bestTrial"] = chosen.model_dump(mode="json", by_alias=True, exclude_none=True)
+    values["progress"] = {"percent": progress.SEARCHED}
     said = f"search: trial {best.trial} is the best of {len(rows)}, {metric} {best.score:g}; training with it"
     return Move(conditions.reconciling(Reason.RUNNING, said), values, Plan(requeue_after=_AT_ONCE))
 
 
-def _failure(search: _Search) -> str:
+def _failure(search: Search) -> str:
     """Return why the first failed trial did."""
     failed = (row.message for _, row in sorted(search.rows.items()) if row.message)
     return next(failed, "see the logs of its pods")
@@ -372,4 +287,4 @@ def _broken(
     """End the run: the trainer has no parameters."""
     known = values if values is not None else values_of(snapshot.job.status)
     marks = (*conditions.stalled(reason, message), conditions.true(conditions.FAILED, reason, message))
-    return Move(marks, {**known, "finishedAt": conditions.rfc3339(snapshot.now)}, Plan())
+    return Move(marks, {**stopped(known), "finishedAt": conditions.rfc3339(snapshot.now)}, Plan())

@@ -15,7 +15,7 @@ from modelwright_operator import api, naming
 from modelwright_operator.decide import conditions, gates, progress, reproduction, training
 from modelwright_operator.decide.pods import cut
 from modelwright_operator.plan import retention, search
-from modelwright_operator.plan.outcome import Apply, Confirm, Delete, Plan, finish, refused, wanted
+from modelwright_operator.plan.outcome import Apply, Confirm, Delete, Plan, finish, refused, stopped, wanted
 from modelwright_operator.plan.outcome import Move as _Move
 from modelwright_operator.plan.outcome import values_of as _values
 from modelwright_operator.reasons import Reason
@@ -207,13 +207,8 @@ def _progress(
 ) -> Mapping[str, Any] | None:
     pod = training.newest([pod for pod in snapshot.pods if pod.controller_uid == current.uid])
     line = snapshot.lines.get(pod.uid) if pod is not None else None
-    return progress.progress(stages, line, snapshot.job.status.progress, snapshot.now)
-
-
-def _stopped(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the values of a run that does not go on by itself: how far it came, without what it would still need."""
-    known: Mapping[str, Any] = values.get("progress") or {}
-    return {**values, "progress": {"percent": known["percent"]} if known else None}
+    searched = snapshot.job.spec.tuning is not None
+    return progress.progress(stages, line, snapshot.job.status.progress, snapshot.now, searched=searched)
 
 
 def _run(snapshot: TrainingJobSnapshot, attempt: int, current: Job) -> _Move:
@@ -290,7 +285,7 @@ def _broken(snapshot: TrainingJobSnapshot, attempt: int, broken: training.Broken
             {**values, "finishedAt": conditions.rfc3339(snapshot.now)}, broken.reason, broken.message + advice
         )
     if job.spec.suspend:
-        return _suspend(snapshot, attempt, None, _stopped(values))
+        return _suspend(snapshot, attempt, None, stopped(values))
     due = training.retry_delay_seconds(attempt)
     waited = (snapshot.now - broken.failed_at).total_seconds() if broken.failed_at else float(due)
     if waited >= due:
@@ -298,7 +293,7 @@ def _broken(snapshot: TrainingJobSnapshot, attempt: int, broken: training.Broken
     of = f"attempt {attempt} of {job.spec.retry_limit + 1}"
     message = f"{of} failed and is tried again: {broken.reason}: {cut(broken.message)}"
     marks = conditions.reconciling(Reason.RETRYING, message)
-    return _Move(marks, _stopped(values), Plan(requeue_after=max(due - waited, 1.0)))
+    return _Move(marks, stopped(values), Plan(requeue_after=max(due - waited, 1.0)))
 
 
 def _champion(version: api.ModelVersion) -> contract.Champion:
@@ -392,7 +387,7 @@ def _gate(judged: gates.Judged) -> dict[str, Any]:
 def _failed(values: Mapping[str, Any], reason: Reason, message: str) -> _Move:
     """End the run; how far it came stays, without what it would still have needed."""
     marks = (*conditions.stalled(reason, message), conditions.true(conditions.FAILED, reason, message))
-    return _Move(marks, _stopped(values), Plan())
+    return _Move(marks, stopped(values), Plan())
 
 
 def _succeeded(values: Mapping[str, Any], name: str, reason: Reason, message: str) -> _Move:

@@ -32,16 +32,26 @@ def canonical(quantity: int | str) -> str:
     >>> [canonical(text) for text in ("1000m", "0.5", "1024Mi", "1.5Gi", "500M", "1000000", 2, "0", "0.5Ki")]
     ['1', '500m', '1Gi', '1536Mi', '500M', '1M', '2', '0', '512']
     """
-    match = _FORM.fullmatch(str(quantity))
-    if match is None:
-        message = f"{quantity!r} is not a quantity such as 500m, 2 or 512Mi"
-        raise ValueError(message)
-    number, suffix = Decimal(match["number"]), match["suffix"] or ""
+    number, suffix = _parsed(quantity)
     if suffix in _BINARY:
         amount = int((number * _KIBI ** _BINARY[suffix]).to_integral_value(ROUND_CEILING))
         return _largest(amount, _KIBI, _BINARY_SUFFIXES)
     milli = int((number * Decimal(_THOUSAND) ** (_DECIMAL[suffix] + 1)).to_integral_value(ROUND_CEILING))
     return _largest(milli, _THOUSAND, _DECIMAL_SUFFIXES)
+
+
+def cores(quantity: str) -> int:
+    """Return an amount of CPU in whole cores, rounded up, at least one.
+
+    Raises:
+        ValueError: the text is no quantity.
+
+    >>> [cores(text) for text in ("100m", "1", "1500m", "8", "1k", "1Ki")]
+    [1, 1, 2, 8, 1000, 1024]
+    """
+    number, suffix = _parsed(quantity)
+    scale = Decimal(_KIBI) ** _BINARY[suffix] if suffix in _BINARY else Decimal(_THOUSAND) ** _DECIMAL[suffix]
+    return max(int((number * scale).to_integral_value(ROUND_CEILING)), 1)
 
 
 def canonical_resources(resources: Mapping[str, Mapping[str, int | str]]) -> dict[str, dict[str, str]]:
@@ -51,6 +61,14 @@ def canonical_resources(resources: Mapping[str, Mapping[str, int | str]]) -> dic
     {'limits': {'cpu': '1'}}
     """
     return {kind: {name: canonical(amount) for name, amount in amounts.items()} for kind, amounts in resources.items()}
+
+
+def _parsed(quantity: int | str) -> tuple[Decimal, str]:
+    match = _FORM.fullmatch(str(quantity))
+    if match is None:
+        message = f"{quantity!r} is not a quantity such as 500m, 2 or 512Mi"
+        raise ValueError(message)
+    return Decimal(match["number"]), match["suffix"] or ""
 
 
 def _largest(amount: int, step: int, suffixes: tuple[str, ...]) -> str:

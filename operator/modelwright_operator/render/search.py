@@ -6,7 +6,6 @@ message of its pod.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from kubernetes.aio.client import models as k8s
@@ -15,6 +14,8 @@ from modelwright_operator import api, naming
 from modelwright_operator.raw import part
 from modelwright_operator.render import common
 from modelwright_operator.render import training as render
+from modelwright_operator.render.quantities import cores
+from modelwright_operator.render.space import Round
 from modelwright_training import contract
 
 if TYPE_CHECKING:
@@ -24,14 +25,6 @@ if TYPE_CHECKING:
     from modelwright_operator.settings import Settings
 
 _STOPPED_SECONDS: Final = 1
-
-
-@dataclass(frozen=True)
-class Round:
-    """What a Job runs: trials, by index, on a rung of the search."""
-
-    trials: tuple[int, ...]
-    rung: int = 0
 
 
 def job_name(job: api.TrainingJob, attempt: int) -> str:
@@ -47,17 +40,20 @@ def round_of(observed: Job) -> Round:
         tuning = contract.JobConfig.from_json(variables.get(contract.ENV_JOB, "")).tuning
     except ValueError:
         tuning = None
-    return Round((tuning.trials or ()) if tuning is not None else (), tuning.rung if tuning is not None else 0)
+    return Round(tuning.trials or (), tuning.rung, tuning.leaders) if tuning is not None else Round(())
 
 
 def _pod_spec(job: api.TrainingJob, settings: Settings, what: Round) -> k8s.V1PodSpec:
     """Return the training pod's, with `trial` in the place of all that comes after fetching."""
-    pod = render.pod_spec(job, settings, render.job_config(job, settings, trials=what.trials, rung=what.rung))
+    pod = render.pod_spec(job, settings, render.job_config(job, settings, what=what))
     stages: list[k8s.V1Container] = [*(pod.init_containers or ()), *pod.containers]
     position = next(index for index, stage in enumerate(stages) if stage.name == contract.Stage.TRAIN.value)
     before, train = stages[:position], stages[position]
+    # Trials run side by side: threads of more than their share would only wait for each other.
+    threads = k8s.V1EnvVar(name="OMP_NUM_THREADS", value=str(_cores(job)))
     trial = train.model_copy(
         update={
+            "env": [*(train.env or ()), threads],
             "name": contract.Stage.TRIAL.value,
             "command": ["python", "-m", "modelwright_training", contract.Stage.TRIAL.value],
         }
@@ -69,18 +65,26 @@ def _pod_spec(job: api.TrainingJob, settings: Settings, what: Round) -> k8s.V1Po
     return pod.model_copy(update={"init_containers": before, "containers": [trial], "volumes": volumes})
 
 
+def _cores(job: api.TrainingJob) -> int:
+    """Return how many cores a pod may use, or else is promised: so its scores do not depend on the node's."""
+    given = job.spec.resources or render.DEFAULT_RESOURCES
+    stated = [part.cpu for part in (given.limits, given.requests) if part is not None and part.cpu is not None]
+    return cores(str(stated[0])) if stated else 1
+
+
 def _failure_policy() -> k8s.V1PodFailurePolicy:
     """Return what a pod's end means: what no trial can mend ends the Job, what others may mend only this index."""
 
-    def on_exit(action: str, code: contract.ExitCode) -> k8s.V1PodFailurePolicyRule:
-        requirement = k8s.V1PodFailurePolicyOnExitCodesRequirement(operator="In", values=[int(code)])
+    def on_exit(action: str, code: contract.ExitCode, of: str | None = None) -> k8s.V1PodFailurePolicyRule:
+        requirement = k8s.V1PodFailurePolicyOnExitCodesRequirement(container_name=of, operator="In", values=[int(code)])
         return k8s.V1PodFailurePolicyRule(action=action, on_exit_codes=requirement)
 
     return k8s.V1PodFailurePolicy(
         rules=[
             common.ignore_disruptions(),
             on_exit("FailJob", contract.ExitCode.PERMANENT),
-            on_exit("FailIndex", contract.ExitCode.TRIAL_FAILED),
+            # Of this stage alone: in the user's own image another code of theirs means nothing.
+            on_exit("FailIndex", contract.ExitCode.TRIAL_FAILED, contract.Stage.TRIAL.value),
         ]
     )
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from modelwright_training import contract
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from modelwright_operator import api
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a Job runs: trials, by index, on a rung of the search, and those that vote together on it."""
+
+    trials: tuple[int, ...]
+    rung: int = 0
+    leaders: tuple[int, ...] = ()
 
 
 def search_space(job: api.TrainingJob, tuning: api.Tuning) -> contract.Tuning:
@@ -56,7 +63,7 @@ def _searched(found: api.TuningStatus, best: api.BestTrial | None) -> contract.S
 
 
 def plans(job: api.TrainingJob, tuning: api.Tuning) -> tuple[contract.Trial, ...]:
-    """Return the parameters of all trials.
+    """Return the parameters of all trials but the votes of AutoML.
 
     Raises:
         ValueError: the space is none; the text names the field.
@@ -77,11 +84,13 @@ def trainer(job: api.TrainingJob) -> contract.SklearnTrainer:
     return contract.SklearnTrainer(estimator, found, contract.Preprocessing.AUTO)
 
 
-def told(job: api.TrainingJob, trials: Sequence[int] | None, rung: int = 0) -> contract.Tuning | None:
+def told(job: api.TrainingJob, what: Round | None) -> contract.Tuning | None:
     """Return the search as a pod of it, or the pod that trains what came of it, is told."""
     if job.spec.tuning is None:
         return None
     tuning, found = search_space(job, job.spec.tuning), job.status.tuning
-    if trials is not None:
-        return replace(tuning, trials=tuple(trials), rung=rung)
-    return replace(tuning, searched=_searched(found, job.status.best_trial)) if found is not None else tuning
+    if what is not None:
+        return replace(tuning, trials=what.trials, rung=what.rung, leaders=what.leaders)
+    if found is None:
+        return tuning
+    return replace(tuning, searched=_searched(found, job.status.best_trial), leaders=tuple(found.leaders or ()))

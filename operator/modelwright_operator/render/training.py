@@ -121,8 +121,7 @@ def job_config(
     job: api.TrainingJob,
     settings: Settings,
     *,
-    trials: Sequence[int] | None = None,
-    rung: int = 0,
+    what: space.Round | None = None,
     champion: contract.Champion | None = None,
 ) -> contract.JobConfig:
     """Return what the pod is told of the TrainingJob: the best parameters of a search, or the trials of one."""
@@ -160,11 +159,11 @@ def job_config(
         gates=tuple(contract.Gate(**gate.model_dump()) for gate in spec.gates or ()),
         schema=_schema(spec.schema_) if spec.schema_ else None,
         positive_label=spec.positive_label,
-        tuning=space.told(job, trials, rung),
+        tuning=space.told(job, what),
         latency=contract.Latency(latency.threads, latency.rows) if latency else None,
         prepare=_own_code(spec.prepare),
         features=_features(spec.features),
-        champion=champion if trials is None else None,
+        champion=champion if what is None else None,
     )
 
 

@@ -118,6 +118,7 @@ def model_version_of(job: api.TrainingJob, trained: Trained, image: str | None, 
             own_images=[api.OwnImageReference(**item.model_dump()) for item in made_of.own_images or ()] or None,
             parameters_digest=made_of.parameters_digest,
             seed=job.spec.seed,
+            trials=len(job.status.tuning.trials) if job.status.tuning is not None else None,
         ),
     )
     body: dict[str, Any] = spec.model_dump(mode="json", by_alias=True, exclude_none=True)

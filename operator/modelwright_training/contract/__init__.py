@@ -122,10 +122,11 @@ from modelwright_training.contract.tuning import (
     best_of,
     better,
     decided_after,
-    first_within,
     promoted,
+    ranked,
     rungs,
 )
+from modelwright_training.contract.votes import VOTERS, leaders, with_votes
 
 __all__ = [
     "DEFAULT_ARTIFACT_DIR",
@@ -180,6 +181,7 @@ __all__ = [
     "TRAIN_COLUMNS",
     "TRAIN_TABLE",
     "UNBOUNDED_METRICS",
+    "VOTERS",
     "Algorithm",
     "Champion",
     "ColumnSchema",
@@ -237,14 +239,16 @@ __all__ = [
     "better",
     "decided_after",
     "estimator_of",
-    "first_within",
     "last_progress",
+    "leaders",
     "metrics_of",
     "parse_message",
     "parse_progress",
     "promoted",
+    "ranked",
     "rungs",
     "sobol",
     "trials",
     "untuned",
+    "with_votes",
 ]

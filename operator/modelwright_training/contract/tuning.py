@@ -126,7 +126,7 @@ class Tuning:
 
     `metric` absent: accuracy of classifiers, r2 of regressors. In a pod of the search `trials` says which trial each
     index of its Job evaluates, and `rung` on which rung; in the pod that trains the model `searched` holds what came of
-    it.
+    it. `leaders` are those trials of AutoML that vote together on the last rung, the best first.
     """
 
     algorithm: Algorithm
@@ -136,6 +136,7 @@ class Tuning:
     metric: str | None = None
     trials: tuple[int, ...] | None = field(default=None, metadata={"omit": True})
     rung: int = 0
+    leaders: tuple[int, ...] = field(default=(), metadata={"omit": True})
     searched: Searched | None = field(default=None, metadata={"omit": True})
 
     def __post_init__(self) -> None:
@@ -178,23 +179,16 @@ def promoted(
     scores: Mapping[int, float | None], metric: str | None, count: int, kept: Collection[int] = ()
 ) -> tuple[int, ...]:
     """Return the best trials of a rung, in their order; the first of equals, and always the best of `kept`."""
+    best = ranked(scores, metric)
+    first = [trial for trial in best if trial in kept][:1]
+    return tuple(sorted([*first, *(trial for trial in best if trial not in first)][:count]))
+
+
+def ranked(scores: Mapping[int, float | None], metric: str | None) -> tuple[int, ...]:
+    """Return the trials that have a score, the best first, of equals the first."""
     sign = 1 if metric in LOWER_IS_BETTER else -1
-    ranked = [
-        trial for _, trial in sorted((sign * score, trial) for trial, score in scores.items() if score is not None)
-    ]
-    first = [trial for trial in ranked if trial in kept][:1]
-    return tuple(sorted([*first, *(trial for trial in ranked if trial not in first)][:count]))
-
-
-def first_within(scores: Mapping[int, float | None], metric: str | None, best: int, error: float) -> int:
-    """Return the first trial whose score is no further than `error` from the best one's.
-
-    With the standard error of the best score this is the one-standard-error rule (L. Breiman et al., "Classification
-    and regression trees", 1984): of what cross-validation cannot tell apart, the simplest.
-    """
-    sign = 1 if metric in LOWER_IS_BETTER else -1
-    limit = sign * (scores[best] or 0.0) + error
-    return min((trial for trial, score in scores.items() if score is not None and sign * score <= limit), default=best)
+    found = sorted((sign * score, trial) for trial, score in scores.items() if score is not None)
+    return tuple(trial for _, trial in found)
 
 
 def better(score: float, than: float | None, metric: str | None) -> bool:
