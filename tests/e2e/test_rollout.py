@@ -92,7 +92,7 @@ def bad_version(team: Team, good: str, kind: str, folder: Path) -> str:
     (folder / artifact.SCHEMA).write_text(json.dumps(json.loads(schema)), encoding="utf-8")
     digest = artifact.write(folder).digest
     write_files(team, CLAIM, {f"{kind}/{item.name}": item.read_bytes() for item in folder.iterdir()})
-    team.apply(model_version(f"cancer-{kind}", kind, digest))
+    team.apply(model_version(f"cancer-{kind}", kind, digest, model="cancer"))
     team.wait(VERSIONS, f"cancer-{kind}", is_true("Verified"), deadline=60)
     return f"cancer-{kind}"
 
