@@ -213,7 +213,9 @@ def definitions() -> dict[str, Json]:
             _column("Ready", _condition("Ready", "status")),
             _column("Version", ".status.stable.version"),
             _column("Canary", ".status.canary.version"),
-            _column("Step", ".status.rollout.step", "integer", description="Step of the rollout under way, or the last."),
+            _column(
+                "Step", ".status.rollout.step", "integer", description="Step of the rollout under way, or the last."
+            ),
             _column("Weight", ".status.traffic.weight", "integer", description="Percent of requests for the canary."),
             _column("Replicas", ".status.readyReplicas", "integer", description="Ready pods of the stable track."),
             _column("Reason", _condition("Ready", "reason")),
