@@ -51,6 +51,10 @@ def test_one_that_answers_nothing_is_taken_back_at_the_second_look() -> None:
     assert "500 of 500 of its last answers were bad" in verdict.message
 
 
+def test_however_long_it_was_fine() -> None:
+    assert watched(BEFORE, _after(*[2] * 720, 250, 250), Rules()).reason is Reason.CANARY_BROKEN
+
+
 def test_a_burst_of_one_client_is_not_enough() -> None:
     assert watched(BEFORE, _after(*[2] * 20, 40, *[2] * 3), Rules()).kind is Kind.UNDECIDED
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from modelwright_operator.api.rollout_status import Evidence, Stratum
-from modelwright_operator.decide import evidence, pages, sequential, verdict
+from modelwright_operator.decide import evidence, pages, sequential, verdict, watch
 from modelwright_operator.decide.course import Judgement
 from modelwright_operator.decide.sequential import Counts
 from modelwright_operator.reasons import Reason
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from modelwright_operator import api
 
-_WATCH_TOLERANCE: Final = 1e9  # in the watch nothing is split
 _NOTES: Final[Mapping[Reason, str]] = {
     Reason.NO_TRAFFIC: "no request has reached the canary",
     Reason.INSUFFICIENT_SAMPLES: "too few requests have reached the canary",
@@ -64,24 +63,19 @@ def judged(  # noqa: PLR0913  # what a verdict rests on
     here = next((item for item in steps if item.sequence == sequence), None)
     watching = current.phase == "Watching"
     analysis = rules.analysis
-    found = verdict.judge(
-        _watched(known, sequence) if watching else [_stratum(item) for item in known],
-        verdict.Rules(
-            rollback_alpha=analysis.rollback_alpha,
-            promote_alpha=analysis.promote_alpha,
-            max_relative_risk=analysis.max_relative_risk,
-            tolerated_bad_percent=analysis.tolerated_bad_percent,
-            min_agreement=analysis.min_agreement,
-            share_tolerance=_WATCH_TOLERANCE
-            if watching
-            else verdict.STICKY_SHARE_TOLERANCE
-            if sticky
-            else verdict.SHARE_TOLERANCE,
-        ),
-        sequence,
-        100.0 if watching else current.weight,
-        _shadow(steps, known),
+    strata = [_stratum(item) for item in known]
+    held_to = verdict.Rules(
+        rollback_alpha=analysis.rollback_alpha,
+        promote_alpha=analysis.promote_alpha,
+        max_relative_risk=analysis.max_relative_risk,
+        tolerated_bad_percent=analysis.tolerated_bad_percent,
+        min_agreement=analysis.min_agreement,
+        share_tolerance=verdict.STICKY_SHARE_TOLERANCE if sticky else verdict.SHARE_TOLERANCE,
     )
+    if watching:
+        found = watch.watched(*_parted(strata, sequence), held_to)
+    else:
+        found = verdict.judge(strata, held_to, sequence, current.weight, _shadow(steps, known))
     shown = Evidence(
         observed_at=now,
         steps=list(steps),
@@ -149,7 +143,7 @@ def _written(item: sequential.Stratum) -> Stratum:
     return Stratum(
         sequence=item.step,
         weight=int(item.weight),
-        seconds=int(item.seconds),
+        seconds=round(item.seconds),
         stable_requests=int(item.stable.requests),
         stable_bad=int(item.stable.bad),
         canary_requests=int(item.canary.requests),
@@ -158,17 +152,13 @@ def _written(item: sequential.Stratum) -> Stratum:
     )
 
 
-def _watched(known: Sequence[Stratum], sequence: int) -> list[sequential.Stratum]:
-    """Return what was promoted as the canary, and what answered before, all the time it did, as the stable version.
-
-    They did not answer at the same time: what makes every version fail meanwhile counts against the new one.
-    """
-    before = [_stratum(item) for item in known if item.sequence != sequence]
-    after = [_stratum(item) for item in known if item.sequence == sequence]
-    stable = sum((item.stable for item in before), Counts())
-    watched = sum((item.stable for item in after), Counts())
-    seconds = sum(item.seconds for item in after)
-    return [sequential.Stratum(sequence, 100.0, seconds, stable, watched)] if watched.requests else []
+def _parted(
+    strata: Sequence[sequential.Stratum], sequence: int
+) -> tuple[list[sequential.Stratum], list[sequential.Stratum]]:
+    """Return the strata of before the promotion, and those since, in which what was promoted is the canary."""
+    before = [item for item in strata if item.step != sequence]
+    after = [replace(item, canary=item.stable, stable=Counts()) for item in strata if item.step == sequence]
+    return before, after
 
 
 def _shadow(steps: Sequence[api.StepEvidence], known: Sequence[Stratum]) -> verdict.Shadow:
