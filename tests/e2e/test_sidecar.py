@@ -110,22 +110,9 @@ def api_server() -> Process:
     return found
 
 
-def let_status_hold_a_table(team: Team) -> None:
-    """Have the API server keep status.traffic, which the operator of this checkout may not write yet."""
-    crd = team.cluster.get("customresourcedefinitions.apiextensions.k8s.io", DEPLOYMENTS)
-    assert crd is not None
-    status = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
-    if "traffic" not in status:
-        place = "/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/traffic"
-        free = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-        patch = json.dumps([{"op": "add", "path": place, "value": free}])
-        team.cluster.kubectl("patch", "customresourcedefinition", DEPLOYMENTS, "--type=json", "-p", patch)
-
-
 @pytest.fixture
 def served(team: Team) -> Generator[Team]:
     """Give a Deployment of one pod that nobody but the test writes about: its operator is away."""
-    let_status_hold_a_table(team)
     version = team.train("first")["status"]["modelVersion"]
     team.apply(deployment("scores", {"version": version}))
     team.wait(DEPLOYMENTS, "scores", is_true("Ready"))
