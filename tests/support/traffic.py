@@ -89,7 +89,7 @@ class Traffic:
 
 def _more(before: Answers, requests: int, one_bad_of: int) -> Answers:
     total = before.requests + requests
-    bad = total // one_bad_of if one_bad_of else before.bad
+    bad = before.bad + (requests // one_bad_of if one_bad_of else 0)
     return before.model_copy(update={"requests": total, "bad": bad, "errors": bad})
 
 

@@ -89,10 +89,10 @@ class Step(Model):
 class Analysis(Model):
     """How answers of the canary are compared with those of the stable version."""
 
-    rollback_alpha: Annotated[float, Field(ge=0.000001, le=0.5)] = Field(
+    rollback_alpha: Annotated[float, Field(ge=0.0001, le=0.5)] = Field(
         default=0.01, description="Largest probability of rolling back a canary that is no worse than tolerated."
     )
-    promote_alpha: Annotated[float, Field(ge=0.000001, le=0.5)] = Field(
+    promote_alpha: Annotated[float, Field(ge=0.0001, le=0.5)] = Field(
         default=0.05, description="Largest probability of promoting a canary that is worse than tolerated."
     )
     max_relative_risk: Annotated[float, Field(ge=1.05, le=10)] = Field(

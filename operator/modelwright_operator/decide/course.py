@@ -69,6 +69,7 @@ class Seen:
         judgement: of the canary; in the watch, of the revision that was promoted.
         requests: answers of the canary, or copies it answered, in the present step.
         stable_down: whether the stable revision answers nothing, and will not by itself.
+        spreads: whether the stable revision's pods can spread requests: they have the sidecar that tells them how.
     """
 
     now: datetime
@@ -82,6 +83,7 @@ class Seen:
     judgement: Judgement
     requests: int = 0
     stable_down: bool = False
+    spreads: bool = True
 
     def of(self, revision: api.Revision | None) -> Pods:
         """Return what is seen of a revision's pods."""

@@ -209,7 +209,7 @@ def _step(course: Course, canary: api.Revision, current: api.RolloutStatus, seen
         message = f"no pod of {canary.version} is ready: it gets no traffic"
         return course.turned(awaiting="Pods", message=message, waiting_since=current.waiting_since or seen.now)
     course = course.turned(waiting_since=None)
-    awaiting, message = _awaited(canary, current, seen)
+    awaiting, message = _awaited(course, canary, current, seen)
     if awaiting is not None:
         return course.turned(awaiting=awaiting, message=message)
     if current.step >= len(seen.rollout.steps):
@@ -265,7 +265,7 @@ def _approved(canary: api.Revision, number: int, seen: Seen) -> bool:
 
 
 def _awaited(  # noqa: PLR0911  # one for each thing that may be awaited
-    canary: api.Revision, current: api.RolloutStatus, seen: Seen
+    course: Course, canary: api.Revision, current: api.RolloutStatus, seen: Seen
 ) -> tuple[api.Awaiting | None, str]:
     """Return what the present step waits for, in a word and in a sentence; None: it may end."""
     number, step = current.step, step_of(seen.rollout, current.step)
@@ -277,7 +277,10 @@ def _awaited(  # noqa: PLR0911  # one for each thing that may be awaited
     if seen.seconds_since(current.step_started_at) < step.hold.min_seconds:
         return "Time", f"step {number} lasts {step.hold.min_seconds} s at least"
     if seen.requests < step.hold.min_requests:
-        return "Requests", f"step {number} needs {step.hold.min_requests} requests to the canary{_none_yet(seen)}"
+        return (
+            "Requests",
+            f"step {number} needs {step.hold.min_requests} requests to the canary{_none_yet(course, seen)}",
+        )
     last = number >= len(seen.rollout.steps)
     if seen.judgement.kind == "Inconclusive" or (last and seen.judgement.kind != "Promote"):
         return "Evidence", f"step {number} cannot end yet: {seen.judgement.note}"
@@ -289,7 +292,12 @@ def _awaited(  # noqa: PLR0911  # one for each thing that may be awaited
     return None, ""
 
 
-def _none_yet(seen: Seen) -> str:
+def _none_yet(course: Course, seen: Seen) -> str:
+    if not seen.spreads:
+        return (
+            f"; none can come, since pods of {course.stable.version} were made by an earlier release, without the "
+            "sidecar that lets them spread requests: promote by hand, or replace them first"
+        )
     return "; none has come yet" if seen.requests == 0 else ""
 
 

@@ -8,6 +8,7 @@ from modelwright_operator import naming
 from modelwright_operator.decide import pods
 from modelwright_operator.decide.course import Pods
 from modelwright_operator.decide.observed import parse_time
+from modelwright_operator.raw import part
 from modelwright_server import contract
 
 if TYPE_CHECKING:
@@ -46,3 +47,12 @@ def seen(snapshot: DeploymentSnapshot, revision: api.Revision, since: datetime |
         problem=pods.problem(own),
         crash=_crash(own, since) if since is not None else None,
     )
+
+
+def spreads(snapshot: DeploymentSnapshot, revision: api.Revision) -> bool:
+    """Tell whether a revision's pods can spread requests; those that an earlier release made have no sidecar."""
+    workload = next((item for item in snapshot.workloads if item.revision == revision.revision), None)
+    if workload is None:
+        return True
+    containers = part(workload.spec, "template", "spec").get("initContainers") or ()
+    return any(container.get("name") == naming.MONITOR_CONTAINER for container in containers)

@@ -90,6 +90,7 @@ def seen(snapshot: DeploymentSnapshot, course: Course, rules: api.Rollout, targe
         judgement=verdict.judgement if verdict is not None else Judgement("Inconclusive", "nothing was counted yet"),
         requests=verdict.requests if verdict is not None else 0,
         stable_down=_stable_down(snapshot, found[course.stable.revision]),
+        spreads=tracks.spreads(snapshot, course.stable),
     )
 
 
