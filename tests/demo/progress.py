@@ -60,7 +60,9 @@ def pod_state(pod: Object) -> str:
     status: Object = pod.get("status", {})
     if pod["metadata"].get("deletionTimestamp"):
         return "ending"
-    containers: list[Object] = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
+    before, main = status.get("initContainerStatuses", []), status.get("containerStatuses", [])
+    sidecars = [item for item in before if "running" in item["state"] and item.get("ready")]
+    containers: list[Object] = [*(item for item in before if item not in sidecars), *main]
     for container in containers:
         name, state = container["name"], container["state"]
         if "terminated" in state and state["terminated"]["exitCode"] == 0:
