@@ -37,6 +37,7 @@ def container(name: str, state: str, *, ready: bool = False, **details: object) 
 
 
 FETCHED = container("fetch", "terminated", exitCode=0)
+SIDECAR = container("monitor", "running", ready=True)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,7 @@ FETCHED = container("fetch", "terminated", exitCode=0)
         (pod(init=(container("fetch", "waiting", reason="ErrImagePull"),)), "fetch waits: ErrImagePull"),
         (pod(container("server", "running"), init=(FETCHED,)), "server runs"),
         (pod(container("server", "running", ready=True), init=(FETCHED,)), "server is ready"),
+        (pod(container("server", "running", ready=True), init=(FETCHED, SIDECAR)), "server is ready"),
         (pod(container("server", "terminated", exitCode=2), init=(FETCHED,)), "server failed with exit code 2"),
         (pod(container("publish", "terminated", exitCode=0), init=(FETCHED,)), "done"),
         (pod(container("server", "running"), deletionTimestamp="2026-01-01T00:00:00Z"), "ending"),
