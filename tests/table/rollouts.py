@@ -98,3 +98,12 @@ def summary(traffic: Traffic) -> dict[str, str]:
 
 def message(traffic: Traffic, kind: str = "Ready") -> str:
     return str(traffic.world.conditions(naming.DEPLOYMENTS, "churn")[kind]["message"])
+
+
+async def promote(traffic: Traffic) -> None:
+    """Let version B go through its steps and take over; what answered before is still there."""
+    want(traffic, NAME_B)
+    for _ in range(300):
+        await traffic.flow(10, every=10)
+        if at(traffic)[0] == "Watching":
+            break

@@ -20,6 +20,7 @@ from tests.table.rollouts import (
     message,
     named,
     points_at,
+    promote,
     rules,
     serving,
     sizes,
@@ -188,11 +189,7 @@ async def test_the_guard_stands_while_a_step_waits_for_a_human() -> None:
 @pytest.mark.asyncio
 async def test_in_the_watch_what_turns_bad_falls_back_at_once() -> None:
     async with serving() as traffic:
-        want(traffic, NAME_B)
-        for _ in range(300):
-            await traffic.flow(10, every=10)
-            if at(traffic)[0] == "Watching":
-                break
+        await promote(traffic)
         traffic.bad_stable = 3
         await traffic.flow(60)
         assert traffic.status["stable"]["version"] == NAME_A
@@ -204,11 +201,7 @@ async def test_in_the_watch_what_turns_bad_falls_back_at_once() -> None:
 @pytest.mark.asyncio
 async def test_in_the_watch_going_back_needs_no_rollout() -> None:
     async with serving() as traffic:
-        want(traffic, NAME_B)
-        for _ in range(300):
-            await traffic.flow(10, every=10)
-            if at(traffic)[0] == "Watching":
-                break
+        await promote(traffic)
         want(traffic, NAME_A)
         await traffic.flow(5)
         assert traffic.status["stable"]["version"] == NAME_A

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from modelwright_operator import api
-    from modelwright_operator.decide.observed import Pod
+    from modelwright_operator.decide.observed import Pod, Workload
     from modelwright_operator.decide.snapshot import DeploymentSnapshot
 
 
@@ -35,12 +35,20 @@ def _crash(own: Sequence[Pod], since: datetime) -> str | None:
     return None
 
 
+def pods_of(snapshot: DeploymentSnapshot, revision: api.Revision) -> list[Pod]:
+    """Return the pods of a revision."""
+    return [pod for pod in snapshot.pods if pod.labels.get(naming.LABEL_REVISION) == revision.revision]
+
+
+def workload_of(snapshot: DeploymentSnapshot, revision: api.Revision) -> Workload | None:
+    """Return the workload that runs a revision, unless it is going."""
+    found = (item for item in snapshot.workloads if item.revision == revision.revision and not item.deleting)
+    return next(found, None)
+
+
 def seen(snapshot: DeploymentSnapshot, revision: api.Revision, since: datetime | None) -> Pods:
     """Return what is seen of a revision's pods; of their ends only later ones count, and none without a time."""
-    own = [pod for pod in snapshot.pods if pod.labels.get(naming.LABEL_REVISION) == revision.revision]
-    workload = next(
-        (item for item in snapshot.workloads if item.revision == revision.revision and not item.deleting), None
-    )
+    own, workload = pods_of(snapshot, revision), workload_of(snapshot, revision)
     return Pods(
         wanted=workload.wanted if workload is not None and workload.observed else -1,  # not settled
         ready=workload.ready if workload is not None else 0,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelwright_operator import api, naming
 from modelwright_operator.decide import compatibility, conditions, pods, rollout, versions
+from modelwright_operator.decide import tracks as seen
 from modelwright_operator.plan import rollouts, traffic
 from modelwright_operator.plan.outcome import Confirm, Delete, Event, Plan, finish, refused, wanted
 from modelwright_operator.reasons import Reason
@@ -137,10 +138,7 @@ def _fitting(snapshot: DeploymentSnapshot, version: api.ModelVersion) -> api.Mod
 
 
 def _workload(snapshot: DeploymentSnapshot, revision: api.Revision | None) -> Workload | None:
-    if revision is None:
-        return None
-    found = (item for item in snapshot.workloads if item.revision == revision.revision and not item.deleting)
-    return next(found, None)
+    return seen.workload_of(snapshot, revision) if revision is not None else None
 
 
 def _ready(snapshot: DeploymentSnapshot, revision: api.Revision) -> bool:
@@ -244,8 +242,7 @@ def _available(snapshot: DeploymentSnapshot, tracks: _Tracks) -> Mark:
 
 
 def _trouble(snapshot: DeploymentSnapshot, revision: api.Revision) -> Problem | None:
-    own = [pod for pod in snapshot.pods if pod.labels.get(naming.LABEL_REVISION) == revision.revision]
-    found = pods.problem(own)
+    found = pods.problem(seen.pods_of(snapshot, revision))
     if found is not None and found.lasting:
         return found
     workload = _workload(snapshot, revision)

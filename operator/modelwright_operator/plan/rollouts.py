@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -71,13 +70,18 @@ def _judged(
     return judgement.judged(course.rollout, steps, course.sequence, rules, snapshot.now, sticky=sticky)
 
 
-def seen(snapshot: DeploymentSnapshot, course: Course, rules: api.Rollout, target: api.Revision | None) -> Seen:
-    """Return what one look tells the machine."""
+def seen(
+    snapshot: DeploymentSnapshot,
+    course: Course,
+    rules: api.Rollout,
+    target: api.Revision | None,
+    verdict: judgement.Judged | None,
+) -> Seen:
+    """Return what one look tells the machine; the verdict is that of the rollout under way, if there is one."""
     deployment, current = snapshot.deployment, course.rollout
     since = current.started_at if current is not None else None
     known = [item for item in (course.stable, course.canary, course.previous) if item is not None]
     found = {item.revision: tracks.seen(snapshot, item, since) for item in known}
-    verdict = _judged(snapshot, course, rules, _counted(snapshot, current)) if current is not None else None
     return Seen(
         now=snapshot.now,
         rollout=rules,
@@ -110,30 +114,36 @@ def advanced(
     before = course_of(snapshot.deployment, stable)
     if snapshot.refusals:
         return before
-    after = rollout.advance(before, seen(snapshot, before, rules, target))
-    return _with_evidence(snapshot, before, after, rules)
+    known = _counted(snapshot, before.rollout) if before.rollout is not None else ()
+    verdict = _judged(snapshot, before, rules, known)
+    after = rollout.advance(before, seen(snapshot, before, rules, target, verdict))
+    return _with_evidence(snapshot, before, after, rules, verdict) if verdict is not None else after
 
 
-def _with_evidence(snapshot: DeploymentSnapshot, before: Course, after: Course, rules: api.Rollout) -> Course:
+def _with_evidence(
+    snapshot: DeploymentSnapshot, before: Course, after: Course, rules: api.Rollout, verdict: judgement.Judged
+) -> Course:
     """Return the course with its figures brought up to date, where that is worth writing."""
     current = after.rollout
     if current is None or before.rollout is None or before.rollout.started_at != current.started_at:
         return after
-    known = _counted(snapshot, current) if before.phase is not None else tuple(current.evidence.steps)
-    if after.sequence != before.sequence and after.phase in {"Stepping", "Watching"}:
-        number = 0 if after.phase == "Watching" else current.step
-        opened = api.StepEvidence(sequence=after.sequence, step=number, weight=current.weight)
-        known = (*known, opened)[-pages.MOST_STEPS :]
-    subject = after if after.phase is not None else replace(before, rollout=before.rollout)
-    verdict = _judged(snapshot, subject, rules, known)
-    old = current.evidence
-    if verdict is None or (after.phase is None and before.phase is None):
-        return after
+    if after.sequence != before.sequence and after.phase is not None:
+        verdict = _judged(snapshot, after, rules, _opened(snapshot, after, current)) or verdict
+    old, shown = current.evidence, verdict.shown
     fresh = old.observed_at is not None and snapshot.now - old.observed_at < _REFRESH
-    unchanged = list(known) == old.steps and verdict.shown.verdict == old.verdict
-    if not after.happened and (unchanged or (fresh and verdict.shown.verdict == old.verdict)):
+    if not after.happened and shown.verdict == old.verdict and (fresh or shown.steps == old.steps):
         return after
-    return after.turned(evidence=verdict.shown)
+    return after.turned(evidence=shown)
+
+
+def _opened(snapshot: DeploymentSnapshot, course: Course, current: api.RolloutStatus) -> tuple[api.StepEvidence, ...]:
+    """Return the figures, with room for those of the step or the watch that begins now."""
+    known = _counted(snapshot, current)
+    if course.phase not in {"Stepping", "Watching"}:
+        return known
+    number = 0 if course.phase == "Watching" else current.step
+    opened = api.StepEvidence(sequence=course.sequence, step=number, weight=current.weight)
+    return (*known, opened)[-pages.MOST_STEPS :]
 
 
 def look_seconds(course: Course, *, settled: bool) -> float | None:
