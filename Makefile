@@ -85,6 +85,7 @@ down() { [[ -n "$${KEEP:-}" ]] || said=$$($(PYTHON) -m tests.cluster down 2>&1) 
 trap down EXIT; \
 $(PYTHON) -m tests.images build; \
 $(PYTHON) -m tests.support.object_store; \
+$(PYTHON) -m tests.support.metrics_server; \
 $(PYTHON) -m tests.support.feast_library; \
 $(PYTHON) -m tests.cluster up;
 endef
@@ -100,6 +101,10 @@ cluster-up: setup ## Bring up a real single-node Kubernetes
 .PHONY: cluster-down
 cluster-down: setup ## Remove it
 	@$(PYTHON) -m tests.cluster down
+
+.PHONY: gateway
+gateway: setup ## Build Traefik, some ten minutes the first time: with it the tests try a real gateway, too
+	@$(PYTHON) -m tests.support.gateway
 
 .PHONY: demo
 demo: setup ## From nothing to a prediction, on a real cluster (KEEP=1 leaves it running)

@@ -17,6 +17,7 @@ import uvloop
 from modelwright_operator import handlers
 from modelwright_operator import settings as configuration
 from modelwright_operator.cluster import health, kube
+from modelwright_operator.cluster.check_reader import CheckReader
 from modelwright_operator.cluster.evidence import EvidenceReader
 from modelwright_operator.cluster.execute import Executor
 from modelwright_operator.cluster.inbox import Inbox
@@ -24,6 +25,7 @@ from modelwright_operator.cluster.leader import Leader
 from modelwright_operator.cluster.progress import ProgressReader
 from modelwright_operator.cluster.reconcile import Reconciler
 from modelwright_operator.cluster.rejections import RejectionReader
+from modelwright_operator.cluster.routes import RouteReader
 from modelwright_operator.cluster.store import Owner, Store
 from modelwright_operator.cluster.telemetry import Telemetry
 from modelwright_operator.cluster.workqueue import WorkQueue
@@ -80,7 +82,9 @@ class Operator:
         self._inbox = Inbox(settings, port, self._store, self._queue)
         self._progress = ProgressReader(settings, port, self._store, self._queue)
         self._evidence = EvidenceReader(settings, port, self._store, self._queue)
+        self._checks = CheckReader(settings, port, self._store, self._queue)
         self._rejections = RejectionReader(settings, port, self._store, self._queue)
+        self._routes = RouteReader(settings, port, self._store, self._queue)
         self._leader = Leader(settings, port)
         executor = Executor(port, self._store, settings)
         self._reconciler = Reconciler(settings, self._store, self._queue, executor, self._telemetry)
@@ -146,6 +150,8 @@ class Operator:
             asyncio.create_task(self._progress.run(), name="progress"),
             asyncio.create_task(self._rejections.run(), name="rejections"),
             asyncio.create_task(self._evidence.run(), name="evidence"),
+            asyncio.create_task(self._checks.run(), name="checks"),
+            asyncio.create_task(self._routes.run(), name="routes"),
             asyncio.create_task(self._leader.keep(), name="leadership"),
             *(asyncio.create_task(self._reconciler.work(), name=f"worker-{i}") for i in range(self._settings.workers)),
         }

@@ -30,8 +30,10 @@ PODS: Final = "pods"
 WORKLOADS: Final = "deployments"
 SERVICES: Final = "services"
 DISRUPTION_BUDGETS: Final = "poddisruptionbudgets"
+AUTOSCALERS: Final = "horizontalpodautoscalers"
 SERVICE_ACCOUNTS: Final = "serviceaccounts"
 ROLE_BINDINGS: Final = "rolebindings"
+HTTP_ROUTES: Final = "httproutes"
 
 PLURALS: Final = {TRAINING_JOB: TRAINING_JOBS, MODEL_VERSION: MODEL_VERSIONS, DEPLOYMENT: DEPLOYMENTS}
 RESOURCES: Final = {
@@ -43,10 +45,15 @@ RESOURCES: Final = {
     WORKLOADS: ("apps/v1", "Deployment"),
     SERVICES: ("v1", "Service"),
     DISRUPTION_BUDGETS: ("policy/v1", "PodDisruptionBudget"),
+    AUTOSCALERS: ("autoscaling/v2", "HorizontalPodAutoscaler"),
 }
 """Everything the operator watches: plural (unique among these) → API version and kind."""
+OPTIONAL: Final = {HTTP_ROUTES: ("gateway.networking.k8s.io/v1", "HTTPRoute")}
+"""What it has children of where the API server knows the kind: listed every few seconds, as long as there is need."""
+CHILDREN: Final = {**RESOURCES, **OPTIONAL}
+"""Everything that is kept in the store."""
 KNOWN: Final = {
-    **RESOURCES,
+    **CHILDREN,
     SERVICE_ACCOUNTS: ("v1", "ServiceAccount"),
     ROLE_BINDINGS: ("rbac.authorization.k8s.io/v1", "RoleBinding"),
 }

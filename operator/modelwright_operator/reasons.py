@@ -88,6 +88,9 @@ class Reason(StrEnum):
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
     MODEL_MISMATCH = "ModelMismatch"
     SCHEMA_MISMATCH = "SchemaMismatch"
+    GATEWAY_API_MISSING = "GatewayAPIMissing"
+    ROUTE_PENDING = "RoutePending"
+    ROUTE_NOT_ACCEPTED = "RouteNotAccepted"
     ROLLOUT_STARTED = "RolloutStarted"
     STEP_STARTED = "StepStarted"
     STEP_HOLDING = "StepHolding"
@@ -104,6 +107,11 @@ class Reason(StrEnum):
     CANARY_CRASHED = "CanaryCrashed"
     CANARY_HEALTHY = "CanaryHealthy"
     INCONCLUSIVE = "Inconclusive"
+    AUTOSCALED = "Autoscaled"
+    AUTOSCALER_PENDING = "AutoscalerPending"
+    AUTOSCALER_CONFLICT = "AutoscalerConflict"
+    CPU_REQUEST_MISSING = "CPURequestMissing"
+    METRICS_UNAVAILABLE = "MetricsUnavailable"
 
     # the verdict on a canary
     CANARY_BROKEN = "CanaryBroken"

@@ -37,6 +37,9 @@ class Settings:
     image_pull_policy: str = "IfNotPresent"
     monitor_role: str = "modelwright-monitor"
     """The role that serving pods' sidecars get in their namespace; the RoleBinding there has the same name."""
+    prometheus_url: str = ""
+    """Base URL of the Prometheus that checks of rollouts may ask; `{namespace}` in it stands for the namespace of the
+    object that asks. Empty: such checks cannot be read."""
     tracing_endpoint: str = ""
     """Where serving pods send OpenTelemetry spans (OTLP over HTTP); empty: nowhere."""
     resync_seconds: int = 300
@@ -47,6 +50,8 @@ class Settings:
     """Every so often what was counted of a canary is read from the serving pods."""
     retention_versions_per_model: int = 10
     """How many versions of a model that nothing uses are kept, the newest; 0: all."""
+    retention_object_stores: bool = False
+    """Whether files in object stores are removed, too: credentials must allow it, and no other cluster name them."""
     retention_grace_period_seconds: int = 604800
     """How long a version beyond these is still there before it and its files are removed."""
     workers: int = 8
@@ -71,8 +76,9 @@ _CHOICES: Final = {
     "log_level": ("debug", "info", "warning", "error"),
     "log_format": ("json", "console"),
 }
+_BOOLEANS: Final = {"true": True, "false": False}
 _ADDRESS: Final = (re.compile(r"https?://[^\s/@]+(/\S*)?"), "an http:// or https:// address")
-_PATTERNS: Final = {"tracing_endpoint": _ADDRESS, "default_storage_endpoint": _ADDRESS}
+_PATTERNS: Final = {"prometheus_url": _ADDRESS, "tracing_endpoint": _ADDRESS, "default_storage_endpoint": _ADDRESS}
 _MINIMUM: Final = {
     "resync_seconds": 10,
     "progress_seconds": 1,
@@ -98,6 +104,11 @@ def _value(name: str, kind: str, text: str) -> object:
             message = f"{variable} must be at least {_MINIMUM[name]}, not {number}"
             raise SettingsError(message)
         return number
+    if kind == "bool":
+        if text not in _BOOLEANS:
+            message = f"{variable} must be one of {', '.join(_BOOLEANS)}, not {text!r}"
+            raise SettingsError(message)
+        return _BOOLEANS[text]
     if kind.startswith("tuple"):
         return tuple(part.strip() for part in text.split(",") if part.strip())
     allowed = _CHOICES.get(name)

@@ -31,7 +31,7 @@ from modelwright_training.features import MATRIX_INPUT, Features, Kind
 OPSETS = {"": 21, "ai.onnx.ml": 3}
 IR_VERSION = 10  # the one that came with opset 21
 _NUMBERS, _TEXTS = "numbers", "texts"
-_ELEMENT = {
+ELEMENT = {
     Kind.FLOAT: TensorProto.FLOAT,
     Kind.INTEGER: TensorProto.INT64,
     Kind.BOOLEAN: TensorProto.BOOL,
@@ -80,9 +80,8 @@ def to_onnx(
         core = _core(fitted, features)
         model = _with_inputs(core, features)
         classes = None if task is Task.REGRESSION else fitted.classes_ if labels is None else labels
-        outputs = _with_outputs(
-            model, classes, probabilities=hasattr(fitted, "predict_proba"), coded=labels is not None
-        )
+        found = [output.name for output in model.graph.output][: 1 + hasattr(fitted, "predict_proba")]
+        outputs = name_outputs(model, found, classes, coded=labels is not None)
         _settle(model)
         _check_domains(model)
         onnx.checker.check_model(model, full_check=True)
@@ -90,7 +89,7 @@ def to_onnx(
         raise
     except Exception as error:
         raise _explained(error, fitted, field) from error
-    return Converted(model, Schema(_inputs(features), outputs, task))
+    return Converted(model, Schema(input_tensors(features), outputs, task))
 
 
 def _core(fitted: Any, features: Features) -> onnx.ModelProto:  # noqa: ANN401 - any pipeline
@@ -122,7 +121,8 @@ def _convertible(fitted: Any) -> Any:  # noqa: ANN401 - any pipeline
       numbers that are float32, as all are here, `x <= t` and `x <= floor(t)` agree.
     - Of a search only the best estimator predicts.
     - Linear discriminants of two classes are a logistic function of their decision, which skl2onnx forgets.
-    - Voting need not flatten what `transform` returns, which nobody asks for.
+    - Voting need not flatten what `transform` returns, which nobody asks for; its weights are those of members that are
+      not dropped, which skl2onnx takes as an array.
     """
     last = fitted.steps[-1][1]
     plain = not hasattr(last, "best_estimator_") and not _is_binary_discriminant(last)
@@ -135,6 +135,7 @@ def _convertible(fitted: Any) -> Any:  # noqa: ANN401 - any pipeline
     for part in parts.of(copied):
         if _votes(part):
             part.flatten_transform = False
+            part.weights = None if part.weights is None else np.array(part._weights_not_none, dtype=np.float64)  # noqa: SLF001
         for predictor in itertools.chain.from_iterable(getattr(part, "_predictors", ())):
             exact = predictor.nodes["num_threshold"]
             nearest = exact.astype(np.float32)
@@ -155,7 +156,7 @@ def _as_logistic(fitted: Any) -> Any:  # noqa: ANN401 - linear discriminants
 
 
 def _votes(part: object) -> bool:
-    return type(part).__name__ == "VotingClassifier"
+    return type(part).__name__ in {"VotingClassifier", "VotingRegressor"}
 
 
 def _allow_zipmap_option(estimator: type[Any]) -> None:
@@ -182,29 +183,27 @@ def _with_inputs(core: onnx.ModelProto, features: Features) -> onnx.ModelProto:
         names: list[str] = []
         for feature in members:
             name = feature.input
-            if _ELEMENT[feature.kind] != element:
+            if ELEMENT[feature.kind] != element:
                 name = f"{matrix}/{feature.input}"
                 nodes.append(helper.make_node("Cast", [feature.input], [name], to=element))
             names.append(name)
         if names:
             nodes.append(helper.make_node("Concat", names, [matrix], axis=1))
-    inputs = [helper.make_tensor_value_info(f.input, _ELEMENT[f.kind], [None, 1]) for f in features.all]
     core_nodes = list(graph.node)
     del graph.node[:], graph.input[:]
     graph.node.extend([*nodes, *core_nodes])
-    graph.input.extend(inputs)
+    graph.input.extend(input_values(features))
     return model
 
 
-def _with_outputs(
-    model: onnx.ModelProto, classes: npt.NDArray[Any] | None, *, probabilities: bool, coded: bool
+def name_outputs(
+    model: onnx.ModelProto, values: Sequence[str], classes: npt.NDArray[Any] | None, *, coded: bool
 ) -> tuple[Tensor, ...]:
-    """Name and shape the outputs; scores that are no probabilities are left out.
+    """Name and shape the outputs, which are made of `values`: a prediction, or a label and maybe probabilities.
 
     `coded`: the graph gives the places of classes, not yet their labels.
     """
-    graph = model.graph
-    found = [output.name for output in graph.output]
+    graph, found = model.graph, list(values)
     if classes is None:
         wanted = [(Tensor("prediction", Kind.FLOAT, (-1, 1)), TensorProto.FLOAT, [-1, 1])]
     else:
@@ -213,7 +212,7 @@ def _with_outputs(
         wanted = [(label, TensorProto.STRING if texts else TensorProto.INT64, [-1])]
         if coded:
             found[0] = _decoded(graph, found[0], classes, texts=texts)
-        if probabilities:
+        if len(found) > 1:
             names = tuple(map(str, classes))
             shape = (-1, len(names))
             wanted.append((Tensor("probabilities", Kind.FLOAT, shape, names), TensorProto.FLOAT, list(shape)))
@@ -283,7 +282,15 @@ def _uses(node: onnx.NodeProto) -> Sequence[str]:
     return [*node.input, *inner]
 
 
-def _inputs(features: Features) -> tuple[Tensor, ...]:
+def input_values(features: Features) -> list[onnx.ValueInfoProto]:
+    """Return the graph's inputs: a matrix, or one for each feature."""
+    if features.is_matrix:
+        return [helper.make_tensor_value_info(MATRIX_INPUT, TensorProto.FLOAT, [None, len(features.all)])]
+    return [helper.make_tensor_value_info(f.input, ELEMENT[f.kind], [None, 1]) for f in features.all]
+
+
+def input_tensors(features: Features) -> tuple[Tensor, ...]:
+    """Return the same as the schema has them."""
     if features.is_matrix:
         columns = tuple(feature.column for feature in features.all)
         return (Tensor(MATRIX_INPUT, Kind.FLOAT, (-1, len(columns)), columns),)

@@ -27,6 +27,18 @@ def scores(  # noqa: PLR0913, PLR0917  # what is scored, and with how much effor
 ) -> list[float]:
     """Fit and measure on `count` folds of the training rows; return the metric on each.
 
+    Raises:
+        StageError: as `answers`.
+
+    """
+    return [measure.value(fold, metric) for fold in answers(job, data, metric, count, percent, rung)]
+
+
+def answers(  # noqa: PLR0913, PLR0917  # as `scores`
+    job: JobConfig, data: Dataset, metric: str, count: int, percent: int = 100, rung: int = 0
+) -> list[Answers]:
+    """Fit on `count` folds of the training rows; return what is said of the rows of each.
+
     On a rung of successive halving `percent` % of the rows are fitted on, but at least `LEAST_ROWS`. Where there are no
     more than that, so that every rung would be like the other, the rung's effort is to deal the rows out anew: once
     more than on the rung before.
@@ -35,18 +47,19 @@ def scores(  # noqa: PLR0913, PLR0917  # what is scored, and with how much effor
         StageError: TuningInvalid, when the estimator has no such metric; or what fitting raises.
 
     """
-    found: list[float] = []
+    found: list[Answers] = []
     for kept, tested in dealt(job, data, count, percent, rung):
         fold = replace(data, train=data.train.take(kept), holdout=data.train.take(tested))
         fitted, _ = train.fit(job, fold)
-        values = measured(fitted, fold)
+        said = _answers(fitted, fold)
+        values = _values(said)
         if metric not in values:
             message = (
                 f"tuning.metric: {metric} cannot be measured for {job.sklearn.estimator} on these data; there"
                 f" are {', '.join(values)}"
             )
             raise StageError(Reason.TUNING_INVALID, message)
-        found.append(values[metric])
+        found.append(said)
     return found
 
 
@@ -82,7 +95,11 @@ def summary(found: list[float]) -> tuple[float, float]:
 
 def measured(fitted: Any, fold: Dataset) -> dict[str, float]:  # noqa: ANN401 - any pipeline
     """Measure the pipeline's own predictions of the rows held out."""
-    return {item.name: item.value for item in measure.measure(_answers(fitted, fold))}
+    return _values(_answers(fitted, fold))
+
+
+def _values(said: Answers) -> dict[str, float]:
+    return {item.name: item.value for item in measure.measure(said)}
 
 
 def _answers(fitted: Any, fold: Dataset) -> Answers:  # noqa: ANN401 - any pipeline

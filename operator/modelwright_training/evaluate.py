@@ -20,12 +20,10 @@ from modelwright_training import (
     answers,
     candidate,
     challenge,
-    edges,
     gates,
     groups,
     importance,
     measure,
-    parity,
     reference,
     samples,
     searched,
@@ -56,8 +54,9 @@ def run(settings: Settings) -> EvaluateResult:
     data = train.load(job, workspace)
     found = candidate.load(settings, workspace, data)
     runtime, report, classes = found.runtime, found.report, found.classes
-    summary = report.summary
-    logger.info("parity: %s rows, largest difference %.3g", summary.rows, summary.max_difference)
+    summary = report.summary if report is not None else None
+    if summary is not None:
+        logger.info("parity: %s rows, largest difference %.3g", summary.rows, summary.max_difference)
     progress(80, "measuring on the holdout")
     given = answers.given(runtime, data, data.holdout, classes)
     metrics = measure.measure(given)
@@ -65,7 +64,7 @@ def run(settings: Settings) -> EvaluateResult:
         logger.info("%s: %s", metric.name, metric.value)
     sliced = groups.measured(given, data.slices, job.evaluation.min_slice_rows or 1)
     fetched = workspace.read_notes(Stage.FETCH)
-    signature = schema(found.converted, report)
+    signature = schema(found.converted, nullable=found.nullable)
     noticed = reference.write(settings.artifact, data, runtime, signature)
     for line in noticed:
         logger.warning("%s", line)
@@ -84,8 +83,8 @@ def run(settings: Settings) -> EvaluateResult:
         **({} if job.trainer.container else {"train": found.notes["seconds"]}),
         "evaluate": time.monotonic() - started,
     }
-    warned = [*found.notes["warnings"], *noticed]
-    said = {"parity": asdict(report), "warnings": warned, "seconds": seconds}
+    warned = [*found.notes["warnings"], *found.warnings, *noticed]
+    said = {"parity": asdict(report) if report is not None else None, "warnings": warned, "seconds": seconds}
     said["gates"] = gates.report(job.gates, judged)
     said["importance"] = asdict(importance.measure(runtime, data, classes, job.seed))
     _write_json(
@@ -98,16 +97,16 @@ def run(settings: Settings) -> EvaluateResult:
     manifest = artifact.write(settings.artifact)
     logger.info("artifact: %s, %s bytes", manifest.digest, manifest.size)
     progress(100, "evaluated")
-    return EvaluateResult(data.task, data.rows, metrics, summary, judged, challenged.problem)
+    return EvaluateResult(data.task, data.rows, metrics, summary, judged, challenged.problem, found.warnings)
 
 
-def schema(converted: Converted, report: parity.Report) -> Schema:
-    """Return what the model takes and gives; missing numbers only where ONNX and scikit-learn were seen to agree.
+def schema(converted: Converted, *, nullable: bool) -> Schema:
+    """Return what the model takes and gives; missing numbers only where it may be asked about them.
 
     Tensors of whole numbers, truth values and texts have no NaN.
     """
     found = converted.schema
-    if edges.MISSING not in {finding.group for finding in report.findings}:
+    if not nullable:
         return found
     inputs = (replace(tensor, nullable=True) if tensor.datatype == Kind.FLOAT else tensor for tensor in found.inputs)
     return replace(found, inputs=tuple(inputs))

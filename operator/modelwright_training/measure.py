@@ -28,6 +28,19 @@ def measure(rows: Answers) -> tuple[Metric, ...]:
     )
 
 
+def value(rows: Answers, name: str) -> float:
+    """Return one of the metrics that these rows define, as `measure` does.
+
+    Raises:
+        KeyError: they do not define it.
+
+    """
+    found = classification.METRICS[name](rows) if isinstance(rows, Classified) else regression.METRICS[name](rows)
+    if found is None or not math.isfinite(found.value):
+        raise KeyError(name)
+    return rounded(found.value)
+
+
 def metric(name: str, estimate: Estimate) -> Metric:
     """Return an estimate as it is recorded."""
     return Metric(name, rounded(estimate.value), *(_limit(limit) for limit in (estimate.low, estimate.high)))

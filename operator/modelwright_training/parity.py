@@ -47,6 +47,11 @@ class Answers:
     probabilities: Array | None
     margins: Array | None  # how far the best class is ahead; only scikit-learn's are asked for
 
+    def take(self, rows: npt.NDArray[np.int64]) -> "Answers":
+        """Return some of the rows."""
+        scored = (None if part is None else part[rows] for part in (self.probabilities, self.margins))
+        return Answers(self.said[rows], *scored)
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -66,6 +71,11 @@ class Report:
 
     findings: tuple[Finding, ...]
     refused: tuple[str, ...]
+
+    @property
+    def nullable(self) -> bool:
+        """Whether both were seen to agree on missing numbers."""
+        return edges.MISSING in {finding.group for finding in self.findings}
 
     @property
     def summary(self) -> Parity:
@@ -92,9 +102,9 @@ def check(fitted: Any, runtime: Runtime, data: Dataset, *, missing: bool | None)
         if (native := _answers(fitted, rows, data.task, given=group in GIVEN)) is None:
             refused.append(group)
             continue
-        served = _served(runtime, values, data.task)
-        differences = compare(native, served, deviation, edge=group not in GIVEN)
-        judged = _judged(group, differences, rounded=True)
+        said = served(runtime, values, data.task)
+        differences = compare(native, said, deviation, edge=group not in GIVEN)
+        judged = judged_as(group, differences, rounded=True)
         if not judged.passed and group == edges.MISSING and missing is None:
             refused.append(group)
             continue
@@ -103,7 +113,7 @@ def check(fitted: Any, runtime: Runtime, data: Dataset, *, missing: bool | None)
             raise _failed(findings[-1], differences, values, fitted)
         if group in GIVEN:
             unrounded = _native(fitted, values.native(rounded=False), data.task)
-            findings.append(_judged(group, compare(unrounded, served, deviation, edge=False), rounded=False))
+            findings.append(judged_as(group, compare(unrounded, said, deviation, edge=False), rounded=False))
     return Report(tuple(findings), tuple(refused))
 
 
@@ -133,7 +143,7 @@ def compare(native: Answers, served: Answers, deviation: float, *, edge: bool) -
     return Differences(size, size > (NEVER_BEYOND if edge else CLOSE), unlike)
 
 
-def _judged(group: str, differences: Differences, *, rounded: bool) -> Finding:
+def judged_as(group: str, differences: Differences, *, rounded: bool) -> Finding:
     """Pass a group: labels alike, nothing beyond the outer limit, nearly all rows within the inner one."""
     worst = int(np.argmax(np.where(differences.unlike, np.inf, differences.size)))
     passed = not differences.unlike.any() and not differences.far.any()
@@ -147,14 +157,15 @@ def _judged(group: str, differences: Differences, *, rounded: bool) -> Finding:
 def _samples(data: Dataset) -> Iterator[tuple[str, Values]]:
     """Yield the holdout, at most MAX_ROWS of it, evenly spread, and training rows if it has fewer than MIN_ROWS."""
     holdout, train = data.holdout.values, data.train.values
-    yield "holdout", _spread(holdout, MAX_ROWS)
+    yield "holdout", holdout.take(spread(len(holdout), MAX_ROWS))
     if len(holdout) < MIN_ROWS:
-        yield "training", _spread(train, MIN_ROWS - len(holdout))
+        yield "training", train.take(spread(len(train), MIN_ROWS - len(holdout)))
 
 
-def _spread(values: Values, count: int) -> Values:
-    count = min(count, len(values))
-    return values.take(np.arange(count) * len(values) // count)
+def spread(rows: int, count: int) -> npt.NDArray[np.int64]:
+    """Return at most `count` of the rows' numbers, evenly spread."""
+    count = min(count, rows)
+    return np.arange(count) * rows // count
 
 
 def _answers(fitted: Any, rows: Any, task: Task, *, given: bool) -> Answers | None:  # noqa: ANN401 - any pipeline
@@ -189,7 +200,8 @@ def _native(fitted: Any, rows: Any, task: Task) -> Answers:  # noqa: ANN401 - an
     return Answers(said, None, ranked[:, -1] - ranked[:, -2])
 
 
-def _served(runtime: Runtime, values: Values, task: Task) -> Answers:
+def served(runtime: Runtime, values: Values, task: Task) -> Answers:
+    """Ask the graph."""
     outputs = runtime.predict(values)
     if task is Task.REGRESSION:
         return Answers(outputs[0].reshape(len(values)), None, None)

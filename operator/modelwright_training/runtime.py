@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from modelwright_training.contract import Reason
+from modelwright_training.contract import MODEL_ONNX, Reason
 from modelwright_training.convert import Converted
 from modelwright_training.errors import StageError
 from modelwright_training.features import Values
@@ -23,13 +23,14 @@ _ONLY_FATAL = 4
 class Runtime:
     """A loaded graph."""
 
-    def __init__(self, converted: Converted) -> None:
-        """Load the graph.
+    def __init__(self, converted: Converted, *, given: bool = False) -> None:
+        """Load the graph; `given` if it is the user's own.
 
         Raises:
-            StageError: ConversionFailed, when the runtime refuses it.
+            StageError: ConversionFailed, when the runtime refuses it; ModelInvalid, when it is the user's own.
 
         """
+        self._given = given
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = _ONLY_FATAL
@@ -38,7 +39,7 @@ class Runtime:
             graph = converted.model.SerializeToString(deterministic=True)
             self._session: Any = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # noqa: BLE001 - the runtime has many kinds of its own
-            _refuse("loaded", error)
+            _refuse("loaded", error, given=given)
 
     def predict(self, values: Values) -> list[npt.NDArray[Any]]:
         """Return the outputs for these rows, in the schema's order.
@@ -53,11 +54,14 @@ class Runtime:
             try:
                 parts.append(self._session.run(self._outputs, values.take(rows).feed()))
             except Exception as error:  # noqa: BLE001 - the runtime has many kinds of its own
-                _refuse("run", error)
+                _refuse("run", error, given=self._given)
         return [np.concatenate(found) for found in zip(*parts, strict=True)]
 
 
-def _refuse(what: str, error: Exception) -> NoReturn:
+def _refuse(what: str, error: Exception, *, given: bool) -> NoReturn:
     said = " ".join(str(error).split())[:300]
+    if given:
+        message = f"trainer.container left {MODEL_ONNX}, which cannot be {what} ({said})"
+        raise StageError(Reason.MODEL_INVALID, message) from error
     message = f"trainer: the ONNX model cannot be {what} ({said}); choose another estimator or parameters"
     raise StageError(Reason.CONVERSION_FAILED, message) from error

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from modelwright_training.contract import JobConfig, Searched, Stopped, Tuning, trials, with_votes
+from modelwright_training.contract import JobConfig, Searched, Stopped, Tuning, trials, with_vote
 from modelwright_training.strict_json import encode
 
 FILE = "tuning.json"
@@ -13,7 +13,7 @@ def record(job: JobConfig) -> dict[str, Any] | None:
     if job.tuning is None or job.tuning.searched is None:
         return None
     tuning, found = job.tuning, job.tuning.searched
-    plans = with_votes(trials(tuning, job.seed, job.task), tuning.leaders, job.task)
+    plans = with_vote(trials(tuning, job.seed, job.task), tuning.leaders, job.task, tuning.weights)
     return {
         **_settings(tuning, found),
         "space": encode(tuning.space),

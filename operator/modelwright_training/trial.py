@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from modelwright_training import crossval, estimator, train
+from modelwright_training import crossval, ensemble, estimator, train
 from modelwright_training.contract import (
+    SIMPLEST,
     JobConfig,
     Reason,
     Task,
@@ -14,7 +15,7 @@ from modelwright_training.contract import (
     metrics_of,
     rungs,
     trials,
-    with_votes,
+    with_vote,
 )
 from modelwright_training.errors import StageError, TrialError
 from modelwright_training.log import logger, progress
@@ -41,15 +42,21 @@ def run(settings: Settings) -> TrialResult:
         raise ValueError(message)
     number = tuning.trials[settings.index]
     plans = trials(tuning, job.seed, job.task)
-    tried = with_parameters(job, with_votes(plans, tuning.leaders, job.task)[number])
+    tried = with_parameters(job, with_vote(plans, tuning.leaders, job.task)[number])
     rung = rungs(tuning.algorithm, len(plans))[tuning.rung]
     logger.info("trial %s: %s", number, dumps(tried.trainer.sklearn))
     progress(0, "preparing the data")
     metric = metric_of(tried, tuning)
     data = train.load(tried, workspace)
     progress(20, f"fitting {tuning.folds} times")
+    weights: tuple[int, ...] = ()
     try:
-        found = crossval.scores(tried, data, metric, tuning.folds, rung.percent, tuning.rung)
+        if number < len(plans):
+            found = crossval.scores(tried, data, metric, tuning.folds, rung.percent, tuning.rung)
+        else:
+            leaders = [with_parameters(job, plans[leader]) for leader in tuning.leaders]
+            said = [crossval.answers(one, data, metric, tuning.folds, rung.percent, tuning.rung) for one in leaders]
+            weights, found = ensemble.select(said, metric, tuning.folds, tuning.leaders.index(SIMPLEST))
     except StageError as error:
         if error.reason in _OF_THE_PARAMETERS:
             raise TrialError(error.reason, str(error)) from error
@@ -57,7 +64,7 @@ def run(settings: Settings) -> TrialResult:
     score, deviation = crossval.summary(found)
     logger.info("trial %s: %s %s ± %s", number, metric, score, deviation)
     progress(100, "measured")
-    return TrialResult(number, metric, score, deviation, workspace.data_digest(), tuning.rung)
+    return TrialResult(number, metric, score, deviation, workspace.data_digest(), tuning.rung, weights)
 
 
 def with_parameters(job: JobConfig, parameters: Trial) -> JobConfig:

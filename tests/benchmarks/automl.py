@@ -5,7 +5,7 @@ training rows alone; all are judged on the holdout. What AutoML is asked to impr
 loss of classifiers, r2 of regressors. Accuracies stand beside it.
 
 What was fitted once on some rows is not fitted on them again: neither on the next rung nor as one that votes, since a
-vote is the mean of what its members say (tests/training/test_search.py has that).
+vote is a mean of what its members say (tests/training/test_search.py has that).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from modelwright_training import contract, crossval, dataset, train, trial
+from modelwright_training import contract, crossval, dataset, ensemble, train, trial
 from modelwright_training.contract import FAMILIES, Algorithm, Task, Tuning
 from modelwright_training.strict_json import dumps
 from tests.benchmarks.report import Report, Table
@@ -100,7 +100,8 @@ class Fits:
         if members:
             plans = [{contract.ESTIMATOR: item["estimator"], **item["parameters"]} for item in members]
             each = [self.fit(trial.with_parameters(config, plan), data)[0] for plan in plans]
-            return Answered(np.mean([one.said for one in each], axis=0), each[0].classes_), ()
+            weights: Any = given.parameters.get("weights")
+            return Answered(np.average([one.said for one in each], axis=0, weights=weights), each[0].classes_), ()
         rows = hashlib.sha256(np.ascontiguousarray(data.train.values.native()).tobytes()).digest()
         key = (dumps(given), rows)
         if key not in self._known:
@@ -114,27 +115,25 @@ class Fits:
         return self._known[key], ()
 
 
-def chosen(config: JobConfig, data: Dataset, metric: str, trials: int) -> tuple[int, contract.Trial]:
-    """Return the trial that AutoML chooses, and its parameters."""
+def chosen(config: JobConfig, data: Dataset, metric: str, trials: int) -> contract.Trial:
+    """Return what AutoML trains."""
     plans = contract.trials(Tuning(Algorithm.AUTO_ML, trials, (), _FOLDS), config.seed, data.task)
     candidates: tuple[int, ...] = tuple(range(len(plans)))
     scores: dict[int, float | None] = {}
     rungs = contract.rungs(Algorithm.AUTO_ML, len(plans))
     kept = contract.untuned(plans)
-    for number, rung in enumerate(rungs):
+    for number, rung in enumerate(rungs[:-1]):
         if number:
             candidates = contract.promoted(scores, metric, rung.trials, kept)
-        if number + 1 == len(rungs):
-            drawn = len(plans)
-            plans = contract.with_votes(plans, contract.leaders(scores, metric), data.task)
-            candidates = (*candidates, *range(drawn, len(plans)))
         scores = {}
         for candidate in candidates:
             tried = trial.with_parameters(config, plans[candidate])
             scores[candidate], _ = crossval.summary(crossval.scores(tried, data, metric, _FOLDS, rung.percent, number))
-    best = contract.best_of(scores, metric)
-    assert best is not None
-    return best, plans[best]
+    leaders = contract.leaders(scores, metric)
+    jobs = [trial.with_parameters(config, plans[leader]) for leader in leaders]
+    said = [crossval.answers(one, data, metric, _FOLDS, rungs[-1].percent, len(rungs) - 1) for one in jobs]
+    selected = ensemble.select(said, metric, _FOLDS, leaders.index(contract.SIMPLEST))
+    return contract.with_vote(plans, leaders, data.task, selected.weights)[-1]
 
 
 def _held_out(config: JobConfig, plan: contract.Trial, data: Dataset) -> Found:
@@ -149,11 +148,20 @@ def _one(name: str, seed: int, trials: int) -> Run:
     config = replace(job(FAMILIES[task][0].estimator, uri=f"sklearn://{name}"), seed=seed, task=task)
     data = dataset.load(config, task)
     with patch.object(train, "fit", Fits().fit):
-        number, plan = chosen(config, data, METRICS[task], trials)
+        plan = chosen(config, data, METRICS[task], trials)
         found = {"AutoML": _held_out(config, plan, data)}
         for family in FAMILIES[task]:
             found[_short(family.estimator)] = _held_out(config, {contract.ESTIMATOR: family.estimator}, data)
-    return found, f"{_short(str(plan[contract.ESTIMATOR]))} ({number})"
+    return found, _described(plan)
+
+
+def _described(plan: contract.Trial) -> str:
+    """Say who votes, and how often."""
+    members: Any = plan.get("estimators")
+    if not members:
+        return _short(str(plan[contract.ESTIMATOR]))
+    weights: Any = plan["weights"]
+    return ", ".join(f"{_short(item['estimator'])} {votes}" for item, votes in zip(members, weights, strict=True))
 
 
 def _short(estimator: str) -> str:

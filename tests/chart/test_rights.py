@@ -21,6 +21,8 @@ OPERATOR = {
     ("apps", "deployments"): CHILD,
     ("", "services"): CHILD,
     ("policy", "poddisruptionbudgets"): CHILD,
+    ("autoscaling", "horizontalpodautoscalers"): CHILD,
+    ("gateway.networking.k8s.io", "httproutes"): CHILD - {"watch"},
     ("", "pods"): {"get", "list", "watch"},
     ("", "pods/log"): {"get"},
     ("", "events"): {"create", "patch", "list"},

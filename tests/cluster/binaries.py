@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -46,6 +47,9 @@ class Module:
 
 
 STORE = "versitygw"  # an S3 server; no part of the cluster itself
+METRICS = "metrics-server"  # tells autoscalers how busy pods are; likewise
+GATEWAY = "traefik"  # a gateway that spreads requests by HTTPRoutes; likewise
+GATEWAY_API = "gateway-api"  # its definitions, of which nothing is built
 _BASE = "k8s.io/component-base/version"
 MODULES = (
     Module("images", {"pause": "./pause", "probe": "./probe"}),
@@ -76,9 +80,11 @@ MODULES = (
         version_flags="-X helm.sh/helm/v4/internal/version.version={version}",
     ),
     Module(STORE, {STORE: "github.com/versity/versitygw/cmd/versitygw"}),
+    Module(METRICS, {METRICS: "sigs.k8s.io/metrics-server/cmd/metrics-server"}),
+    Module(GATEWAY, {GATEWAY: "github.com/traefik/traefik/v3/cmd/traefik"}),
 )
 CLIENTS = ("kubectl", "helm")
-PROGRAMS = tuple(name for module in MODULES for name in module.programs if name != STORE)
+PROGRAMS = tuple(name for module in MODULES for name in module.programs if name not in {STORE, METRICS, GATEWAY})
 
 
 def ensure_binaries(names: tuple[str, ...], report: Report) -> dict[str, Path]:
@@ -104,6 +110,35 @@ def ensure_binaries(names: tuple[str, ...], report: Report) -> dict[str, Path]:
                     if not found[name].exists():
                         _build(module, name, found[name], report)
     return found
+
+
+def is_built(name: str) -> bool:
+    """Tell whether a program is there already, so that nothing has to be built for it."""
+    given = Path(os.environ.get("MODELWRIGHT_BINARIES") or os.devnull)
+    module = next(module for module in MODULES if name in module.programs)
+    target = cache_folder() / "bin" / f"{module.folder}-{_key(module, _go_version())}" / name
+    return target.exists() or os.access(given / name, os.X_OK)
+
+
+def module_folder(folder: str, module: str) -> Path:
+    """Return where the files of a module are that the go.mod in a folder of `binaries/` requires.
+
+    Raises:
+        ClusterError: Go is missing or too old, or the module cannot be had.
+    """
+    _go_version()
+    done = subprocess.run(
+        ["go", "mod", "download", "-json", module],
+        cwd=BINARIES / folder,
+        env=os.environ | {"GOWORK": "off"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        message = f"{module} cannot be downloaded: {done.stdout[-500:]}{done.stderr[-500:]}"
+        raise ClusterError(message)
+    return Path(json.loads(done.stdout)["Dir"])
 
 
 def _go_version() -> str:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelwright_server.contract.traffic import Canary, Match, Stable, Table, TableError
+from modelwright_server.contract.traffic import IN_SERVER, MODES, Canary, Match, Stable, Table, TableError
 
 revisions = st.text("0123456789abcdef", min_size=10, max_size=10)
 versions = st.from_regex(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?-[0-9a-f]{10}", fullmatch=True)
@@ -28,7 +28,8 @@ values = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size
 def tables(draw: st.DrawFn) -> Table:
     stable = draw(st.builds(Stable, revision=revisions, version=versions))
     canary = draw(st.none() | canaries.filter(lambda found: found.revision != stable.revision))
-    share = st.integers(0, 100) if canary is not None else st.just(0)
+    mode = draw(st.sampled_from(MODES))
+    share = st.integers(0, 100) if canary is not None and mode == IN_SERVER else st.just(0)
     return Table(
         stable=stable,
         canary=canary,
@@ -39,6 +40,7 @@ def tables(draw: st.DrawFn) -> Table:
         sticky_header=draw(st.none() | headers),
         canary_timeout_milliseconds=draw(milliseconds),
         latency_threshold_milliseconds=draw(st.none() | milliseconds),
+        mode=mode,
     )
 
 
@@ -62,6 +64,7 @@ def document(**changes: Any) -> dict[str, Any]:
         "stickyHeader": "x-user",
         "canaryTimeoutMilliseconds": 1000,
         "latencyThresholdMilliseconds": 50,
+        "mode": "InServer",
     } | changes
 
 
@@ -120,6 +123,8 @@ def test_a_newer_operator_may_say_more() -> None:
         ({"weight": "5"}, "weight must be"),
         ({"shadowPercent": 101}, "shadowPercent must be"),
         ({"sequence": -1}, "sequence must be"),
+        ({"mode": "Mesh"}, "mode must be one of InServer, GatewayAPI, is 'Mesh'"),
+        ({"mode": "GatewayAPI"}, "weight and shadowPercent must be 0 where a gateway spreads the requests"),
         ({"match": {"header": "x y", "value": "a"}}, "match.header must be the name of a header"),
         ({"match": {"header": "Host", "value": "a"}}, "match.header must not be 'Host'"),
         ({"match": {"header": "x", "value": ""}}, "match.value must be 1 to 256 printable characters"),

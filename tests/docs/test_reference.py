@@ -97,7 +97,8 @@ def test_every_value_of_the_chart_is_documented_with_its_default() -> None:
 def _default(value: object) -> str:
     if value is MISSING:
         return "required"
-    return f"`{value}`" if value not in {"", ()} else "empty"
+    text = str(value).lower() if isinstance(value, bool) else value
+    return f"`{text}`" if text not in {"", ()} else "empty"
 
 
 def test_every_setting_of_the_operator_is_documented_with_its_default() -> None:

@@ -183,7 +183,7 @@ def rows_body(rows: Sequence[Sequence[float]]) -> Object:
 @pytest.fixture(scope="session")
 def installation(cluster: Cluster) -> Installation:
     """Install Modelwright from the checkout."""
-    return install(cluster, "progressSeconds=2")
+    return install(cluster, "progressSeconds=2", r"prometheus.url=http://prometheus.\{namespace\}.svc:9090")
 
 
 @pytest.fixture

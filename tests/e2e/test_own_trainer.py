@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import joblib
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pytest
 
 from modelwright_training import contract, training_rows
-from modelwright_training.dataset import load
+from modelwright_training.dataset import Dataset, load
 from tests.docs.pages import EXAMPLES, documents, read
 from tests.e2e.fixtures import DEPLOYMENTS, JOBS, VERSIONS, Team, claim, condition, deployment, is_true, training_job
 from tests.support.claims import write_files
@@ -83,6 +84,21 @@ PIPELINE = """
     model.fit(rows[[feature["name"] for feature in told["features"]]], rows[told["target"]])
     joblib.dump(model, out / "model.joblib")
     print('progress: {"percent": 100, "message": "fitted"}')
+"""
+
+
+EXPORT = """
+    import numpy, pandas
+    from skl2onnx import to_onnx
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    rows = pandas.read_parquet(data / "train.parquet")
+    x = rows[[feature["name"] for feature in told["features"]]].to_numpy()
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(x, rows[told["target"]])
+    exported = to_onnx(model, x.astype(numpy.float32), options={id(model): {"zipmap": False}})
+    (out / "model.onnx").write_bytes(exported.SerializeToString())
+    pandas.DataFrame({"label": model.predict(x)}).to_parquet(out / "predictions.parquet")
 """
 
 
@@ -172,6 +188,12 @@ def again(
     team: Team, job: Mapping[str, Any], folder: Path, code: Sequence[str], given: Mapping[str, str]
 ) -> tuple[Any, Any]:
     """Run the user's code here on the same rows; return what it fitted, and the values of the holdout."""
+    data = rows_of(team, job, folder, code, given)
+    return joblib.load(folder / "model" / contract.MODEL_JOBLIB), data.holdout.values
+
+
+def rows_of(team: Team, job: Mapping[str, Any], folder: Path, code: Sequence[str], given: Mapping[str, str]) -> Dataset:
+    """Run the user's code here, on the rows its pod saw; return them."""
     spec = team.get("jobs.batch", job["status"]["job"])["spec"]["template"]["spec"]
     told = {item["name"]: item.get("value", "") for item in spec["containers"][0]["env"]}
     config = contract.JobConfig.from_json(told[contract.ENV_JOB])
@@ -185,7 +207,7 @@ def again(
     dirs = {contract.ENV_DATA_DIR: str(folder / "data"), contract.ENV_OUTPUT_DIR: str(folder / "model")}
     told_own = {**given, **dirs, contract.ENV_SEED: str(config.seed), contract.ENV_TASK: str(config.task)}
     subprocess.run([sys.executable, *code], env={**os.environ, **told_own}, check=True)
-    return joblib.load(folder / "model" / contract.MODEL_JOBLIB), data.holdout.values
+    return data
 
 
 @pytest.mark.parametrize("booster", ["xgboost", "lightgbm"])
@@ -206,6 +228,21 @@ def test_the_example_image_is_served_as_it_predicts(lake: Team, booster: str, tm
     answer = served(lake, name, holdout.feed())
     assert answer["label"].tolist() == np.array(["no", "yes"])[native.predict(rows)].tolist()
     assert np.abs(answer["probabilities"] - native.predict_proba(rows)).max() < 1e-5
+
+
+def test_an_onnx_model_of_an_own_image_is_served_as_it_is(lake: Team, tmp_path: Path) -> None:
+    lake.apply(training_job("given", model="given", task="Classification", trainer=trainer(lake, LOOK, EXPORT)))
+    job = lake.wait(JOBS, "given", is_true("Complete"), deadline=120)
+    assert not job["status"].get("warnings")
+    lake.apply(deployment("given", {"version": job["status"]["modelVersion"]}))
+    data = rows_of(lake, job, tmp_path, ["-c", script(LOOK, EXPORT)], {})
+    lake.wait(DEPLOYMENTS, "given", is_true("Ready"), deadline=60)
+    rows = data.holdout.values.feed()
+    given = onnxruntime.InferenceSession(tmp_path / "model" / contract.MODEL_ONNX)
+    labels, probabilities = given.run(None, {given.get_inputs()[0].name: rows["input"]})
+    answer = served(lake, "given", rows)
+    assert answer["label"].tolist() == np.asarray(labels).tolist()
+    assert np.abs(answer["probabilities"] - probabilities).max() < 1e-6
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,21 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.cluster
 
 LATEST = {"name": "cancer", "follow": "Latest"}
+
+
+def rollout(*steps: Object, **fields: object) -> Object:
+    """Return a Deployment that tries its next version in these steps."""
+    return deployment("bad", LATEST, rollout={"steps": list(steps), **fields})
+
+
+HOOK: Object = {"service": "judge", "port": 8080}
+
+
+def checked(*checks: Object) -> Object:
+    """Return a Deployment whose rollouts these numbers decide as well, at most 1 where nothing else is said."""
+    return rollout({"weight": 10}, analysis={"checks": [{"name": "revenue", "max": 1, **check} for check in checks]})
+
+
 # The object, and words its refusal must have, the field first.
 REFUSED: Mapping[str, tuple[Object, tuple[str, ...]]] = {
     "unknown field": (training_job("bad", epochs=3), ("unknown field", "epochs")),
@@ -31,6 +46,22 @@ REFUSED: Mapping[str, tuple[Object, tuple[str, ...]]] = {
     "estimator that is a function": (
         training_job("bad", trainer={"sklearn": {"estimator": "sklearn.utils.estimator_html_repr"}}),
         ("spec.trainer.sklearn.estimator",),
+    ),
+    "a gateway without its mode": (
+        deployment("bad", {"version": "churn-imported"}, traffic={"gateway": {"parentRefs": [{"name": "public"}]}}),
+        ("spec.traffic.gateway", "spec.traffic.mode"),
+    ),
+    "the gateway's mode without a gateway": (
+        deployment("bad", {"version": "churn-imported"}, traffic={"mode": "GatewayAPI"}),
+        ("spec.traffic.gateway", "spec.traffic.mode"),
+    ),
+    "a gateway that should keep users apart": (
+        deployment(
+            "bad",
+            {"version": "churn-imported"},
+            traffic={"mode": "GatewayAPI", "stickyHeader": "x-user", "gateway": {"parentRefs": [{"name": "public"}]}},
+        ),
+        ("spec.traffic.stickyHeader", "InServer"),
     ),
     "no trainer": (training_job("bad", trainer={}), ("spec.trainer", "exactly one of sklearn and container")),
     "an own trainer without a task": (
@@ -121,6 +152,64 @@ REFUSED: Mapping[str, tuple[Object, tuple[str, ...]]] = {
     "name of a Deployment": (deployment("9bad", LATEST), ("name of a Deployment", "start with a letter")),
     "long name of a Deployment": (deployment("a" * 36, LATEST), ("name of a Deployment", "35")),
     "name of another's Service": (deployment("bad-canary", LATEST), ("name of a Deployment", "-canary")),
+    "shares that shrink": (rollout({"weight": 50}, {"weight": 10}), ("spec.rollout.steps", "must grow")),
+    "the same share twice": (rollout({"weight": 10}, {"weight": 10}), ("spec.rollout.steps", "same weight")),
+    "a share above all": (rollout({"weight": 101}), ("spec.rollout.steps[0].weight", "100")),
+    "a share of nothing": (rollout({"weight": 0}), ("spec.rollout.steps[0].weight", "1")),
+    "no step": (rollout(), ("spec.rollout.steps", "at least 1")),
+    "copies alone": (rollout({"shadowPercent": 100}), ("spec.rollout.steps", "copies alone decide nothing")),
+    "copies after a share": (
+        rollout({"weight": 10}, {"shadowPercent": 100}),
+        ("spec.rollout.steps", "after the steps with shadowPercent"),
+    ),
+    "a share and copies": (
+        rollout({"weight": 10, "shadowPercent": 100}),
+        ("spec.rollout.steps[0]", "either weight or shadowPercent"),
+    ),
+    "a hold that ends before it may": (
+        rollout({"weight": 10, "hold": {"minSeconds": 60, "maxSeconds": 30}}),
+        ("hold.minSeconds is above hold.maxSeconds",),
+    ),
+    "an approval of a step that is none": (
+        rollout({"weight": 10}, approved={"version": "cancer-1", "step": 2}),
+        ("spec.rollout.approved.step", "fewer steps"),
+    ),
+    "a time that is none": (
+        rollout({"weight": 10}, canaryTimeoutMilliseconds=0),
+        ("spec.rollout.canaryTimeoutMilliseconds", "10"),
+    ),
+    "an analysis that knows everything": (
+        rollout({"weight": 10}, analysis={"rollbackAlpha": 0.00001}),
+        ("spec.rollout.analysis.rollbackAlpha", "0.0001"),
+    ),
+    "an analysis that is never sure": (  # the API server cuts a bound off where the value is a whole number
+        rollout({"weight": 10}, analysis={"rollbackAlpha": 0}),
+        ("spec.rollout.analysis.rollbackAlpha", "0.0001"),
+    ),
+    "a check of nothing": (checked({}), ("spec.rollout.analysis.checks[0]", "either prometheus or hook")),
+    "a check that takes any number": (checked({"hook": HOOK, "max": None}), ("checks[0]", "min, max or both")),
+    "a check that takes no number": (checked({"hook": HOOK, "min": 2}), ("checks[0]", "min is above max")),
+    "a hook by address": (checked({"hook": {**HOOK, "service": "http://10.0.0.1"}}), ("checks[0].hook.service",)),
+    "a hook without a port": (checked({"hook": {"service": "judge"}}), ("checks[0].hook", "port")),
+    "a hook out of its folder": (checked({"hook": {**HOOK, "path": "/a/../b"}}), ("checks[0].hook.path",)),
+    "a hook with a query": (checked({"hook": {**HOOK, "path": "/a?b=c"}}), ("checks[0].hook.path",)),
+    "a check that is asked all the time": (
+        checked({"hook": HOOK, "intervalSeconds": 0}),
+        ("checks[0].intervalSeconds", "5"),
+    ),
+    "two checks of one name": (checked({"hook": HOOK}, {"hook": HOOK}), ("spec.rollout.analysis.checks", "Duplicate")),
+    "a gateway that is none": (
+        deployment("bad", LATEST, traffic={"mode": "GatewayAPI"}),
+        ("spec.traffic", "gateway"),
+    ),
+    "fewer pods at most than at least": (
+        deployment("bad", LATEST, autoscaling={"minReplicas": 3, "maxReplicas": 2, "targetCPUPercent": 50}),
+        ("spec.autoscaling", "maxReplicas"),
+    ),
+    "a header that is Modelwright's": (
+        deployment("bad", LATEST, traffic={"stickyHeader": "Modelwright-Track"}),
+        ("spec.traffic.stickyHeader",),
+    ),
     "artifact elsewhere": (
         model_version("bad", artifact={"uri": "https://example.org/model", "digest": NO_DIGEST}),
         ("spec.artifact.uri", "pvc://"),

@@ -9,8 +9,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import obstore
 import pytest
 
+from tests.e2e import object_store
 from tests.e2e.fixtures import (
     CLAIM,
     DEPLOYMENTS,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.cluster
 
+STAGES = ("fetch", "prepare", "split", "train", "evaluate", "latency", "publish")
 CHILDREN = ("jobs.batch", "pods", "deployments.apps", "replicasets.apps", "services", "poddisruptionbudgets.policy")
 
 
@@ -90,6 +93,32 @@ class Process:
         return self._log.read_text()
 
 
+def test_of_two_versions_in_a_bucket_one_goes_with_its_objects(away: Installation, team: Team, tmp_path: Path) -> None:
+    bucket = object_store.run_store(team, tmp_path)
+    team.apply(object_store.secret())
+    settings = {
+        "RETENTION_VERSIONS_PER_MODEL": "1",
+        "RETENTION_GRACE_PERIOD_SECONDS": "2",
+        "RETENTION_OBJECT_STORES": "true",
+        "RESYNC_SECONDS": "10",
+    }
+    operator = Process(away, team.namespace, **{f"MODELWRIGHT_{name}": value for name, value in settings.items()})
+    operator.start()
+    storage: Object = {"uri": f"s3://{object_store.BUCKET}/models", **object_store.ACCESS}
+    try:
+        first = team.train("first", seed=1, storage=storage)["status"]
+        second = team.train("second", seed=2, storage=storage)["status"]
+        team.wait(VERSIONS, first["modelVersion"], lambda seen: seen is None, deadline=90)
+    finally:
+        operator.kill()
+    assert [item["metadata"]["name"] for item in team.find(VERSIONS)] == [second["modelVersion"]]
+    kept = second["artifact"]["digest"].removeprefix("sha256:")
+    paths = [item["path"] for page in obstore.list(bucket) for item in page]
+    assert f"models/cancer/{kept}/manifest.json" in paths
+    assert all(path.startswith(f"models/cancer/{kept}/") for path in paths), paths
+    assert "Traceback" not in operator.log()
+
+
 def test_of_two_versions_that_nothing_uses_one_goes_with_its_files(away: Installation, team: Team) -> None:
     settings = {"RETENTION_VERSIONS_PER_MODEL": "1", "RETENTION_GRACE_PERIOD_SECONDS": "2", "RESYNC_SECONDS": "10"}
     operator = Process(away, team.namespace, **{f"MODELWRIGHT_{name}": value for name, value in settings.items()})
@@ -121,21 +150,29 @@ def process(away: Installation, namespace: str) -> Generator[Process]:
 
 def stage_is(name: str) -> Callable[[Object | None], object]:
     """Tell whether the run has come to that stage, or past it."""
-    order = ["fetch", "train", "evaluate", "publish"]
 
     def holds(seen: Object | None) -> bool:
         stage = ((seen or {}).get("status") or {}).get("stage")
-        return stage in order[order.index(name) :]
+        return stage in STAGES[STAGES.index(name) :]
 
     return holds
 
 
 @pytest.mark.timeout(400)
 def test_killed_at_each_stage_it_ends_as_if_nothing_had_happened(process: Process, team: Team) -> None:
-    team.apply(claim(), training_job("first"), deployment("scores", {"name": "cancer", "follow": "Latest"}))
+    copying = "import shutil; shutil.copy('/workspace/data/all.parquet', '/workspace/prepared/all.parquet')"
+    all_stages: Object = {
+        "prepare": {"image": team.installation.images["training"], "command": ["python", "-c", copying]},
+        "evaluation": {"holdoutPercent": 25, "latency": {}},
+    }
+    team.apply(
+        claim(),
+        training_job("first", **all_stages),
+        deployment("scores", {"name": "cancer", "follow": "Latest"}),
+    )
     moments: list[tuple[str, str, Callable[[Object | None], object]]] = [
         (JOBS, "first", lambda seen: seen and seen["status"].get("attempt") == 1),
-        *((JOBS, "first", stage_is(stage)) for stage in ("fetch", "train", "evaluate", "publish")),
+        *((JOBS, "first", stage_is(stage)) for stage in STAGES),
         (JOBS, "first", is_true("Complete")),
         (DEPLOYMENTS, "scores", lambda seen: seen and seen["status"].get("canary")),
         (DEPLOYMENTS, "scores", lambda seen: seen and seen["status"].get("stable")),
@@ -150,7 +187,13 @@ def test_killed_at_each_stage_it_ends_as_if_nothing_had_happened(process: Proces
     assert job["status"]["attempt"] == 1
     assert len(team.find("jobs.batch")) == 1
     assert [item["metadata"]["name"] for item in team.find(VERSIONS)] == [job["status"]["modelVersion"]]
+    assert [stage["name"] for stage in job["status"]["stages"]] == list(STAGES)
     assert len(team.find("deployments.apps")) == 1
+
+    # What was disturbed at every stage is what an undisturbed run makes.
+    again = team.train("again", **all_stages)["status"]
+    assert again["reproduced"]
+    assert again["modelVersion"] == job["status"]["modelVersion"]
     assert "Traceback" not in process.log()
 
 

@@ -21,14 +21,13 @@ WATCHED_SECONDS = 30.0
 
 
 def wait_alone(team: Team) -> None:
-    """Wait until the namespaces of earlier tests, which the operator sees too, are gone."""
-    team.cluster.wait(
-        "namespaces",
-        team.namespace,
-        None,
-        lambda _: len(team.cluster.find("namespaces", None, "modelwright.dev/test=true")) == 1,
-        deadline=120,
-    )
+    """Wait until no namespace of an earlier test, which the operator sees too, is on its way out."""
+
+    def settled(_: object) -> bool:
+        found = team.cluster.find("namespaces", None, "modelwright.dev/test=true")
+        return all(item["status"]["phase"] == "Active" for item in found)
+
+    team.cluster.wait("namespaces", team.namespace, None, settled, deadline=120)
 
 
 def test_a_restart_with_200_deployments_is_ready_in_10_s_and_writes_nothing(team: Team) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import obstore
 import pytest
-from obstore.store import S3Store
 from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -16,9 +15,6 @@ from sklearn.preprocessing import StandardScaler
 
 from modelwright_training.contract import JobConfig, Task
 from modelwright_training.dataset import load
-from tests.cluster import load as load_image
-from tests.cluster.binaries import STORE, ensure_binaries
-from tests.cluster.images import write_program_archive
 from tests.e2e.fixtures import (
     DEPLOYMENTS,
     JOBS,
@@ -32,70 +28,20 @@ from tests.e2e.fixtures import (
     rows_body,
     training_job,
 )
+from tests.e2e.object_store import ACCESS, SECRET, run_store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from obstore.store import S3Store
+
 pytestmark = pytest.mark.cluster
-
-IMAGE = "localhost/versitygw:test"
-PORT = 7070
-REGION = "eu-test-1"
-SECRET = {"AWS_ACCESS_KEY_ID": "lake-reader", "AWS_SECRET_ACCESS_KEY": "not-a-real-secret"}
-ENDPOINT = f"http://store:{PORT}"
-ACCESS = {"endpoint": ENDPOINT, "region": REGION, "secretName": "lake"}
-
-
-def server() -> list[Object]:
-    """Return the S3 server's pod, with one bucket, and its Service."""
-    environment = {"ROOT_ACCESS_KEY": "AWS_ACCESS_KEY_ID", "ROOT_SECRET_KEY": "AWS_SECRET_ACCESS_KEY"}
-    mounts = [
-        {"name": "data", "mountPath": "/data"},
-        {"name": "data", "mountPath": "/data/lake", "subPath": "lake"},
-        {"name": "meta", "mountPath": "/meta"},
-    ]
-    container: Object = {
-        "name": "store",
-        "image": IMAGE,
-        "imagePullPolicy": "IfNotPresent",
-        "args": ["--port", f":{PORT}", "--region", REGION, "--quiet", "posix", "--sidecar", "/meta", "/data"],
-        "env": [{"name": name, "value": SECRET[key]} for name, key in environment.items()],
-        "volumeMounts": mounts,
-        "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1},
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-    }
-    spec: Object = {
-        "containers": [container],
-        "volumes": [{"name": "data", "emptyDir": {}}, {"name": "meta", "emptyDir": {}}],
-        "automountServiceAccountToken": False,
-        "terminationGracePeriodSeconds": 1,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 65532,
-            "fsGroup": 65532,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-    }
-    labels = {"app": "store"}
-    service = {"selector": labels, "ports": [{"port": PORT}]}
-    return [
-        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "store", "labels": labels}, "spec": spec},
-        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "store"}, "spec": service},
-    ]
 
 
 @pytest.fixture(scope="module")
 def bucket(shared: Team, tmp_path_factory: pytest.TempPathFactory) -> S3Store:
     """Give the bucket of a running server, as a client on this machine sees it."""
-    archive = tmp_path_factory.mktemp("image") / "store.tar"
-    write_program_archive(ensure_binaries((STORE,), print)[STORE], IMAGE, archive)
-    load_image([str(archive)])
-    shared.apply(*server())
-    shared.wait("pods", "store", is_true("Ready"), deadline=60)
-    address = shared.get("services", "store")["spec"]["clusterIP"]
-    config: Any = {name.lower(): value for name, value in SECRET.items()}
-    config |= {"endpoint": f"http://{address}:{PORT}", "region": REGION}
-    return S3Store("lake", config=config, client_options={"allow_http": True})
+    return run_store(shared, tmp_path_factory.mktemp("image"))
 
 
 def stalled(reason: str) -> Any:

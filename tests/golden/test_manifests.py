@@ -8,7 +8,18 @@ import pytest
 
 from modelwright_operator import api, naming
 from modelwright_operator.decide.training import Trained
-from modelwright_operator.render import cleanup, own_code, search, serving, sidecar, space, training, verification
+from modelwright_operator.render import (
+    autoscaler,
+    cleanup,
+    gateway,
+    own_code,
+    search,
+    serving,
+    sidecar,
+    space,
+    training,
+    verification,
+)
 from modelwright_operator.render.version import model_version_of
 from modelwright_training import contract
 from tests.golden.conftest import FOLDER
@@ -100,6 +111,19 @@ FULL = _deployment(
     )
 )
 
+ROUTED = _deployment(
+    make.deployment("routed", version=VERSION.metadata.name).spec(
+        traffic={
+            "mode": "GatewayAPI",
+            "gateway": {
+                "parentRefs": [{"name": "public", "namespace": "edge", "sectionName": "https", "port": 443}],
+                "hostnames": ["churn.example.test"],
+            },
+            "match": {"header": "x-canary", "value": "always"},
+        }
+    )
+)
+
 
 TUNING: Raw = {
     "algorithm": "Random",
@@ -134,6 +158,19 @@ def _search(maker: make.Maker, *, stop: bool) -> Raw:
     assert job.spec.tuning is not None
     what = space.Round((0, 2, 3))
     return search.batch_job(job, job.spec.tuning, 1, what, make.SETTINGS, seconds=600, failures=1, stop=stop)
+
+
+AUTOSCALED = _deployment(
+    make.deployment(version=VERSION.metadata.name).spec(
+        autoscaling={"minReplicas": 2, "maxReplicas": 10, "targetCPUPercent": 60}
+    )
+)
+
+
+def _autoscaler(deployment: api.Deployment, *, grows_only: bool) -> Raw:
+    rules = deployment.spec.autoscaling
+    assert rules is not None
+    return autoscaler.autoscaler(deployment, rules, serving.revision_hash(deployment, VERSION), grows_only=grows_only)
 
 
 def _workload(deployment: api.Deployment) -> Raw:
@@ -193,6 +230,10 @@ MANIFESTS: dict[str, Callable[[], Raw]] = {
     "workload": lambda: _workload(SMALL),
     "workload-full": lambda: _workload(FULL),
     "service": lambda: serving.service(SMALL, serving.revision_hash(SMALL, VERSION)),
+    "autoscaler": lambda: _autoscaler(AUTOSCALED, grows_only=False),
+    "autoscaler-of-a-step": lambda: _autoscaler(AUTOSCALED, grows_only=True),
+    "route": lambda: gateway.route(ROUTED, "churn", gateway.Shares(10, 0, ROUTED.spec.traffic.match)),
+    "route-mirrored": lambda: gateway.route(ROUTED, "churn", gateway.Shares(copies=20)),
     "disruption-budget": lambda: serving.disruption_budget(FULL, serving.revision_hash(FULL, VERSION)),
 }
 
@@ -211,7 +252,8 @@ def test_no_golden_file_is_left_over() -> None:
     [
         name
         for name in MANIFESTS
-        if name not in {"model-version", "service", "disruption-budget", "monitor-account", "monitor-binding"}
+        if not name.startswith(("autoscaler", "route"))
+        and name not in {"model-version", "service", "disruption-budget", "monitor-account", "monitor-binding"}
     ],
 )
 def test_pods_meet_the_restricted_standard(name: str) -> None:

@@ -10,7 +10,8 @@ from tests.monitor.fake_api import TABLE, FakeApi
 def test_the_table_is_what_the_status_says(api: FakeApi, sidecar: Sidecar) -> None:
     api.put(TABLE)
     sidecar.expect(weight=5)
-    assert sidecar.table() == {"format": 1, "shadowPercent": 0, "canaryTimeoutMilliseconds": 1000, **TABLE}
+    defaults = {"format": 1, "mode": "InServer", "shadowPercent": 0, "canaryTimeoutMilliseconds": 1000}
+    assert sidecar.table() == {**defaults, **TABLE}
     assert (sidecar.control / "traffic.json").read_bytes() == Table.from_json(TABLE).to_json()
 
 

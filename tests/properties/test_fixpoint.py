@@ -93,7 +93,7 @@ class Found:
             "metadata": {k: v for k, v in raw["metadata"].items() if k not in {"resourceVersion", "generation"}},
         }
         created = self.cluster.create({**raw, "metadata": {**raw["metadata"], **_owned(raw, owner)}})
-        resource = next(p for p, known in naming.RESOURCES.items() if known == (raw["apiVersion"], raw["kind"]))
+        resource = next(p for p, known in naming.CHILDREN.items() if known == (raw["apiVersion"], raw["kind"]))
         if raw.get("status"):
             created = self.cluster.set_status(resource, raw["metadata"]["name"], raw["status"])
         return created

@@ -1,7 +1,8 @@
 """The rollout's machine under anything that may happen, in any order: 5 000 walks through it.
 
-After each look: shares are shares, the canary is no more than one, what answers never loses pods, and by hand there is
-always a way back. From wherever a walk ended, good news lead to the version that is wanted.
+Every other walk is of a Deployment whose size an autoscaler moves all the time. After each look: shares are shares, the
+canary is no more than one, what answers never loses pods, and by hand there is always a way back. From wherever a walk
+ended, good news lead to the version that is wanted.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ class Walk:
     generator: random.Random
     rollout: api.Rollout
     replicas: int
+    autoscaled: bool = False
     course: Course = field(default_factory=lambda: Course(revision("a")))
     now: datetime = START
     target: str = "a"
@@ -81,6 +83,8 @@ class Walk:
         if item.revision not in {kept.revision for kept in self.tracks()}:
             return Pods()
         wanted = self.size(item)
+        if self.autoscaled and self.generator.random() < 0.3:  # the count has just moved: its pods have not yet
+            wanted = max(1, wanted + self.generator.randrange(-4, 5))
         luck = self.generator.random()
         if luck < 0.75:
             return Pods(wanted, wanted)
@@ -155,7 +159,9 @@ class Walk:
         if current.phase == "Starting" or current.phase in ENDED:
             assert (current.weight, current.shadow_percent) == (0, 0)
         if after.stable.revision != before.stable.revision:
-            assert seen.pods[after.stable.revision].full(self.replicas), "traffic moves to pods that are ready"
+            pods = seen.pods[after.stable.revision]
+            enough = pods.able(self.replicas) if before.phase == "Watching" else pods.full(self.replicas)
+            assert enough, "traffic moves to pods that are ready"
         if after.canary is not None:
             raised = before.rollout is None or current.weight > before.rollout.weight
             if raised and current.weight:
@@ -172,6 +178,8 @@ class Walk:
                 self.reference += self.generator.random() < 0.3  # following, it stays
             if self.generator.random() < 0.1:
                 self.replicas = self.generator.choice((1, 2, 10))
+            if self.autoscaled and self.generator.random() < 0.5:
+                self.replicas = self.generator.randrange(1, 21)
             if self.generator.random() < 0.05:
                 self.rollout = rules(self.generator)
             self.look(self.seen())
@@ -179,7 +187,7 @@ class Walk:
 
 def walk(seed: int) -> Walk:
     generator = random.Random(seed)
-    started = Walk(generator, rules(generator), generator.choice((1, 2, 10)))
+    started = Walk(generator, rules(generator), generator.choice((1, 2, 10)), autoscaled=seed % 2 == 1)
     started.wander()
     return started
 

@@ -171,6 +171,21 @@ def test_a_store_that_does_not_answer_is_given_up(
         Bucket(LAKE, replace(access, endpoint=endpoint)).head("slow.bin")
 
 
+def test_a_put_without_an_answer_is_repeated(
+    store: ObjectStore, access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects, "CLIENT", {**objects.CLIENT, "read_timeout": "2s"})
+
+    def plan(method: str, _: str, number: int) -> Fault | None:
+        return Fault(wait_seconds=30) if (method, number) == ("PUT", 1) else None
+
+    with faulty(store.endpoint, plan) as (endpoint, seen):
+        bucket = Bucket(LAKE, replace(access, endpoint=endpoint))
+        bucket.create("slow/put", b"first")
+        assert bucket.read("slow/put", 10) == b"first"
+    assert seen[:2] == ["PUT /lake/slow/put"] * 2
+
+
 def test_an_object_that_changes_is_not_mixed(store: ObjectStore, access: Access) -> None:
     store.put("moving.bin", b"a" * (2 * objects.PART_BYTES))
     bucket = Bucket(LAKE, access)

@@ -31,7 +31,7 @@ class Maker:
     """One object in the making; every step changes and returns it."""
 
     def __init__(self, kind: str, name: str, spec: Raw) -> None:
-        resource = next(plural for plural, identity in naming.RESOURCES.items() if identity[1] == kind)
+        resource = next(plural for plural, identity in naming.CHILDREN.items() if identity[1] == kind)
         if kind in naming.PLURALS:
             resource = naming.PLURALS[kind]
         self.resource = resource
@@ -127,7 +127,7 @@ def stored(raw: Raw, **metadata: Any) -> Raw:
     if filled["apiVersion"] == naming.API_VERSION:
         defaulted_raw: Raw = defaulted(schema_of(filled["kind"]), filled)
         return defaulted_raw
-    resource = next(plural for plural, known in naming.RESOURCES.items() if known == (raw["apiVersion"], raw["kind"]))
+    resource = next(plural for plural, known in naming.CHILDREN.items() if known == (raw["apiVersion"], raw["kind"]))
     return defaults.fill(resource, filled)
 
 

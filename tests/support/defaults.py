@@ -15,6 +15,7 @@ _POD: Raw = {"dnsPolicy": "ClusterFirst", "schedulerName": "default-scheduler", 
 _SPECS: dict[str, Raw] = {
     naming.WORKLOADS: {"replicas": 1, "strategy": {"type": "RollingUpdate"}, "minReadySeconds": 0},
     naming.JOBS: {"completionMode": "NonIndexed", "manualSelector": False, "podReplacementPolicy": "Failed"},
+    naming.AUTOSCALERS: {"minReplicas": 1},
     naming.SERVICES: {"clusterIP": "10.96.0.7", "type": "ClusterIP", "sessionAffinity": "None"},
 }
 _IMMUTABLE: dict[str, tuple[str, ...]] = {

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
 Raw = dict[str, Any]
+_EDITED: Raw = {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:spec": {}}}
 _APPLIED_BY_US: Raw = {"manager": naming.FIELD_MANAGER, "operation": "Apply", "fieldsV1": {"f:spec": {}}}
 _READS = {"get", "list", "get_lease", "log", "events"}
 
@@ -109,6 +110,12 @@ class FakeCluster:
         with self._request("apply", resource, key.name):
             current = self.objects.get(key)
             self._check_uid(key, current, metadata.get("uid"))
+            if current is not None and metadata.get("resourceVersion", "") not in {
+                "",
+                current["metadata"]["resourceVersion"],
+            }:
+                message = f"{key.name}: the object has been modified"
+                raise Conflict(message)
             self._check_known(manifest, key)
             body = _body(manifest)
             last = self._owned.get(key, {}).get(naming.FIELD_MANAGER, {})
@@ -222,13 +229,14 @@ class FakeCluster:
         self._store(key, {**body, "metadata": metadata})
         return self.objects[key]
 
-    def edit(self, resource: str, name: str, change: Callable[[Raw], object], namespace: str = "team") -> Raw:
-        """Change an object's spec or metadata as a user does."""
+    def edit(
+        self, resource: str, name: str, change: Callable[[Raw], object], namespace: str = "team", editor: Raw = _EDITED
+    ) -> Raw:
+        """Change an object's spec or metadata as a user does, or whoever the entry of the managed fields names."""
         key = Key(resource, namespace, name)
         changed = copied(self._found(key))
         change(changed)
         if not merging.equal(changed.get("spec"), self._found(key).get("spec")):
-            editor = {**_APPLIED_BY_US, "manager": "kubectl-edit", "operation": "Update"}
             changed = _managed(changed, editor, *_managers(changed))
         self._store(key, changed)
         return self.objects[key]

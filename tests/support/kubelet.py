@@ -177,6 +177,23 @@ def scale(cluster: FakeCluster, workload: Raw, ready: int | None = None) -> None
     cluster.set_status(naming.WORKLOADS, workload["metadata"]["name"], workload_status(workload, ready))
 
 
+def autoscale(cluster: FakeCluster, name: str, replicas: int, **status: Any) -> None:
+    """Let the autoscaler of a Deployment ask for so many pods of the workload that it scales, and say so."""
+    scaler = cluster.read(naming.AUTOSCALERS, name)
+    editor = {
+        "manager": "kube-controller-manager",
+        "operation": "Update",
+        "subresource": "scale",
+        "fieldsV1": {"f:spec": {"f:replicas": {}}},
+    }
+    target = scaler["spec"]["scaleTargetRef"]["name"]
+    cluster.edit(naming.WORKLOADS, target, lambda raw: raw["spec"].update(replicas=replicas), editor=editor)
+    active = {"type": "ScalingActive", "status": "True", "reason": "ValidMetricFound", "message": ""}
+    cluster.set_status(
+        naming.AUTOSCALERS, name, {"desiredReplicas": replicas, "conditions": [active], "currentReplicas": 1, **status}
+    )
+
+
 def serving_pod(workload: Raw, status: Raw, name: str = "") -> Raw:
     """Return a pod of a workload."""
     metadata = workload["metadata"]

@@ -57,16 +57,23 @@ class Traffic:
             if workload.get("status") != kubelet.workload_status(workload, ready):
                 kubelet.scale(self.world.cluster, workload, ready)
 
-    def answer(self, seconds: int) -> None:
-        """Have so many seconds' worth of requests answered by the table there is, and tell the operator."""
+    @property
+    def page(self) -> Page:
+        """What the pod has counted."""
+        return Page("boot", dict(self._counted))
+
+    def answer(self, seconds: int, *, told: bool = True) -> None:
+        """Have so many seconds' worth of requests answered by the table there is; the operator may be told of it."""
         if self.name not in self.world.cluster.names(naming.DEPLOYMENTS):
             return
-        table = self.status.get("traffic", {})
+        table = dict(self.status.get("traffic", {}))
         canary = table.get("canary")
         if not canary:
             return
         assert canary["revision"] not in self.unready, "requests go to pods that are not ready"
+        table |= self._by_route()
         requests = self.rate * seconds
+        mirrored = requests if table.get("mirrored") else 0
         share, copies = requests * table.get("weight", 0) // 100, requests * table.get("shadowPercent", 0) // 100
         key = table["sequence"]
         before = self._counted.get(key, StepEvidence(sequence=table["sequence"], step=0))
@@ -74,16 +81,27 @@ class Traffic:
         self._counted[key] = before.model_copy(
             update={
                 "stable": _more(before.stable, requests - share, self.bad_stable),
-                "canary": _more(before.canary, share, self.bad_canary),
+                "canary": _more(before.canary, share + mirrored, self.bad_canary),
                 "shadow": _copied(before.shadow, copies),
             }
         )
-        self.tell()
+        if told:
+            self.tell()
+
+    def _by_route(self) -> Raw:
+        """Return the shares that a gateway goes by; its copies are counted by the canary like any request."""
+        routes = [raw for raw in self.world.cluster.all(naming.HTTP_ROUTES) if raw["metadata"]["name"] == self.name]
+        if not routes:
+            return {}
+        rule = routes[0]["spec"]["rules"][-1]
+        weights = {item["name"]: item["weight"] for item in rule["backendRefs"]}
+        assert sum(weights.values()) == 100
+        return {"weight": weights.get(f"{self.name}-canary", 0), "mirrored": bool(rule.get("filters"))}
 
     def tell(self) -> None:
         """Let the operator read the pod's page, as it does every few seconds."""
         owner = Owner(naming.DEPLOYMENT, NAMESPACE, self.name)
-        if self.world.store.put_page(owner, "pod-1", Page("boot", dict(self._counted))):
+        if self.world.store.put_page(owner, "pod-1", self.page):
             self.world.agenda.add(owner, background=True)
 
 

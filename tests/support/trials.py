@@ -13,6 +13,7 @@ from tests.support.builders import digest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from modelwright_operator.render.space import Round
     from tests.support.fake_cluster import FakeCluster
 
 Raw = dict[str, Any]
@@ -38,6 +39,12 @@ def scored(trial: int, value: float | None = None, **changes: Any) -> End:
         "data": digest("d"),
     }
     return 0, {**said, **changes}
+
+
+def _scored_in(what: Round, trial: int) -> End:
+    """Return how the pod of a trial ends in that round; where there are leaders, only they take part, and vote."""
+    votes: Raw = {"weights": [1] * len(what.leaders)} if what.leaders else {}
+    return scored(trial, rung=what.rung, **votes)
 
 
 def failed(code: int = 3, reason: str = "TrainingFailed", message: str = "it does not converge") -> End:
@@ -67,7 +74,7 @@ def pod(job: Raw, index: int, end: End | None, container: str = "trial") -> Raw:
 def pods(job: Raw, ends: Mapping[int, End | None] | None = None) -> list[Raw]:
     """Return a Job's pods by index; absent: those of all trials, each with its score."""
     what = round_of(Job(job))
-    all_scored = {index: scored(trial, rung=what.rung) for index, trial in enumerate(what.trials)}
+    all_scored = {index: _scored_in(what, trial) for index, trial in enumerate(what.trials)}
     given = all_scored if ends is None else ends
     return [pod(job, index, end) for index, end in given.items()]
 
@@ -86,7 +93,7 @@ def put_half(cluster: FakeCluster, job: Raw) -> None:
     """Let the first half of a search's pods have ended."""
     what = round_of(Job(job))
     half = what.trials[: len(what.trials) // 2]
-    put(cluster, job, {index: scored(trial, rung=what.rung) for index, trial in enumerate(half)})
+    put(cluster, job, {index: _scored_in(what, trial) for index, trial in enumerate(half)})
 
 
 def finish(cluster: FakeCluster, job: Raw, trials_that_fail: frozenset[int] = frozenset()) -> None:
@@ -94,8 +101,7 @@ def finish(cluster: FakeCluster, job: Raw, trials_that_fail: frozenset[int] = fr
     what = round_of(Job(job))
     trials = what.trials
     ends = {
-        index: failed() if trial in trials_that_fail else scored(trial, rung=what.rung)
-        for index, trial in enumerate(trials)
+        index: failed() if trial in trials_that_fail else _scored_in(what, trial) for index, trial in enumerate(trials)
     }
     put(cluster, job, ends)
     lost = [str(index) for index, trial in enumerate(trials) if trial in trials_that_fail]

@@ -51,11 +51,11 @@ class WebServer:
         return f"https://{host}:{self.port}{path}"
 
 
-def make_authority(folder: Path) -> tuple[Path, Path]:
+def make_authority(folder: Path, names: str = _NAMES) -> tuple[Path, Path]:
     """Make an authority and a server's certificate; return the authority's and the server's file (with its key)."""
     authority, chain = folder / "authority.pem", folder / "server.pem"
     extensions = folder / "extensions"
-    extensions.write_text(f"{_NAMES}\nkeyUsage=critical,digitalSignature\nauthorityKeyIdentifier=keyid\n")
+    extensions.write_text(f"{names}\nkeyUsage=critical,digitalSignature\nauthorityKeyIdentifier=keyid\n")
     usage = ["-addext", "keyUsage=critical,keyCertSign"]
     _openssl(
         folder, "req", "-x509", *_KEY, *usage, "-keyout", "authority.key", "-out", authority.name, "-subj", "/CN=t"

@@ -149,6 +149,11 @@ def _remove(resource: str, pick: Callable[[World], str]) -> Callable[[World], ob
     return lambda world: world.cluster.remove(resource, pick(world))
 
 
+def _by_hand(raw: Raw) -> None:
+    del raw["spec"]["autoscaling"]
+    raw["spec"]["replicas"] = 2
+
+
 def _first_job(world: World) -> str:
     return str(world.jobs()[0]["metadata"]["name"])
 
@@ -262,6 +267,19 @@ SCENARIOS = (
             _set(naming.DEPLOYMENTS, "churn", model={"version": _name("a")}),
         ),
         bad_canary=1,
+    ),
+    Scenario(
+        "an autoscaled Deployment moves on, and is scaled by hand again",
+        (
+            *BOTH,
+            make.deployment(version=_name("a")).spec(autoscaling={"maxReplicas": 5}, rollout=ROLLOUT).raw,
+        ),
+        (
+            lambda world: kubelet.autoscale(world.cluster, "churn", 3),
+            _set(naming.DEPLOYMENTS, "churn", model={"version": _name("b")}),
+            lambda world: world.cluster.edit(naming.DEPLOYMENTS, "churn", _by_hand),
+        ),
+        bad_canary=0,
     ),
     Scenario(
         "a Deployment is scaled to nothing and back",

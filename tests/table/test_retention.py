@@ -11,6 +11,7 @@ import pytest
 from modelwright_operator import api, naming
 from modelwright_operator.decide.retention import Sibling, shared, sibling, superfluous
 from modelwright_operator.render import cleanup
+from modelwright_training import contract as training
 from tests.support import builders as make
 from tests.support import kubelet
 from tests.support.fake_cluster import FakeCluster
@@ -291,6 +292,57 @@ async def test_what_is_not_ours_is_neither_counted_nor_removed(how: str) -> None
         await house.later(120)
         await house.end_jobs()
         assert house.versions == [name_of("a"), name_of("c"), name_of("d")]
+
+
+BUCKETS = replace(SETTINGS, retention_object_stores=True)
+
+
+def in_bucket(seed: str) -> make.Maker:
+    """Return a version that a TrainingJob made in an object store."""
+    version = made(seed)
+    version.raw["spec"]["artifact"] |= {"uri": uri_of(seed).replace("pvc://modelwright-models", "s3://lake")}
+    version.raw["spec"]["artifact"] |= {"secretName": "lake", "endpoint": "http://store:7070", "region": "eu"}
+    return version
+
+
+def _removing(world: World) -> list[Raw]:
+    """Return the containers of the clean-up Jobs."""
+    containers: list[Raw] = [job["spec"]["template"]["spec"]["containers"][0] for job in world.jobs()]
+    return [container for container in containers if container["name"] == cleanup.CONTAINER]
+
+
+async def test_what_is_in_an_object_store_stays_unless_the_settings_say_so() -> None:
+    for settings, left in ((SETTINGS, ["a", "b", "c"]), (BUCKETS, ["b", "c"])):
+        with World(settings=settings) as world:
+            house = House(world)
+            await house.fill(*(in_bucket(seed) for seed in "abc"))
+            await house.later(DAY + 7200)
+            await house.later(120)
+            removing = _removing(world)
+            assert len(removing) == (1 if settings is BUCKETS else 0)
+            for container in removing:
+                assert container["envFrom"][0]["secretRef"]["name"] == "lake"
+                given = {item["name"]: item["value"] for item in container["env"]}
+                assert given[training.ENV_CLEANUP_ENDPOINT] == "http://store:7070"
+                assert given[training.ENV_CLEANUP_SECRET] == "lake"
+            await house.end_jobs()
+            assert house.versions == [name_of(seed) for seed in left]
+
+
+async def test_files_in_an_object_store_that_another_namespace_names_stay() -> None:
+    with World(settings=BUCKETS) as world:
+        house = House(world)
+        other = in_bucket("a").spec(provenance=None).metadata(namespace="elsewhere", uid="uid-elsewhere").raw
+        await house.fill(*(in_bucket(seed) for seed in "abc"))
+        world.store.put(naming.MODEL_VERSIONS, other)
+        house.cluster.create(other)
+        await house.later(DAY + 7200)
+        await house.later(120)
+        assert not _removing(world), "only the version goes"
+        left = [
+            (raw["metadata"]["namespace"], raw["metadata"]["name"]) for raw in house.cluster.all(naming.MODEL_VERSIONS)
+        ]
+        assert sorted(left) == [("elsewhere", name_of("a")), ("team", name_of("b")), ("team", name_of("c"))]
 
 
 def _point(model: Raw, raw: Raw) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from modelwright_operator import naming
+from modelwright_operator.cluster.evidence import EvidenceReader
 from tests.support import kubelet
 from tests.table.rollouts import (
     HOLD,
@@ -27,6 +28,9 @@ from tests.table.rollouts import (
     summary,
     want,
 )
+
+if TYPE_CHECKING:
+    from modelwright_operator.decide.pages import Page
 
 Raw = dict[str, Any]
 
@@ -222,3 +226,78 @@ async def test_what_is_followed_passes_over_a_rejected_version() -> None:
         assert traffic.status["stable"]["version"] == NAME_A
         assert summary(traffic)["Stalled"] == "True/RolledBack"
         assert NAME_C in message(traffic)
+
+
+@pytest.mark.asyncio
+async def test_one_that_hangs_is_judged_by_what_it_did_before_its_pods_were_found_not_ready(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is out of the table before anybody has looked at how it failed."""
+    async with serving() as traffic:
+        world = traffic.world
+        [workload] = world.cluster.all(naming.WORKLOADS)
+        pod = kubelet.serving_pod(workload, {})
+        world.cluster.create(pod)
+        world.cluster.set_status(naming.PODS, pod["metadata"]["name"], {"phase": "Running", "podIP": "10.244.0.9"})
+        want(traffic, NAME_B)
+        await world.settle(0)
+        traffic.kubernetes()
+        await world.settle(0)
+        assert at(traffic) == ("Stepping", 1, 10)
+        traffic.bad_canary = 1
+        traffic.answer(4, told=False)
+        traffic.unready.add(traffic.status["canary"]["revision"])
+        traffic.kubernetes()
+        await world.settle(0)
+        assert "canary" not in traffic.status["traffic"]
+        port: Any = world.cluster
+        queue: Any = world.agenda
+        reader = EvidenceReader(world.settings, port, world.store, queue)
+
+        async def page(_: str) -> Page:
+            return traffic.page
+
+        monkeypatch.setattr(reader, "_page", page)
+        await reader.read()
+        await traffic.flow(5)
+        assert at(traffic)[0] == "Stepping", "whose pods went for a moment only may come back"
+        await traffic.flow(10)
+        assert at(traffic)[0] == "RolledBack"
+        assert "20 of 20 of its last answers were bad" in message(traffic)
+
+
+@pytest.mark.asyncio
+async def test_what_was_rolled_back_does_not_come_in_by_way_of_no_pods() -> None:
+    async with serving() as traffic:
+        want(traffic, NAME_B)
+        traffic.bad_canary = 1
+        await traffic.flow(60)
+        change(traffic, replicas=0)
+        await traffic.flow(60)
+        assert summary(traffic)["RolledBack"] == "True/CanaryBroken"
+        change(traffic, replicas=4)
+        await traffic.flow(60)
+        assert traffic.status["stable"]["version"] == NAME_A
+        assert sizes(traffic) == {NAME_A: 4}
+        assert events(traffic)[-1] == "RolledBack"
+
+
+@pytest.mark.asyncio
+async def test_without_pods_nothing_is_tried_and_what_was_begins_anew_with_them() -> None:
+    async with serving() as traffic:
+        want(traffic, NAME_B)
+        await traffic.flow(60)
+        assert at(traffic)[0] == "Stepping"
+        change(traffic, replicas=0)
+        await traffic.flow(30)
+        assert at(traffic)[0] == "Withdrawn"
+        assert sizes(traffic) == {NAME_A: 0}
+        assert summary(traffic)["Ready"] == "True/ScaledToZero"
+        await traffic.flow(3600, every=300)
+        want(traffic, NAME_C)
+        await traffic.flow(60)
+        assert traffic.status["stable"]["version"] == NAME_A
+        change(traffic, replicas=4)
+        await traffic.flow(20)
+        assert at(traffic) == ("Stepping", 1, 10)
+        assert set(sizes(traffic)) == {NAME_A, NAME_C}

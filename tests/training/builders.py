@@ -87,7 +87,7 @@ def make(config: JobConfig, tables: Mapping[str, Any] | None = None, estimator: 
     runtime = Runtime(converted)
     missing = pipeline.takes_missing(fitted, config.sklearn.preprocessing)
     report = parity.check(fitted, runtime, data, missing=missing)
-    return Model(data, fitted, converted, runtime, report, evaluate.schema(converted, report))
+    return Model(data, fitted, converted, runtime, report, evaluate.schema(converted, nullable=report.nullable))
 
 
 @dataclass(frozen=True)

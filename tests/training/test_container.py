@@ -124,6 +124,7 @@ def test_an_estimator_is_converted_measured_and_published(
     assert isinstance(split, SplitResult)
     assert split.data == ()
     assert isinstance(evaluated, EvaluateResult)
+    assert evaluated.parity is not None
     assert evaluated.parity.rows > 500
     assert [gate.verdict for gate in evaluated.gates] == ["Passed"]
     assert isinstance(published, PublishResult)
@@ -203,6 +204,7 @@ def test_gaps_filled_before_trees_fall_to_the_same_side(pod: Pod, monkeypatch: p
     model = make_pipeline(SimpleImputer(strategy="mean"), DecisionTreeClassifier(max_depth=3))
     _, _, evaluated, _ = through(pod, mixed(target="y", columns=Columns((), ())), monkeypatch, model)
     assert isinstance(evaluated, EvaluateResult)
+    assert evaluated.parity is not None
     assert evaluated.parity.max_difference < 1e-6
 
 

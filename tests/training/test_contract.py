@@ -46,6 +46,7 @@ RESULTS: list[Result] = [
     TrainResult(Task.REGRESSION, Rows(2, 1)),
     TrainResult(Task.REGRESSION, Rows(2, 1), ("the column 'a' predicts the target alone",)),
     EvaluateResult(Task.REGRESSION, Rows(2, 1), (Metric("rmse", 0.5, 0.4, 0.7), Metric("r2", 0.5)), Parity(3, 1e-7)),
+    EvaluateResult(Task.REGRESSION, Rows(2, 1), (Metric("r2", 0.5),), None, warnings=("nothing to compare with",)),
     LatencyResult(0.25, 1.5, 2048),
     PublishResult("pvc://models/m/0a/", DIGEST, 10, reused=False, schema=SCHEMA),
     PublishResult("pvc://models/m/0a/", DIGEST, 10, reused=True),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -10,11 +10,7 @@ from modelwright_operator.errors import Refused
 from tests.support import builders as make
 from tests.support.fake_cluster import FakeCluster
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 Raw = dict[str, Any]
-Change = "Callable[[Raw], object]"
 
 JOB, VERSION, DEPLOYMENT = make.training_job, make.model_version, make.deployment
 CHALLENGE = {"holdoutPercent": 25, "champion": {"deployment": "churn"}}
@@ -26,10 +22,6 @@ def sklearn(**fields: Any) -> Raw:
 
 def data(**fields: Any) -> list[Raw]:
     return [{"name": "train", "uri": "sklearn://iris", **fields}]
-
-
-def searched(*space: Raw, **fields: Any) -> make.Maker:
-    return JOB().spec(tuning={"space": list(space) or [{"parameter": "C", "values": [1, 2, 3]}], **fields})
 
 
 def own(**fields: Any) -> Raw:
@@ -65,33 +57,6 @@ ACCEPTED = {
     "gates of a regressor": JOB().spec(
         trainer={"sklearn": {"estimator": "sklearn.ensemble.RandomForestRegressor"}},
         gates=[{"metric": "rmse", "max": 250}, {"metric": "r2", "min": -0.5}],
-    ),
-    "a search": JOB().spec(
-        tuning={
-            "maxTrials": 4,
-            "metric": "roc_auc",
-            "space": [
-                {"parameter": "C", "min": 0.001, "max": 10, "scale": "Log"},
-                {"parameter": "max_iter", "min": 100, "max": 300, "step": 100, "type": "Integer"},
-                {"parameter": "solver", "values": ["lbfgs", 1, 0.5, True, [1, 2]]},
-            ],
-        }
-    ),
-    "a search by halves": JOB().spec(
-        tuning={"algorithm": "SuccessiveHalving", "space": [{"parameter": "C", "values": [1, 2, 3, 4]}]}
-    ),
-    "a search for an estimator": JOB().spec(
-        task="Regression", trainer=None, tuning={"algorithm": "AutoML", "metric": "mae"}
-    ),
-    "a grid": JOB().spec(
-        tuning={
-            "algorithm": "Grid",
-            "space": [
-                {"parameter": "a", "min": 0, "max": 1, "step": 0.5},
-                {"parameter": "b", "min": 1, "max": 3, "type": "Integer"},
-                {"parameter": "c", "values": [1]},
-            ],
-        }
     ),
     "gates of groups": JOB().spec(
         evaluation={"holdoutPercent": 25, "slices": ["region"], "minSliceRows": 50},
@@ -209,10 +174,6 @@ REFUSED: dict[str, tuple[make.Maker, str]] = {
         JOB().spec(trainer={"container": own()}),
         "spec.task must be Classification or Regression",
     ),
-    "a search through an own image": (
-        searched().spec(task="Classification", trainer={"container": own()}),
-        "your image can search by itself",
-    ),
     "a gate that an own image's task does not have": (
         JOB().spec(task="Regression", trainer={"container": own()}, gates=[{"metric": "accuracy", "min": 0.5}]),
         "spec.gates has a metric that regression does not",
@@ -271,60 +232,6 @@ REFUSED: dict[str, tuple[make.Maker, str]] = {
         JOB().spec(task="Regression", gates=[{"metric": "accuracy", "min": 0.9}]),
         "a metric that regression does not",
     ),
-    "a search of nothing": (JOB().spec(tuning={"space": []}), "space: has 0 items"),
-    "a search of one parameter twice": (
-        JOB().spec(tuning={"space": [{"parameter": "C", "values": [1]}, {"parameter": "C", "values": [2]}]}),
-        "duplicate value",
-    ),
-    "a parameter with neither values nor a range": (searched({"parameter": "C"}), "oneOf"),
-    "a parameter with both": (searched({"parameter": "C", "values": [1], "min": 1, "max": 2}), "oneOf"),
-    "a parameter with half a range": (searched({"parameter": "C", "min": 1}), "oneOf"),
-    "a parameter without a value": (searched({"parameter": "C", "values": []}), "values: has 0 items"),
-    "a range upside down": (searched({"parameter": "C", "min": 2, "max": 1}), "min must be below max"),
-    "a Log scale from zero": (searched({"parameter": "C", "min": 0, "max": 1, "scale": "Log"}), "above 0 on a Log"),
-    "a step on a Log scale": (
-        searched({"parameter": "C", "min": 1, "max": 9, "scale": "Log", "step": 1}),
-        "step must be above 0",
-    ),
-    "a step wider than the range": (searched({"parameter": "C", "min": 1, "max": 2, "step": 3}), "step must be above"),
-    "a step of nothing": (searched({"parameter": "C", "min": 1, "max": 2, "step": 0}), "step must be above 0"),
-    "a step between values": (searched({"parameter": "C", "values": [1], "step": 1}), "step must be above 0"),
-    "fractions for whole numbers": (
-        searched({"parameter": "C", "min": 0.5, "max": 2, "type": "Integer"}),
-        "must be whole numbers",
-    ),
-    "a continuous grid": (searched({"parameter": "C", "min": 1, "max": 2}, algorithm="Grid"), "a Grid needs values"),
-    "more trials at once than there are": (searched(maxTrials=2, parallelism=3), "parallelism must not be above"),
-    "more failures than trials": (searched(maxTrials=2, maxFailedTrials=2), "maxFailedTrials must be below"),
-    "more patience than trials": (searched(maxTrials=2, earlyStop={"patience": 2}), "patience must be below"),
-    "a search by halves with patience": (
-        searched(algorithm="SuccessiveHalving", earlyStop={"patience": 2}),
-        "earlyStop is not for",
-    ),
-    "a search by halves of three": (searched(algorithm="SuccessiveHalving", maxTrials=3), "maxTrials of 4 at least"),
-    "AutoML with a space": (
-        searched(algorithm="AutoML").spec(task="Regression", trainer=None),
-        "space names what to search",
-    ),
-    "AutoML with a trainer": (
-        JOB().spec(task="Classification", tuning={"algorithm": "AutoML"}),
-        "give it, unless spec.tuning.algorithm is AutoML",
-    ),
-    "AutoML without a task": (
-        JOB().spec(trainer=None, tuning={"algorithm": "AutoML"}),
-        "spec.task must be Classification or Regression",
-    ),
-    "AutoML by another task's metric": (
-        JOB().spec(task="Regression", trainer=None, tuning={"algorithm": "AutoML", "metric": "accuracy"}),
-        "none that regression has",
-    ),
-    "neither trainer nor AutoML": (searched().spec(trainer=None), "spec.trainer says how to train"),
-    "a search without a space": (JOB().spec(tuning={"algorithm": "Random"}), "space names what to search"),
-    "a search by another task's metric": (
-        searched(metric="rmse").spec(task="Classification"),
-        "none that classification has",
-    ),
-    "a search by a metric that is none": (searched(metric="luck"), "not one of"),
     "a gate on a slice that is not measured": (
         JOB().spec(gates=[{"metric": "accuracy", "min": 0.8, "slice": "region"}]),
         "must be one of spec.evaluation.slices",
@@ -340,7 +247,10 @@ REFUSED: dict[str, tuple[make.Maker, str]] = {
     "groups of next to nothing": (JOB().spec(evaluation={"holdoutPercent": 25, "minSliceRows": 5}), "minSliceRows"),
     "a queue without a name": (JOB().spec(scheduling={}), "queueName: is required"),
     "a queue's name in capitals": (JOB().spec(scheduling={"queueName": "Team"}), "queueName"),
-    "a search in a queue": (searched().spec(scheduling={"queueName": "q"}), "does not go with spec.tuning"),
+    "a search in a queue": (
+        JOB().spec(tuning={"space": [{"parameter": "C", "values": [1, 2, 3]}]}, scheduling={"queueName": "q"}),
+        "does not go with spec.tuning",
+    ),
     "a seed below zero": (JOB().spec(seed=-1), "seed"),
     "a seed that is a text": (JOB().spec(seed="7"), "seed"),
     "too many retries": (JOB().spec(retryLimit=11), "retryLimit"),
@@ -398,47 +308,3 @@ def test_a_holdout_of_ones_own_is_not_joined_by_the_default() -> None:
     two = [*data(), {"name": "test", "uri": "sklearn://iris"}]
     job = FakeCluster().create(JOB().spec(data=two, evaluation={"holdout": "test"}).raw)
     assert job["spec"]["evaluation"] == {"holdout": "test"}
-
-
-SEARCHED = searched({"parameter": "C", "values": [1, 2]})
-IMMUTABLE: dict[str, tuple[make.Maker, Callable[[Raw], object]]] = {
-    "seed": (JOB(), lambda spec: spec.update(seed=8)),
-    "target": (JOB(), lambda spec: spec.update(target="other")),
-    "data": (JOB(), lambda spec: spec["data"][0].update(uri="sklearn://wine")),
-    "parameters": (JOB(), lambda spec: spec["trainer"]["sklearn"].update(parameters={"C": 1})),
-    "a value searched": (SEARCHED, lambda spec: spec["tuning"]["space"][0].update(values=[1, 3])),
-    "an optional field added": (JOB(), lambda spec: spec.update(storage={"uri": "pvc://a/"})),
-    "an optional field taken away": (JOB().spec(columns={"drop": ["id"]}), lambda spec: spec.pop("columns")),
-    "artifact": (VERSION(), lambda spec: spec["artifact"].update(digest=make.digest("b"))),
-    "model": (VERSION(), lambda spec: spec.update(model="other")),
-    "metrics": (VERSION(), lambda spec: spec.update(metrics=[{"name": "a", "value": 1}])),
-}
-MUTABLE: dict[str, tuple[make.Maker, Callable[[Raw], object]]] = {
-    "suspend": (JOB(), lambda spec: spec.update(suspend=True)),
-    "ttlSecondsAfterFinished": (JOB(), lambda spec: spec.update(ttlSecondsAfterFinished=5)),
-    "a whole number written as a fraction": (JOB().spec(seed=7), lambda spec: spec.update(seed=7.0)),
-    "replicas": (DEPLOYMENT(), lambda spec: spec.update(replicas=4)),
-    "version": (DEPLOYMENT(version="a"), lambda spec: spec.update(model={"version": "b"})),
-    "from a version to a name": (
-        DEPLOYMENT(version="a"),
-        lambda spec: spec.update(model={"name": "b", "follow": "Latest"}),
-    ),
-}
-
-
-@pytest.mark.parametrize("field", IMMUTABLE)
-def test_what_a_run_or_version_is_never_changes(field: str) -> None:
-    maker, change = IMMUTABLE[field]
-    cluster = FakeCluster()
-    cluster.create(maker.raw)
-    with pytest.raises(Refused, match="cannot be changed"):
-        cluster.edit(maker.resource, maker.raw["metadata"]["name"], lambda raw: change(raw["spec"]))
-
-
-@pytest.mark.parametrize("field", MUTABLE)
-def test_what_may_change(field: str) -> None:
-    maker, change = MUTABLE[field]
-    cluster = FakeCluster()
-    cluster.create(maker.raw)
-    changed = cluster.edit(maker.resource, maker.raw["metadata"]["name"], lambda raw: change(raw["spec"]))
-    assert changed["metadata"]["generation"] in {1, 2}

@@ -101,5 +101,15 @@ def test_what_nobody_reads_is_not_kept() -> None:
     assert trim(naming.PODS, pod)["status"] == {"phase": "Running", "podIP": "1"}
 
 
+@pytest.mark.parametrize(
+    ("fields", "counts"),
+    [({"f:replicas": {}}, False), ({"f:replicas": {}, "f:paused": {}}, True), ({"f:template": {}}, True)],
+)
+def test_who_only_scales_has_edited_nothing(fields: dict[str, Any], *, counts: bool) -> None:
+    entry = {"manager": "m", "operation": "Update", "subresource": "scale", "fieldsV1": {"f:spec": fields}}
+    raw = make.training_job().metadata(managedFields=[entry]).raw
+    assert trim(naming.WORKLOADS, raw)["managers"] == (["m/Update"] if counts else [])
+
+
 def test_an_object_without_labels_is_nobodys() -> None:
     assert owner_of({"metadata": {"name": "a", "namespace": "team"}}) is None

@@ -11,9 +11,10 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from modelwright_operator.api.checks import Check, Hook, PrometheusQuery
 from modelwright_operator.cluster import checks as client
 from modelwright_operator.cluster.checks import CheckClient, ServiceResolver, vetted
-from modelwright_operator.decide.checks import Check, Hook, Prometheus, Reading
+from modelwright_operator.decide.checks import Reading
 from modelwright_operator.reasons import Reason
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ async def _raw(talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awai
 
 async def _called(port: int, path: str = "/value", resolver: AbstractResolver | None = None) -> Reading:
     async with CheckClient(resolver=resolver or _Here()) as reads:
-        return await reads.read(Check("revenue", Hook("shop", port, path), min=0.5), NAMES)
+        return await reads.read(Check(name="revenue", hook=Hook(service="shop", port=port, path=path), min=0.5), NAMES)
 
 
 async def test_a_hook_is_asked_in_the_namespace_without_anything_about_us() -> None:
@@ -113,7 +114,7 @@ async def test_prometheus_is_asked_for_the_query_with_names_put_in() -> None:
             {"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [1, "0.25"]}]}}
         )
 
-    check = Check("latency", Prometheus('max(latency{version="$canary"}) > 0 & 1 # $'))
+    check = Check(name="latency", prometheus=PrometheusQuery(query='max(latency{version="$canary"}) > 0 & 1 # $'))
     async with _serving(answer) as port, CheckClient(f"http://127.0.0.1:{port}/p?ns={{namespace}}") as reads:
         assert await reads.read(check, NAMES) == Reading(0.25)
     (request,) = seen
@@ -129,14 +130,14 @@ async def test_a_query_cannot_change_what_the_settings_say() -> None:
         return web.json_response({"status": "success", "data": {"resultType": "scalar", "result": [1, "1"]}})
 
     async with _serving(answer) as port, CheckClient(f"http://127.0.0.1:{port}/?ns={{namespace}}") as reads:
-        await reads.read(Check("sneaky", Prometheus("up&ns=other#/../../admin")), NAMES)
+        await reads.read(Check(name="sneaky", prometheus=PrometheusQuery(query="up&ns=other#/../../admin")), NAMES)
     assert seen[0].query.getall("ns") == ["team"]
     assert seen[0].path == "/api/v1/query"
 
 
 async def test_without_a_prometheus_in_the_settings_none_is_asked() -> None:
     async with CheckClient() as reads:
-        reading = await reads.read(Check("latency", Prometheus("up")), NAMES)
+        reading = await reads.read(Check(name="latency", prometheus=PrometheusQuery(query="up")), NAMES)
     assert reading.reason is Reason.METRIC_INVALID
     assert "operator's settings name none" in reading.message
 

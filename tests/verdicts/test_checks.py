@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from modelwright_operator.api.checks import Check, Hook, PrometheusQuery
+from modelwright_operator.api.rollout_status import CheckStatus
 from modelwright_operator.decide.checks import (
-    Check,
-    Hook,
-    Prometheus,
     Reading,
-    Tally,
+    brought_up_to_date,
     from_hook,
     from_prometheus,
     invalid,
@@ -26,8 +26,10 @@ from modelwright_operator.decide.checks import (
 from modelwright_operator.decide.verdict import Kind, Verdict
 from modelwright_operator.reasons import Reason
 
-LATENCY = Check("latency", Prometheus("up"), max=0.5)
-HOOK = Check("revenue", Hook("shop", 8080, "/revenue"), min=0.9)
+UP = PrometheusQuery(query="up")
+LATENCY = Check(name="latency", prometheus=UP, max=0.5)
+HOOK = Check(name="revenue", hook=Hook(service="shop", port=8080, path="/revenue"), min=0.9)
+START = datetime(2026, 11, 22, tzinfo=UTC)
 
 
 def _vector(*samples: object) -> bytes:
@@ -120,7 +122,7 @@ def test_what_a_hook_answers_and_is_no_number(body: bytes) -> None:
 
 
 def test_below_zero_is_a_number_where_min_says_so() -> None:
-    check = Check("balance", Prometheus("up"), min=-5, max=5)
+    check = Check(name="balance", prometheus=UP, min=-5, max=5)
     assert from_prometheus(check, 200, _vector("-1")) == Reading(-1)
 
 
@@ -159,20 +161,25 @@ def test_any_answer_is_a_reading(body: bytes, status: int) -> None:
     ],
 )
 def test_a_hook_leads_to_a_service_of_the_namespace_only(service: str, port: int, path: str) -> None:
-    with pytest.raises(ValueError, match=r"is no (name|port|path)"):
-        Hook(service, port, path)
+    with pytest.raises(ValidationError):
+        Hook(service=service, port=port, path=path)
 
 
-def _run(check: Check, *readings: Reading) -> Tally | None:
-    tally = None
-    for reading in readings:
-        tally = tallied(check, tally, reading)
-    return tally
+@pytest.mark.parametrize("path", ["/", "/value", "/of/$canary", "/a.b/", "/v1/$namespace/$deployment:rate,5"])
+def test_paths_that_are_let_through(path: str) -> None:
+    assert Hook(service="shop", port=80, path=path).path == path
+
+
+def _run(check: Check, *readings: Reading) -> CheckStatus | None:
+    known = None
+    for number, reading in enumerate(readings):
+        known = tallied(check, known, reading, START + timedelta(seconds=30 * number))
+    return known
 
 
 def _said(check: Check, *readings: Reading) -> tuple[Kind, Reason, str]:
-    tally = _run(check, *readings)
-    said = together([check], {} if tally is None else {check.name: tally})
+    known = _run(check, *readings)
+    said = together([check], [known] if known is not None else [], None)
     return said.kind, said.reason, said.message
 
 
@@ -187,7 +194,7 @@ def test_three_bad_readings_in_a_row_fail_a_check() -> None:
 
 def test_fewer_hold_the_step() -> None:
     kind, _, message = _said(LATENCY, BAD, GOOD, BAD, BAD)
-    assert kind is Kind.UNDECIDED
+    assert kind is Kind.INCONCLUSIVE
     assert "2 of 3 readings in a row" in message
 
 
@@ -203,22 +210,49 @@ def test_a_failed_check_stays_failed_when_it_can_no_longer_be_read() -> None:
 
 
 def test_before_the_first_reading_the_step_is_held() -> None:
-    assert _said(LATENCY)[0] is Kind.UNDECIDED
+    assert _said(LATENCY)[0] is Kind.INCONCLUSIVE
 
 
-@pytest.mark.parametrize(("value", "kind"), [(0.9, Kind.PROMOTE), (0.89, Kind.UNDECIDED), (9, Kind.PROMOTE)])
+@pytest.mark.parametrize(("value", "kind"), [(0.9, Kind.PROMOTE), (0.89, Kind.INCONCLUSIVE), (9, Kind.PROMOTE)])
 def test_limits_are_within(value: float, kind: Kind) -> None:
     assert _said(HOOK, Reading(value))[0] is kind
 
 
 def test_the_most_cautious_of_several_checks_counts() -> None:
-    tallies: dict[str, Any] = {"latency": _run(LATENCY, BAD, BAD, BAD), "revenue": _run(HOOK, Reading(1))}
-    assert together([HOOK, LATENCY], tallies).kind is Kind.ROLLBACK
-    tallies["latency"] = _run(LATENCY, NONE)
-    assert together([HOOK, LATENCY], tallies).kind is Kind.INCONCLUSIVE
-    tallies["latency"] = _run(LATENCY, GOOD)
-    assert together([HOOK, LATENCY], tallies).message == "2 of 2 checks passed"
-    assert together([], {}).kind is Kind.PROMOTE
+    fine = _run(HOOK, Reading(1))
+    assert fine is not None
+    for readings, kind in (((BAD, BAD, BAD), Kind.ROLLBACK), ((NONE,), Kind.INCONCLUSIVE), ((GOOD,), Kind.PROMOTE)):
+        known = _run(LATENCY, *readings)
+        assert known is not None
+        said = together([HOOK, LATENCY], [known, fine], None)
+        assert said.kind is kind
+    assert said.message == "2 of 2 checks passed"
+    assert together([], [], None).kind is Kind.PROMOTE
+
+
+def test_what_was_read_before_the_step_says_nothing_about_it() -> None:
+    known = _run(LATENCY, GOOD)
+    assert known is not None
+    assert together([LATENCY], [known], START).kind is Kind.PROMOTE
+    assert together([LATENCY], [known], START + timedelta(seconds=1)).kind is Kind.INCONCLUSIVE
+    failed = _run(LATENCY, BAD, BAD, BAD)
+    assert failed is not None
+    assert together([LATENCY], [failed], START + timedelta(hours=1)).kind is Kind.ROLLBACK
+
+
+def test_each_reading_is_counted_once() -> None:
+    once = brought_up_to_date([LATENCY], [], {LATENCY: (START, BAD)})
+    assert [item.failures for item in once] == [1]
+    assert brought_up_to_date([LATENCY], once, {LATENCY: (START, BAD)}) == once
+    assert brought_up_to_date([LATENCY], once, {}) == once
+    twice = brought_up_to_date([LATENCY], once, {LATENCY: (START + timedelta(seconds=30), BAD)})
+    assert [item.failures for item in twice] == [2]
+
+
+def test_a_reading_of_another_definition_of_the_check_does_not_count() -> None:
+    other = LATENCY.model_copy(update={"max": 0.9})
+    assert brought_up_to_date([other], [], {LATENCY: (START, BAD)}) == ()
+    assert brought_up_to_date([HOOK], [CheckStatus(name="latency", observed_at=START)], {}) == ()
 
 
 @pytest.mark.parametrize("evidence", list(Kind))
@@ -226,9 +260,9 @@ def test_the_most_cautious_of_several_checks_counts() -> None:
 def test_checks_only_ever_make_a_verdict_more_cautious(evidence: Kind, readings: tuple[Reading, ...]) -> None:
     caution = [Kind.PROMOTE, Kind.UNDECIDED, Kind.INCONCLUSIVE, Kind.ROLLBACK]
     verdict = Verdict(evidence, Reason.COLLECTING_EVIDENCE, "as counted", eta_seconds=9)
-    tally = _run(LATENCY, *readings)
-    assert tally is not None
-    said = together([LATENCY], {"latency": tally})
+    known = _run(LATENCY, *readings)
+    assert known is not None
+    said = together([LATENCY], [known], None)
     together_with = with_checks(verdict, said)
     assert caution.index(together_with.kind) == max(caution.index(evidence), caution.index(said.kind))
     if together_with.kind is not evidence:

@@ -44,6 +44,9 @@ MAX_PORT = 65535
 MAX_SEQUENCE = 2**53
 MAX_TIMEOUT_MILLISECONDS = 600_000
 
+IN_SERVER, GATEWAY_API = "InServer", "GatewayAPI"
+MODES = (IN_SERVER, GATEWAY_API)
+
 _V = TypeVar("_V")
 
 
@@ -113,6 +116,8 @@ class Table:
         sticky_header: header whose value decides instead of chance, so that one value stays on one track.
         canary_timeout_milliseconds: after so long without an answer, stable answers.
         latency_threshold_milliseconds: an answer that takes longer is slow; None if none is.
+        mode: who spreads the requests: the stable pods (`IN_SERVER`), or a gateway before both tracks (`GATEWAY_API`).
+            Then weight and shadow_percent are 0, and the pods of each track count what they answer.
     """
 
     stable: Stable
@@ -124,6 +129,7 @@ class Table:
     sticky_header: str | None = None
     canary_timeout_milliseconds: int = 1000
     latency_threshold_milliseconds: int | None = None
+    mode: str = IN_SERVER
 
     @classmethod
     def from_json(cls, document: bytes | Mapping[str, Any]) -> "Table":
@@ -147,7 +153,10 @@ class Table:
                 "latencyThresholdMilliseconds",
                 lambda: members.whole("latencyThresholdMilliseconds", 1, MAX_TIMEOUT_MILLISECONDS),
             ),
+            mode=members.optional("mode", lambda: members.one_of("mode", MODES)) or IN_SERVER,
         )
+        if table.mode == GATEWAY_API and (table.weight or table.shadow_percent):
+            raise TableError(problem="weight and shadowPercent must be 0 where a gateway spreads the requests")
         if table.canary is None and (table.weight or table.shadow_percent):
             raise TableError(problem="weight and shadowPercent must be 0 where there is no canary")
         if table.canary is not None and table.canary.revision == table.stable.revision:
@@ -195,6 +204,13 @@ class _Members:
         if type(value) is not str or not pattern.fullmatch(value):
             raise TableError(problem=f"{self._path}{name} must be {kind}, is {value!r:.80}")
         return value
+
+    def one_of(self, name: str, known: tuple[str, ...]) -> str:
+        """Return one of some known texts."""
+        value = self._members.get(name)
+        if value not in known:
+            raise TableError(problem=f"{self._path}{name} must be one of {', '.join(known)}, is {value!r:.80}")
+        return str(value)
 
     def header(self, name: str) -> str:
         """Return the name of a header that may choose a track."""

@@ -92,6 +92,9 @@ class GrpcForwarding:
             return Own(route, copied=route.shadows and route.copies())
         if choice is Choice.APART:
             return Own()
+        if not route.forwards:  # a gateway sent it here for its header
+            route.matched()
+            return Own()
         matched = choice is Choice.MATCHED
         breaker = self._traffic.breaker(PROTOCOL, FORWARDS)
         room = self._under_way < MOST_FORWARDS and self._bytes + len(data) <= self._most_bytes
@@ -134,7 +137,7 @@ class GrpcForwarding:
     def _changed(self) -> None:
         """Follow the table."""
         route = self._traffic.route
-        target = f"{route.canary.host}:{route.canary.grpc_port}" if route is not None and route.active else ""
+        target = f"{route.canary.host}:{route.canary.grpc_port}" if route is not None and route.forwards else ""
         if target == self._target:
             return
         self._target = target

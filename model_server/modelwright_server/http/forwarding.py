@@ -103,6 +103,9 @@ class RestForwarding:
             self._own(exchange, route, whole)
         elif choice is Choice.APART:
             exchange.own()
+        elif not route.forwards:  # a gateway sent it here for its header
+            route.matched()
+            exchange.own()
         else:
             self._forward(exchange, route, whole, matched=choice is Choice.MATCHED)
 
@@ -116,7 +119,7 @@ class RestForwarding:
         else:
             application.count_with(self._count, None)
         before, self._route = self._route, route
-        self._connect(None if route is None else (route.canary.host, route.canary.rest_port))
+        self._connect((route.canary.host, route.canary.rest_port) if route is not None and route.forwards else None)
         if route is not None:
             self._guard = f"{FORWARDED_HEADER}: {route.stable}\r\n".encode()
         watched = frozenset[bytes]() if route is None else route.watched
@@ -275,14 +278,14 @@ def _counting(
     route: Route, count: Callable[[int, float], None]
 ) -> tuple[Callable[[int, float], None], Callable[[float, Batch, int, int], None]]:
     """Return what counts the answers given here while no request goes elsewhere, with next to no time."""
-    stable, slow_seconds = route.step.stable, route.slow_seconds
+    answered, slow_seconds = route.answered, route.slow_seconds
 
     def counted(status: int, seconds: float) -> None:
         count(status, seconds)
         if seconds > slow_seconds or status >= _NOT_FINITE:
             route.own(seconds, error=status >= _SERVER_ERROR, invalid=status == _NOT_FINITE)
         else:
-            stable.requests += 1
+            answered.requests += 1
 
     def counted_raw(seconds: float, batch: Batch, start: int, rows: int) -> None:
         count(_OK, seconds)

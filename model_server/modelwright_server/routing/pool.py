@@ -285,7 +285,12 @@ class Pool:
         while len(self._connecting) < len(self._waiting) and len(self._connecting) + len(self._all) < self._most:
             task = self._loop.create_task(self._open())
             self._connecting.add(task)
-            task.add_done_callback(self._connecting.discard)
+            task.add_done_callback(self._opened)
+
+    def _opened(self, task: asyncio.Task[None]) -> None:
+        """Go on for requests that came while a connection was about to have been opened, or not."""
+        self._connecting.discard(task)
+        self._connect()
 
     async def _open(self) -> None:
         """Open a connection; if that fails, so does the request that has waited longest."""

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from modelwright_server.contract.traffic import Canary, Table
+from modelwright_server.contract.traffic import GATEWAY_API, Canary, Table
 from modelwright_server.routing.answers import Outcome
 from modelwright_server.routing.choice import Blocks, Chooser
 from modelwright_server.routing.counts import VersionCounts
-from modelwright_server.routing.evidence import StepCounts
+from modelwright_server.routing.evidence import Counts, StepCounts
 from modelwright_server.tensors import Array
 
 _FAULTS = frozenset({Outcome.BROKEN, Outcome.REFUSED, Outcome.TIMEOUT, Outcome.UNREACHABLE})
@@ -19,18 +19,23 @@ class Route:
 
     Attributes:
         canary: who gets it.
-        stable: revision of this process.
+        stable: revision of the stable track.
         choose: says for each request where it goes, by its headers.
         watched: names of the headers that `choose` wants to see, in lower case.
         copies: says for each answered request whether it is copied.
-        active: whether the canary gets any traffic; if not, stable's requests are counted all the same.
+        active: whether each request has to be looked at: the canary gets some from here, or a gateway spreads them and
+            some do not count. If not, all that are answered are counted.
+        forwards: whether the canary gets any traffic from here.
         shadows: whether requests are copied.
         seconds: what the canary is given for an answer.
         slow_seconds: an answer that takes longer is slow.
         step: the evidence.
+        answered: counts the requests that this process answers itself.
     """
 
-    def __init__(self, table: Table, canary: Canary, step: StepCounts, forwards: VersionCounts) -> None:
+    def __init__(
+        self, table: Table, canary: Canary, step: StepCounts, forwards: VersionCounts, answered: Counts
+    ) -> None:
         chooser = Chooser(table, canary)
         self.canary = canary
         self.stable = table.stable.revision
@@ -38,16 +43,22 @@ class Route:
         self.watched = chooser.watched
         self.copies = Blocks(table.shadow_percent).take
         self.shadows = table.shadow_percent > 0
-        self.active = table.weight > 0 or self.shadows
+        self.forwards = table.weight > 0 or self.shadows
+        self.active = self.forwards or table.mode == GATEWAY_API
         self.seconds = table.canary_timeout_milliseconds / 1000
         threshold = table.latency_threshold_milliseconds
         self.slow_seconds = float("inf") if threshold is None else threshold / 1000
         self.step = step
+        self.answered = answered
         self._forwards = forwards
 
     def own(self, seconds: float, *, error: bool, invalid: bool) -> None:
-        """Count a request that stable answered, and what it took."""
-        self.step.stable.count(error=error, invalid=invalid, slow=seconds > self.slow_seconds and not error)
+        """Count a request that was answered here, and what it took."""
+        self.answered.count(error=error, invalid=invalid, slow=seconds > self.slow_seconds and not error)
+
+    def matched(self) -> None:
+        """Count a request that a gateway sent here for its header."""
+        self.step.matched += 1
 
     def skipped(self, protocol: str, *, matched: bool) -> None:
         """Count a request that was meant for the canary and not sent there."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from modelwright_server import contract
 from modelwright_server.contract import CANARY, STABLE
-from modelwright_server.contract.traffic import FILE, Canary, Table
+from modelwright_server.contract.traffic import FILE, GATEWAY_API, Canary, Table
 from modelwright_server.routing.breaker import Breaker
 from modelwright_server.routing.counts import VersionCounts
 from modelwright_server.routing.evidence import Evidence
@@ -25,7 +25,8 @@ class Traffic:
     Attributes:
         revision: of this process, empty if it routes no requests.
         track: the one it serves, `STABLE` until a table says otherwise.
-        route: what the table in force means for requests; None if there is no canary, or this is another revision.
+        route: what the table in force means for requests; None if there is no canary, or they are no concern of this
+            revision's: it is another one, or the canary's and gets only what stable pods forward and count.
         evidence: what was seen.
     """
 
@@ -51,7 +52,8 @@ class Traffic:
             self.track = STABLE
         elif canary is not None and self.revision == canary.revision:
             self.track = CANARY  # of neither: it is about to end, and stays what it was
-        if canary is None or self.revision != table.stable.revision:
+        counting = canary is not None and table.mode == GATEWAY_API and self.revision == canary.revision
+        if canary is None or not (counting or self.revision == table.stable.revision):
             self.route = None
         else:
             if canary != self._canary:
@@ -60,6 +62,7 @@ class Traffic:
         self._canary = canary
         fields = {
             "track": self.track,
+            "mode": table.mode,
             "canary": None if self.route is None else self.route.canary.version,
             "sequence": table.sequence,
             "weight": table.weight if self.route is not None else 0,
@@ -106,4 +109,5 @@ class Traffic:
             del self._versions[next(iter(self._versions))]
         step = self.evidence.at(canary.revision, table.sequence)
         step.shadow.whole = counts.shadow
-        return Route(table, canary, step, counts)
+        answered = step.canary if self.revision == canary.revision else step.stable
+        return Route(table, canary, step, counts, answered)

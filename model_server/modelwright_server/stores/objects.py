@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -34,6 +35,7 @@ from modelwright_server.stores.sink import Sink
 PART_BYTES = 8 << 20
 PARTS_AT_A_TIME = 4
 PART_TRIES = 3
+PUT_TRIES = 2
 PAUSE_SECONDS = 0.25  # the first; each is twice the one before
 MAX_LISTED = 1_000_000
 UPLOAD_PART_BYTES = 8 << 20
@@ -41,6 +43,11 @@ UPLOAD_PART_BYTES = 8 << 20
 
 RETRY: Final[Any] = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
 CLIENT: Final[Mapping[str, str]] = {"connect_timeout": "10s", "read_timeout": "30s", "timeout": "300s"}
+
+# The client follows redirects, and cannot be told not to. So all hosts but the endpoint's own are asked through a proxy
+# that nobody can be.
+_NOBODY = "127.0.0.1:0"
+_TOKENS = ("login.microsoftonline.com", "oauth2.googleapis.com")  # where keys of Azure and Google become tokens
 
 _AWS = {
     "AWS_ACCESS_KEY_ID": "access_key_id",
@@ -160,15 +167,25 @@ class Bucket:
         return bytes(self._part(found, 0)) if found.size else b""
 
     def create(self, path: str, data: bytes) -> bool:
-        """Put an object where there is none; return whether there was none.
+        """Put an object where there is none; return whether there was none, as far as is known.
+
+        The client does not repeat what it got no answer to. Under this condition it can be: at worst the object that is
+        there is our own.
 
         Raises:
             StoreError: the store cannot be written, or cannot put under a condition.
         """
-        try:
-            self._call(path, lambda: obstore.put(self._store, path, data, mode="create"))
-        except _ThereError:
-            return False
+        for attempt in range(PUT_TRIES):
+            try:
+                self._call(path, lambda: obstore.put(self._store, path, data, mode="create"))
+            except _ThereError:
+                return False
+            except StoreUnavailableError:
+                if attempt == PUT_TRIES - 1:
+                    raise
+                time.sleep(PAUSE_SECONDS * 2**attempt)
+            else:
+                break
         return True
 
     def replace(self, path: str, source: Path | bytes) -> None:
@@ -181,6 +198,15 @@ class Bucket:
             self._store, path, source, chunk_size=UPLOAD_PART_BYTES, max_concurrency=PARTS_AT_A_TIME
         )
         self._call(path, put)
+
+    def delete(self, path: str) -> None:
+        """Delete an object; that there is none is no failure.
+
+        Raises:
+            StoreError: the store refuses, or cannot be reached.
+        """
+        with suppress(StoreMissingError):
+            self._call(path, lambda: obstore.delete(self._store, path))
 
     def _part(self, found: Found, start: int) -> memoryview:
         length = min(PART_BYTES, found.size - start)
@@ -235,6 +261,8 @@ def _told(subject: str, error: Exception, access: Access) -> StoreError:  # noqa
     if status in {401, 403} or type(error).__name__ in {"PermissionDeniedError", "UnauthenticatedError"}:
         whose = f"the credentials of the Secret {access.secret!r}" if access.secret else "the pod's own identity"
         return StoreForbiddenError(f"{subject}: the store refuses {whose}{code or f' ({status or 401})'}")
+    if access.endpoint and (_NOBODY in text or 300 <= status < 400):  # noqa: PLR2004 - HTTP's
+        return StoreAddressError(f"{subject}: the store redirects to another host; name that one in the field endpoint")
     if "redirect" in text.lower() or "AuthorizationHeaderMalformed" in code:
         return StoreAddressError(f"{subject}: the bucket is in another region; set the field region{code}")
     if status and status < 500 and status not in {408, 429}:  # noqa: PLR2004 - HTTP's
@@ -284,6 +312,7 @@ def _client(address: ObjectAddress, access: Access) -> ObjectStore:
     if access.endpoint:
         parts = urlsplit(access.endpoint)
         network.resolve(parts.hostname or "", parts.port or 443, redirected=False)
+        options |= _at_home(access)
     config: dict[str, Any]
     try:
         if address.scheme == "s3":
@@ -299,6 +328,18 @@ def _client(address: ObjectAddress, access: Access) -> ObjectStore:
         whose = f"of the Secret {access.secret!r}" if access.secret else "of the pod"
         message = f"{address}: the store's client cannot use the credentials {whose} ({type(error).__name__})"
         raise StoreForbiddenError(message) from None
+
+
+def _at_home(access: Access) -> dict[str, str]:
+    """Return the options by which a redirect reaches no host but the endpoint's, which was checked.
+
+    By HTTPS without a Secret the pod's own identity is asked for at places of the cloud's choosing, and redirects stay
+    HTTPS, by which no cloud hands out credentials.
+    """
+    parts = urlsplit(access.endpoint)
+    if parts.scheme == "https" and not access.secret:
+        return {}
+    return {"proxy_url": f"http://{_NOBODY}", "proxy_excludes": ",".join((parts.hostname or "", *_TOKENS))}
 
 
 def _given(**values: str) -> dict[str, str]:

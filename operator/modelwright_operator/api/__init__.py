@@ -4,7 +4,9 @@ Import this package as a whole (`from modelwright_operator import api`): `api.De
 always called a workload.
 """
 
+from modelwright_operator.api.checks import Check, Hook, PrometheusQuery
 from modelwright_operator.api.deployment import (
+    Autoscaling,
     Deployment,
     DeploymentSpec,
     DeploymentStatus,
@@ -39,11 +41,22 @@ from modelwright_operator.api.model_version import (
     VersionMetric,
 )
 from modelwright_operator.api.own_code import OwnCode
-from modelwright_operator.api.rollout import Analysis, Approved, HeaderMatch, Hold, Rollout, Step, Traffic
+from modelwright_operator.api.rollout import (
+    Analysis,
+    Approved,
+    Gateway,
+    HeaderMatch,
+    Hold,
+    ParentReference,
+    Rollout,
+    Step,
+    Traffic,
+)
 from modelwright_operator.api.rollout_status import (
     Answers,
     Awaiting,
     CanaryTrack,
+    CheckStatus,
     Copies,
     Evidence,
     HistoryEntry,
@@ -75,10 +88,13 @@ __all__ = [
     "Answers",
     "Approved",
     "Artifact",
+    "Autoscaling",
     "Awaiting",
     "BestTrial",
     "CanaryTrack",
     "ChampionStatus",
+    "Check",
+    "CheckStatus",
     "ColumnSchema",
     "Condition",
     "Copies",
@@ -93,9 +109,11 @@ __all__ = [
     "FeaturesReference",
     "Gate",
     "GateStatus",
+    "Gateway",
     "HeaderMatch",
     "HistoryEntry",
     "Hold",
+    "Hook",
     "JobReference",
     "JoinedFeatures",
     "Latency",
@@ -107,10 +125,12 @@ __all__ = [
     "OwnCode",
     "OwnImage",
     "OwnImageReference",
+    "ParentReference",
     "Pod",
     "PreparedDigest",
     "PreparedReference",
     "Progress",
+    "PrometheusQuery",
     "Provenance",
     "PublishedArtifact",
     "Rejection",

@@ -70,6 +70,10 @@ def _inline(node: Any, definitions: Json) -> Any:  # noqa: ANN401  # any JSON
     elif result.get("additionalProperties") is False:
         del result["additionalProperties"]
     result.pop("propertyNames", None)
+    least = result.get("minimum")
+    if result.get("type") == "number" and isinstance(least, float) and not least.is_integer():
+        # The API server cuts the bound to a whole number where the value is one, and would take 0 for at least 0.5.
+        result["x-kubernetes-validations"] = [{"rule": f"self >= {least}", "message": f"must be at least {least}"}]
     return result
 
 
@@ -216,7 +220,7 @@ def definitions() -> dict[str, Json]:
             _column(
                 "Step", ".status.rollout.step", "integer", description="Step of the rollout under way, or the last."
             ),
-            _column("Weight", ".status.traffic.weight", "integer", description="Percent of requests for the canary."),
+            _column("Weight", ".status.rollout.weight", "integer", description="Percent of requests for the canary."),
             _column("Replicas", ".status.readyReplicas", "integer", description="Ready pods of the stable track."),
             _column("Reason", _condition("Ready", "reason")),
             _AGE,

@@ -68,11 +68,38 @@ class Server(Model):
     access_log: bool = Field(default=False, description="Log each answered request as a line of JSON.")
 
 
+class Autoscaling(Model):
+    """How many pods serve, by how busy they are."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "self.minReplicas <= self.maxReplicas",
+                "spec.autoscaling.minReplicas is above spec.autoscaling.maxReplicas",
+            )
+        )
+    )
+
+    min_replicas: Annotated[int, Field(ge=1, le=1000)] = Field(default=1, description="Number of pods, at least.")
+    max_replicas: Annotated[int, Field(ge=1, le=1000)] = Field(description="Number of pods, at most.")
+    target_cpu_percent: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=70,
+        alias="targetCPUPercent",
+        description="CPU time that the servers should use, in percent of what spec.server.resources requests for them.",
+    )
+
+
 class DeploymentSpec(Model):
     """What to serve and how."""
 
     model: ModelReference = Field(description="Which version to serve.")
-    replicas: Annotated[int, Field(ge=0, le=1000)] = Field(default=1, description="Number of serving pods.")
+    replicas: Annotated[int, Field(ge=0, le=1000)] = Field(
+        default=1, description="Number of serving pods; ignored with spec.autoscaling."
+    )
+    autoscaling: Autoscaling | None = Field(
+        default=None,
+        description="Let the number of serving pods follow their use of CPU; absent: spec.replicas has it.",
+    )
     server: Server = Field(default_factory=Server, description="The model server's container.")
     pod: Pod | None = Field(default=None, description="Settings of the pods.")
     traffic: Traffic = Field(
@@ -107,7 +134,7 @@ class DeploymentStatus(Status):
     url: Text | None = Field(default=None, description="Base URL of the Open Inference Protocol, inside the cluster.")
     replicas: int = Field(default=0, description="Number of serving pods of the stable track.")
     ready_replicas: int = Field(default=0, description="How many of them are ready.")
-    selector: Text | None = Field(default=None, description="Label selector of the pods, for autoscalers.")
+    selector: Text | None = Field(default=None, description="Label selector of the pods that answer, for autoscalers.")
     stable: Revision | None = Field(default=None, description="What answers requests.")
     canary: Revision | None = Field(default=None, description="What is being brought up to replace it.")
     previous: Revision | None = Field(default=None, description="What answered before.")

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
+from modelwright_operator.api.checks import Check
 from modelwright_operator.api.meta import Model, ObjectName, exactly_one, rules
 from modelwright_server.contract.traffic import RESERVED_HEADERS
 
@@ -19,6 +20,52 @@ class HeaderMatch(Model):
     header: HeaderName = Field(description="Name of the header, in any case; of gRPC calls the metadata key.")
     value: Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[!-~]+$")] = Field(
         description="Value it must have, exactly."
+    )
+
+
+SectionName = Annotated[
+    str,
+    StringConstraints(
+        min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+    ),
+]
+HostName = Annotated[
+    str,
+    StringConstraints(
+        min_length=1,
+        max_length=253,
+        pattern=r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+    ),
+]
+
+
+class ParentReference(Model):
+    """A Gateway that takes requests in."""
+
+    name: ObjectName = Field(description="Name of the Gateway.")
+    namespace: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)] | None = (
+        Field(
+            default=None, description="Its namespace; absent: the Deployment's own. Its listeners say who may use it."
+        )
+    )
+    section_name: SectionName | None = Field(
+        default=None, description="Name of one of its listeners; absent: all that take this route."
+    )
+    port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
+        default=None, description="Port of its listeners; absent: any."
+    )
+
+
+class Gateway(Model):
+    """Where the HTTPRoute of a Deployment is attached."""
+
+    parent_refs: list[ParentReference] = Field(
+        min_length=1, max_length=8, description="Gateways that take requests in; all of them must accept the route."
+    )
+    hostnames: list[HostName] = Field(
+        default_factory=list[HostName],
+        max_length=16,
+        description="Names by which clients call, as in the Host header; none: all that the listeners take.",
     )
 
 
@@ -38,9 +85,23 @@ class Traffic(Model):
                 f"!has(self.stickyHeader) || !(self.stickyHeader.lowerAscii() in {_RESERVED})",
                 "spec.traffic.stickyHeader says how a message travels, and cannot choose a version",
             ),
+            (
+                "(self.mode == 'GatewayAPI') == has(self.gateway)",
+                "spec.traffic.gateway goes with spec.traffic.mode GatewayAPI: give both or neither",
+            ),
+            (
+                "self.mode != 'GatewayAPI' || !has(self.stickyHeader)",
+                "spec.traffic.stickyHeader is nothing that an HTTPRoute can do: remove it, or set mode to InServer",
+            ),
         )
     )
 
+    mode: Literal["InServer", "GatewayAPI"] = Field(
+        default="InServer",
+        description="Who spreads the requests. InServer: the stable pods, whatever clients call through. GatewayAPI: a "
+        "gateway, by an HTTPRoute that the operator makes; all clients have to call through it.",
+    )
+    gateway: Gateway | None = Field(default=None, description="Where the HTTPRoute is attached; of mode GatewayAPI.")
     match: HeaderMatch | None = Field(
         default=None,
         description="Requests that always go to the canary while it takes traffic; they are left out of verdicts.",
@@ -109,6 +170,12 @@ class Analysis(Model):
         default=None,
         description="Share of shadow copies that the canary must answer as the stable version did; absent: not judged, "
         "since a model that was trained against drift should disagree.",
+    )
+    checks: list[Check] = Field(
+        default_factory=list[Check],
+        max_length=8,
+        description="Numbers from elsewhere that must be within limits, too.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     on_inconclusive: Literal["Hold", "Rollback"] = Field(
         default="Hold", description="What becomes of a step that could not be decided within hold.maxSeconds."

@@ -11,7 +11,7 @@ from modelwright_operator.api.meta import Observed, Short, Text
 from modelwright_operator.api.rollout import HeaderMatch, HeaderName
 
 Phase = Literal["Starting", "Stepping", "Promoting", "Watching", "Complete", "RolledBack", "Superseded", "Withdrawn"]
-Awaiting = Literal["Pods", "Time", "Requests", "Evidence", "Approval", "Resume"]
+Awaiting = Literal["Pods", "Gateway", "Time", "Requests", "Evidence", "Approval", "Resume"]
 Message = Annotated[str, StringConstraints(max_length=1024)]
 
 
@@ -45,6 +45,10 @@ class TrafficStatus(Observed):
     sticky_header: HeaderName | None = Field(default=None, description="Header that decides where a request goes.")
     canary_timeout_milliseconds: int = Field(default=1000, description="Time the canary has for an answer.")
     latency_threshold_milliseconds: int | None = Field(default=None, description="An answer that takes longer is bad.")
+    mode: Literal["InServer", "GatewayAPI"] = Field(
+        default="InServer",
+        description="Who spreads the requests; with GatewayAPI a gateway does, and weight and shadowPercent are 0.",
+    )
     changed_at: datetime | None = Field(default=None, description="When the table last changed.")
 
 
@@ -97,6 +101,17 @@ class Stratum(Observed):
     skipped: int = Field(default=0, description="Requests of the canary's share that it was not asked to answer.")
 
 
+class CheckStatus(Observed):
+    """What is known of a check."""
+
+    name: Short = Field(description="Name of the check.")
+    value: float | None = Field(default=None, description="The number last read; absent: it could not be read.")
+    failures: int = Field(default=0, ge=0, description="Readings in a row outside the limits.")
+    reason: Short | None = Field(default=None, description="Why there is no number, in a word.")
+    message: Message = Field(default="", description="The same in words.")
+    observed_at: datetime = Field(description="When it was last read.")
+
+
 class Evidence(Observed):
     """What was seen of the canary, and what follows from it."""
 
@@ -137,6 +152,9 @@ class RolloutStatus(Observed):
     watch_until: datetime | None = Field(default=None, description="When the watch after the promotion ends.")
     ended_at: datetime | None = Field(default=None, description="When it ended.")
     evidence: Evidence = Field(default_factory=Evidence, description="What was seen.")
+    checks: list[CheckStatus] = Field(
+        default_factory=list[CheckStatus], max_length=8, description="What analysis.checks found."
+    )
 
 
 class Rejection(Observed):

@@ -156,7 +156,7 @@ class Trainer(Model):
     container: OwnCode | None = Field(
         default=None,
         description="An image of yours that trains: it reads /workspace/data/train.parquet, which has no row of the "
-        "holdout, and writes a fitted estimator to /workspace/model/model.joblib.",
+        "holdout, and writes to /workspace/model a fitted estimator, model.joblib, or an ONNX model, model.onnx.",
     )
 
 

@@ -13,7 +13,7 @@ from modelwright_training import contract
 _LIMIT = 1e15  # whole numbers are exact up to here, and far beyond
 Bound = Annotated[float, Field(ge=-_LIMIT, le=_LIMIT)]
 MetricName = contract.MetricName
-_MAX_ROWS = contract.MAX_TRIALS + len(contract.VOTERS)
+_MAX_ROWS = contract.MAX_TRIALS + 1  # the vote of AutoML's leaders
 _ANY: dict[str, Any] = {"items": {"x-kubernetes-preserve-unknown-fields": True}}
 
 
@@ -194,8 +194,13 @@ class TuningStatus(Observed):
     )
     leaders: list[int] | None = Field(
         default=None,
-        max_length=max(contract.VOTERS),
+        max_length=contract.LEADERS,
         description="With AutoML: trials that vote together on the last rung, the best first.",
+    )
+    weights: list[int] | None = Field(
+        default=None,
+        max_length=contract.LEADERS,
+        description="With AutoML: how many votes each of them has, once selected.",
     )
     total: int = Field(default=0, description="Number of trials planned.")
     succeeded: int = Field(default=0, description="Number of trials with a score.")

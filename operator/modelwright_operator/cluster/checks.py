@@ -25,7 +25,6 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from modelwright_operator.decide.checks import (
-    Prometheus,
     Reading,
     filled,
     from_hook,
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from modelwright_operator.decide.checks import Check, Hook
+    from modelwright_operator import api
 
 SECONDS: Final = 5.0
 """A request that takes longer is given up, from the look-up of the name to the last byte."""
@@ -88,7 +87,7 @@ class CheckClient:
         await self._services.close()
         await self._prometheus.close()
 
-    async def read(self, check: Check, names: Mapping[str, str]) -> Reading:
+    async def read(self, check: api.Check, names: Mapping[str, str]) -> Reading:
         """Return what a check's number is now.
 
         Args:
@@ -96,19 +95,24 @@ class CheckClient:
             names: `namespace` of the object that asks, and the others that may stand in queries and paths.
         """
         async with self._slots:
-            if isinstance(check.source, Prometheus):
-                return await self._queried(check, check.source, names)
-            return await self._called(check, check.source, names)
+            if check.hook is not None:
+                return await self._called(check, check.hook, names)
+            if check.prometheus is not None:
+                return await self._queried(check, check.prometheus, names)
+            return invalid(f"check {check.name} says neither prometheus nor hook")
 
-    async def _queried(self, check: Check, source: Prometheus, names: Mapping[str, str]) -> Reading:
+    async def _queried(self, check: api.Check, source: api.PrometheusQuery, names: Mapping[str, str]) -> Reading:
         if not self._prometheus_url:
-            return invalid(f"check {check.name} asks Prometheus, and the operator's settings name none")
+            return invalid(
+                f"check {check.name} asks Prometheus, and the operator's settings name none: set prometheus.url in the "
+                "chart's values, or use a hook"
+            )
         base = URL(self._prometheus_url.replace("{namespace}", names["namespace"]))
         url = base.joinpath("api/v1/query").with_query(base.query).update_query(query=filled(source.query, names))
         answer = await _answer(self._prometheus, url, f"Prometheus, for check {check.name},")
         return answer if isinstance(answer, Reading) else from_prometheus(check, *answer)
 
-    async def _called(self, check: Check, hook: Hook, names: Mapping[str, str]) -> Reading:
+    async def _called(self, check: api.Check, hook: api.Hook, names: Mapping[str, str]) -> Reading:
         host = f"{hook.service}.{names['namespace']}.svc"
         url = URL.build(scheme="http", host=host, port=hook.port, path=filled(hook.path, names))
         answer = await _answer(self._services, url, f"the hook of {check.name} at {host}:{hook.port}")

@@ -18,6 +18,7 @@ from modelwright_operator.decide.observed import Pod
 from modelwright_operator.decide.pages import Page, PageError, page
 from modelwright_operator.raw import part
 from modelwright_server import contract
+from modelwright_server.contract.traffic import GATEWAY_API
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,18 +31,22 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _MOST_BYTES: Final = 256 << 10
+_COUNTED: Final = frozenset({"Stepping", "Promoting", "Watching"})
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=3)
 
 
 class _Counting(NamedTuple):
-    """A pod that spreads requests."""
+    """A pod that spreads requests, or answers those that a gateway spreads."""
 
     owner: Owner
     pod: Pod
 
 
 class EvidenceReader(Reader[_Counting]):
-    """Reads the pages of the stable pods of each Deployment that tries, or watches, a revision."""
+    """Reads the pages of the stable pods of each Deployment that tries, or watches, a revision.
+
+    Where a gateway spreads the requests, the other track's pods count what they answer themselves: theirs, too.
+    """
 
     def __init__(self, settings: Settings, kube: Kube, store: Store, queue: WorkQueue[Owner]) -> None:
         super().__init__(settings, kube, store, queue)
@@ -51,14 +56,18 @@ class EvidenceReader(Reader[_Counting]):
         for name in self._store.names(naming.DEPLOYMENTS):
             raw = self._store.get(naming.DEPLOYMENTS, *name)
             traffic = part(raw, "status", "traffic") if raw is not None else {}
+            rollout = part(raw, "status", "rollout") if raw is not None else {}
             owner = Owner(naming.DEPLOYMENT, *name)
-            if not traffic.get("canary"):
+            # A canary that is not ready any more is in no table, and how it failed is still to be read.
+            if not traffic.get("canary") and rollout.get("phase") not in _COUNTED:
                 self._store.forget_pages(owner)
                 continue
-            revision = part(traffic, "stable").get("revision")
+            counting = {part(traffic, "stable").get("revision")}
+            if traffic.get("mode") == GATEWAY_API:
+                counting.add(part(traffic, "canary").get("revision"))
             for item in self._store.owned(naming.PODS, owner):
                 pod = Pod(item)
-                if pod.labels.get(naming.LABEL_REVISION) == revision and pod.ip and owner_of(item) == owner:
+                if pod.labels.get(naming.LABEL_REVISION) in counting and pod.ip and owner_of(item) == owner:
                     yield _Counting(owner, pod)
 
     async def _read(self, place: _Counting) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-_PLURALS = {identity: plural for plural, identity in naming.RESOURCES.items()}
+_PLURALS = {identity: plural for plural, identity in naming.CHILDREN.items()}
 
 
 def plural_of(raw: Mapping[str, Any]) -> str:
@@ -120,7 +120,13 @@ class Executor:
                 raise NotOurs(apply.kind, apply.name, 409, message)
             message = f"{apply.kind} {apply.name} was there already"
             raise Conflict(message)
-        self._store.put(plural, await self._kube.apply(plural, apply.manifest, force=False))
+        try:
+            self._store.put(plural, await self._kube.apply(plural, apply.manifest, force=False))
+        except NotFound as error:
+            if plural not in naming.OPTIONAL:
+                raise
+            self._store.put_served(plural, served=False)  # seen again by who lists them
+            raise Conflict(str(error)) from error
 
     async def _change(self, plural: str, apply: Apply, observed: Child) -> dict[str, Any]:
         metadata: dict[str, Any] = {**apply.manifest["metadata"], "uid": observed.uid}

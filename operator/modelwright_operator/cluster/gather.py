@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from modelwright_operator.cluster.store import Owner, Store
     from modelwright_operator.settings import Settings
 
+_CHILDREN = (naming.SERVICES, naming.DISRUPTION_BUDGETS, naming.AUTOSCALERS, naming.HTTP_ROUTES)
+
 
 def now() -> datetime:
     """Return the time, to the second, as the API server stores it."""
@@ -108,8 +110,8 @@ def gather(store: Store, settings: Settings, owner: Owner) -> AnySnapshot | None
         made_by = store.get(naming.TRAINING_JOBS, owner.namespace, maker.name) if maker else None
         training_job = api.TrainingJob.model_validate(made_by) if made_by is not None else None
         users = users_of(store, owner.namespace, owner.name)
-        siblings = family.siblings(store, owner.namespace, raw, settings.retention_versions_per_model)
-        training = bool(siblings) and family.training(store, owner.namespace, version.spec.model)
+        siblings = family.siblings(store, owner.namespace, raw, settings)
+        training = bool(siblings) and family.training(store, owner.namespace, raw)
         return ModelVersionSnapshot(
             time, settings, (), version, jobs, pods, training_job, users, rejections, siblings, training
         )
@@ -121,7 +123,9 @@ def gather(store: Store, settings: Settings, owner: Owner) -> AnySnapshot | None
         deployment,
         _versions(_named_versions(store, deployment)),
         tuple(item for item in map(Workload, own(naming.WORKLOADS)) if item.controller_uid == uid),
-        controlled(Child(item) for resource in (naming.SERVICES, naming.DISRUPTION_BUDGETS) for item in own(resource)),
+        controlled(Child(item) for resource in _CHILDREN for item in own(resource)),
         pods,
         total(store.pages(owner)),
+        store.readings(owner, deployment.status.rollout.revision) if deployment.status.rollout is not None else {},
+        store.serves(naming.HTTP_ROUTES),
     )

@@ -14,7 +14,10 @@ from modelwright_operator.raw import Raw, part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime
 
+    from modelwright_operator import api
+    from modelwright_operator.decide.checks import Reading
     from modelwright_operator.decide.observed import LogLine
     from modelwright_operator.decide.pages import Page
 
@@ -58,20 +61,25 @@ def owner_of(raw: Raw) -> Owner | None:
 
 
 def spec_managers(raw: Raw) -> list[str]:
-    """Return who owns parts of the spec, as `manager/operation`: anybody but us has edited a child by hand."""
+    """Return who owns parts of the spec, as `manager/operation`: anybody but us has edited a child by hand.
+
+    The number of pods does not count: who scales may own it, and whether it is as wanted can be told by its value.
+    """
     entries: Iterable[Raw] = raw["metadata"].get("managedFields") or ()
     return sorted(
         {
             f"{entry.get('manager', '')}/{entry.get('operation', '')}"
             for entry in entries
-            if entry.get("subresource", "") in {"", "scale"} and "f:spec" in (entry.get("fieldsV1") or {})
+            if entry.get("subresource", "") in {"", "scale"}
+            and "f:spec" in (fields := part(entry, "fieldsV1"))
+            and set(part(fields, "f:spec")) != {"f:replicas"}
         }
     )
 
 
 def trim(resource: str, raw: Raw) -> Raw:
     """Drop what is never read and is most of the size; of the managed fields only the spec's managers are kept."""
-    api_version, kind = naming.RESOURCES[resource]
+    api_version, kind = naming.CHILDREN[resource]
     metadata = {key: value for key, value in raw["metadata"].items() if key != "managedFields"}
     if annotations := metadata.get("annotations"):
         metadata["annotations"] = {key: value for key, value in annotations.items() if key != _LAST_APPLIED}
@@ -101,12 +109,14 @@ class Store:
     """All that was seen; used from one event loop only."""
 
     def __init__(self) -> None:
-        self._objects: dict[str, dict[Name, Raw]] = {resource: {} for resource in naming.RESOURCES}
-        self._owned: dict[str, dict[Owner, set[Name]]] = {resource: defaultdict(set) for resource in naming.RESOURCES}
+        self._objects: dict[str, dict[Name, Raw]] = {resource: {} for resource in naming.CHILDREN}
+        self._owned: dict[str, dict[Owner, set[Name]]] = {resource: defaultdict(set) for resource in naming.CHILDREN}
         self._models: dict[tuple[str, str], set[Name]] = defaultdict(set)
         self._lines: dict[Name, tuple[str, LogLine]] = {}  # with the uid of the pod
         self._rejections: dict[Name, tuple[str, str]] = {}  # with the uid of the Job
+        self._readings: dict[Owner, dict[tuple[str, api.Check], tuple[datetime, Reading]]] = {}  # by revision, check
         self._pages: dict[Owner, dict[tuple[str, str], Page]] = {}  # by uid of the pod and start of its server
+        self._unserved: set[str] = set()
 
     def put(self, resource: str, raw: Raw) -> bool:
         """Take an object in; tell whether it was news."""
@@ -198,6 +208,30 @@ class Store:
     def forget_pages(self, owner: Owner) -> None:
         """Drop what was counted: the rollout is over."""
         self._pages.pop(owner, None)
+
+    def put_reading(self, owner: Owner, revision: str, check: api.Check, at: datetime, reading: Reading) -> None:
+        """Keep the last reading of a check on a revision."""
+        self._readings.setdefault(owner, {})[revision, check] = (at, reading)
+
+    def readings(self, owner: Owner, revision: str) -> dict[api.Check, tuple[datetime, Reading]]:
+        """Return the last reading of each check on a revision, and its time."""
+        found = self._readings.get(owner, {})
+        return {check: reading for (of, check), reading in found.items() if of == revision}
+
+    def forget_readings(self, owner: Owner) -> None:
+        """Drop what was read: the rollout is over."""
+        self._readings.pop(owner, None)
+
+    def serves(self, resource: str) -> bool:
+        """Tell whether the API server knows a resource, as far as it was asked."""
+        return resource not in self._unserved
+
+    def put_served(self, resource: str, *, served: bool) -> bool:
+        """Keep whether the API server knows a resource; tell whether that was news."""
+        if served is self.serves(resource):
+            return False
+        (self._unserved.discard if served else self._unserved.add)(resource)
+        return True
 
     def names(self, resource: str) -> Iterator[Name]:
         """Yield the names of all objects of a resource."""

@@ -2,7 +2,8 @@
 
 A test of its bad answers against a share of a quarter, with the alternative of 95 %, from every stratum on to the
 newest (Page's CUSUM), at a limit that allows for ten thousand beginnings: about a dozen bad answers in a row. Two looks
-must show it, since one can be full of a single client, and stable must not fail as well.
+must show it, since one can be full of a single client, and stable must not fail as well. Where no pod of the canary has
+been ready since, and so none was asked any more, the time of that stands for the second look.
 """
 
 from __future__ import annotations
@@ -25,16 +26,17 @@ _SECONDS: Final = 6.0  # more than one look
 _STABLE_BETTER: Final = 0.5  # stable's share of bad answers may be this part of the canary's
 
 
-def breakdown(strata: Sequence[Stratum], alpha: float) -> tuple[Counts, Counts] | None:
+def breakdown(strata: Sequence[Stratum], alpha: float, silent_seconds: float = 0.0) -> tuple[Counts, Counts] | None:
     """Return what canary and stable answered since the canary stopped to answer properly; None: it did not.
 
     Args:
         strata: of the present step, in the order of time.
         alpha: chance of being wrong.
+        silent_seconds: for how long no pod of the canary has been ready.
     """
     limit = math.log(_BEGINNINGS / alpha)
     bad, good = math.log(_EXPECTED / _SHARE), math.log((1 - _EXPECTED) / (1 - _SHARE))
-    canary, stable, seconds = Counts(), Counts(), 0.0
+    canary, stable, seconds = Counts(), Counts(), silent_seconds
     for item in reversed(strata):
         canary, stable = canary + item.canary, stable + item.stable
         seconds += item.seconds if item.canary.bad or item.skipped else 0.0

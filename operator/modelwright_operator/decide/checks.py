@@ -1,8 +1,8 @@
 """Checks of a rollout's step beside its own evidence: a number from Prometheus or from a Service, held to limits.
 
-    read (cluster/checks.py) ─► Reading ─► Tally per check, kept in status ─► what all of them say ─► with the verdict
+    read (cluster/checks.py) ─► Reading ─► tally per check, kept in status ─► what all of them say ─► with the verdict
 
-A number outside its limits once may be chance, so `failure_limit` readings in a row fail a check. What cannot be read,
+A number outside its limits once may be chance, so `failureLimit` readings in a row fail a check. What cannot be read,
 or is no number, is no failure and no pass: the step is held, and the message says why.
 
 What a tenant writes into a check ends up in requests of the operator, so little is left to choose: a query for the one
@@ -17,81 +17,23 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from modelwright_operator.api.rollout_status import CheckStatus
 from modelwright_operator.decide.verdict import Kind, Verdict
 from modelwright_operator.raw import is_map
 from modelwright_operator.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from modelwright_operator import api
 
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_SERVICE: Final = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
-_PATH: Final = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/-]{0,255}")
-_PORTS: Final = range(1, 65536)
 _PLACES: Final = re.compile(r"\$(namespace|deployment|canary|stable)\b")
 _SHOWN: Final = 200  # characters of a foreign text that are shown
 _OK: Final = 200
 _BAD_REQUESTS: Final = range(400, 500)
 _CAUTION: Final = (Kind.ROLLBACK, Kind.INCONCLUSIVE, Kind.UNDECIDED, Kind.PROMOTE)
-
-
-@dataclass(frozen=True)
-class Prometheus:
-    """An instant query that yields one number."""
-
-    query: str
-
-
-@dataclass(frozen=True)
-class Hook:
-    """A Service of the Deployment's namespace, which answers GET with `{"value": <number>}`.
-
-    Raises:
-        ValueError: no such Service, port or path can be.
-    """
-
-    service: str
-    port: int
-    path: str
-
-    def __post_init__(self) -> None:
-        if not _SERVICE.fullmatch(self.service):
-            message = f"{self.service!r} is no name of a Service"
-            raise ValueError(message)
-        if self.port not in _PORTS:
-            message = f"{self.port} is no port"
-            raise ValueError(message)
-        if not _PATH.fullmatch(self.path) or ".." in self.path.split("/"):
-            message = (
-                f"{self.path!r} is no path: up to 256 characters beginning with a slash, without query and escapes"
-            )
-            raise ValueError(message)
-
-
-@dataclass(frozen=True)
-class Check:
-    """A number and its limits.
-
-    Attributes:
-        name: unique in its step.
-        source: where the number comes from.
-        min, max: the lowest and the highest number that is fine; None: none.
-        failure_limit: readings in a row outside of them that fail the check.
-    """
-
-    name: str
-    source: Prometheus | Hook
-    min: float | None = None
-    max: float | None = None
-    failure_limit: int = 3
-
-    def problem(self, value: float) -> str:
-        """Return what is wrong with a number; empty if nothing is."""
-        if self.min is not None and value < self.min:
-            return f"{self.name} is {value:g}, below min {self.min:g}"
-        if self.max is not None and value > self.max:
-            return f"{self.name} is {value:g}, above max {self.max:g}"
-        return ""
 
 
 @dataclass(frozen=True)
@@ -104,27 +46,26 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Tally:
-    """What is known of a check.
+class Said:
+    """What all checks say together.
 
     Attributes:
-        name: of the check.
-        failures: readings in a row outside of its limits; one that could not be read does not change it.
-        reading: the last.
+        note: the message without figures, for conditions; empty: it has none.
     """
-
-    name: str
-    failures: int
-    reading: Reading
-
-
-@dataclass(frozen=True)
-class Said:
-    """What all checks say together."""
 
     kind: Kind
     reason: Reason
     message: str
+    note: str = ""
+
+
+def problem(check: api.Check, value: float) -> str:
+    """Return what is wrong with a number; empty if nothing is."""
+    if check.min is not None and value < check.min:
+        return f"{check.name} is {value:g}, below min {check.min:g}"
+    if check.max is not None and value > check.max:
+        return f"{check.name} is {value:g}, above max {check.max:g}"
+    return ""
 
 
 def filled(text: str, names: Mapping[str, str]) -> str:
@@ -151,7 +92,7 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text[:_SHOWN])
 
 
-def from_prometheus(check: Check, status: int, body: bytes) -> Reading:
+def from_prometheus(check: api.Check, status: int, body: bytes) -> Reading:
     """Return the number in an answer to an instant query (HTTP API v1)."""
     answer = _document(body)
     if status in _BAD_REQUESTS:
@@ -173,7 +114,7 @@ def from_prometheus(check: Check, status: int, body: bytes) -> Reading:
     return invalid(f"the query of {check.name} yields {found}: it must yield one number")
 
 
-def from_hook(check: Check, status: int, body: bytes) -> Reading:
+def from_hook(check: api.Check, status: int, body: bytes) -> Reading:
     """Return the number in a Service's answer."""
     if status != _OK:
         return unavailable(f"the hook of {check.name} answered {status}")
@@ -184,22 +125,54 @@ def from_hook(check: Check, status: int, body: bytes) -> Reading:
     return _number(check, value)
 
 
-def tallied(check: Check, before: Tally | None, reading: Reading) -> Tally:
-    """Return what is known of a check after another reading."""
+def tallied(check: api.Check, before: api.CheckStatus | None, reading: Reading, at: datetime) -> api.CheckStatus:
+    """Return what is known of a check after another reading; one without a number does not change its failures."""
     failures = before.failures if before is not None else 0
     if reading.value is not None:
-        failures = failures + 1 if check.problem(reading.value) else 0
-    return Tally(check.name, min(failures, check.failure_limit), reading)
+        failures = failures + 1 if problem(check, reading.value) else 0
+    return CheckStatus(
+        name=check.name,
+        value=reading.value,
+        failures=min(failures, check.failure_limit),
+        reason=str(reading.reason) if reading.reason is not None else None,
+        message=reading.message[:1024],
+        observed_at=at,
+    )
 
 
-def together(checks: Sequence[Check], tallies: Mapping[str, Tally]) -> Said:
-    """Return what the checks of a step say: the most cautious of them counts.
+def brought_up_to_date(
+    checks: Sequence[api.Check],
+    known: Sequence[api.CheckStatus],
+    readings: Mapping[api.Check, tuple[datetime, Reading]],
+) -> tuple[api.CheckStatus, ...]:
+    """Return what is known of the checks there are, each reading counted once.
 
     Args:
-        checks: of the step.
-        tallies: what is known of each, by name.
+        checks: that are asked for.
+        known: what the status says of them, and of some that may be asked for no longer.
+        readings: the last of each check, and its time in whole seconds.
     """
-    held = [said for check in checks if (said := _of(check, tallies.get(check.name))) is not None]
+    before = {item.name: item for item in known}
+    now: list[api.CheckStatus] = []
+    for check in checks:
+        old, (at, reading) = before.get(check.name), readings.get(check, (None, None))
+        if at is not None and reading is not None and (old is None or at > old.observed_at):
+            now.append(tallied(check, old, reading, at))
+        elif old is not None:
+            now.append(old)
+    return tuple(now)
+
+
+def together(checks: Sequence[api.Check], known: Sequence[api.CheckStatus], since: datetime | None) -> Said:
+    """Return what the checks of a rollout say: the most cautious of them counts.
+
+    Args:
+        checks: that are asked for.
+        known: what is known of them.
+        since: the beginning of the step; what was read before says nothing about it. None: there is no such time.
+    """
+    by_name = {item.name: item for item in known}
+    held = [said for check in checks if (said := _of(check, by_name.get(check.name), since)) is not None]
     passed = Said(Kind.PROMOTE, Reason.CHECKS_PASSED, f"{len(checks)} of {len(checks)} checks passed")
     return min(held, key=lambda item: _CAUTION.index(item.kind), default=passed)
 
@@ -211,20 +184,23 @@ def with_checks(verdict: Verdict, said: Said) -> Verdict:
     return replace(verdict, kind=said.kind, reason=said.reason, message=said.message, eta_seconds=None)
 
 
-def _of(check: Check, tally: Tally | None) -> Said | None:
+def _of(check: api.Check, known: api.CheckStatus | None, since: datetime | None) -> Said | None:
     """Return what a check has against going on."""
-    if tally is None:
-        return Said(Kind.UNDECIDED, Reason.COLLECTING_EVIDENCE, f"check {check.name} has not been read yet")
-    if tally.failures >= check.failure_limit:
-        last = check.problem(tally.reading.value) if tally.reading.value is not None else check.name
-        return Said(Kind.ROLLBACK, Reason.CHECK_FAILED, f"check failed {tally.failures} times in a row: {last}")
-    if tally.reading.reason is not None or tally.reading.value is None:
-        return Said(Kind.INCONCLUSIVE, tally.reading.reason or Reason.METRIC_UNAVAILABLE, tally.reading.message)
-    if problem := check.problem(tally.reading.value):
+    if known is not None and known.failures >= check.failure_limit:
+        last = problem(check, known.value) if known.value is not None else check.name
+        return Said(Kind.ROLLBACK, Reason.CHECK_FAILED, f"check failed {known.failures} times in a row: {last}")
+    if known is None or (since is not None and known.observed_at < since):
         return Said(
-            Kind.UNDECIDED,
+            Kind.INCONCLUSIVE, Reason.COLLECTING_EVIDENCE, f"check {check.name} has not been read in this step yet"
+        )
+    if known.value is None:
+        return Said(Kind.INCONCLUSIVE, Reason(known.reason or Reason.METRIC_UNAVAILABLE), known.message)
+    if found := problem(check, known.value):
+        return Said(
+            Kind.INCONCLUSIVE,
             Reason.COLLECTING_EVIDENCE,
-            f"{problem}: {tally.failures} of {check.failure_limit} readings in a row that fail it",
+            f"{found}: {known.failures} of {check.failure_limit} readings in a row that fail it",
+            f"check {check.name} is outside its limits; status.rollout.checks has its number",
         )
     return None
 
@@ -245,7 +221,7 @@ def _sample(value: Any) -> object:  # noqa: ANN401  # JSON is anything
             return None
 
 
-def _number(check: Check, value: object) -> Reading:
+def _number(check: api.Check, value: object) -> Reading:
     """Return a reading; only a finite number is one, and below zero only where `min` says that it may be."""
     try:
         number = float(value) if isinstance(value, int | float) else math.nan

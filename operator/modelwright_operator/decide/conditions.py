@@ -30,6 +30,7 @@ AVAILABLE: Final = "Available"
 ROLLOUT_HEALTHY: Final = "RolloutHealthy"
 APPROVAL_REQUIRED: Final = "ApprovalRequired"
 ROLLED_BACK: Final = "RolledBack"
+SCALING_ACTIVE: Final = "ScalingActive"
 
 _MESSAGE_LIMIT: Final = 2048
 

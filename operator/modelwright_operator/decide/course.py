@@ -38,6 +38,10 @@ class Pods:
         """Tell whether so many pods are asked for and ready."""
         return self.wanted == size and self.ready >= size
 
+    def able(self, size: int) -> bool:
+        """Tell whether it can take over from what is worse: half its pods are ready, as when they are being scaled."""
+        return self.ready > 0 and 2 * self.ready >= size
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -70,6 +74,8 @@ class Seen:
         requests: answers of the canary, or copies it answered, in the present step.
         stable_down: whether the stable revision answers nothing, and will not by itself.
         spreads: whether the stable revision's pods can spread requests: they have the sidecar that tells them how.
+        gateway: why a gateway that is to spread requests does not; empty: it does, or none is to.
+        switched: whether others spread the requests from now on than until now: the stable pods, or a gateway.
     """
 
     now: datetime
@@ -84,6 +90,8 @@ class Seen:
     requests: int = 0
     stable_down: bool = False
     spreads: bool = True
+    gateway: str = ""
+    switched: bool = False
 
     def of(self, revision: api.Revision | None) -> Pods:
         """Return what is seen of a revision's pods."""

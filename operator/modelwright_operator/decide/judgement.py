@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from modelwright_operator.api.rollout_status import Evidence, Stratum
-from modelwright_operator.decide import evidence, pages, sequential, verdict, watch
+from modelwright_operator.decide import checks, evidence, pages, sequential, verdict, watch
 from modelwright_operator.decide.course import Judgement
 from modelwright_operator.decide.sequential import Counts
 from modelwright_operator.reasons import Reason
@@ -24,6 +24,9 @@ _NOTES: Final[Mapping[Reason, str]] = {
     Reason.TRAFFIC_SHARE_MISMATCH: "the canary gets another share of the requests than it was given",
 }
 
+_ANY_SHARE: Final = 100
+"""As a weight: whatever share of all requests the canary's are, they are judged."""
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -32,11 +35,13 @@ class Judged:
     Attributes:
         judgement: for the machine.
         shown: for the status.
+        checks: what is known of analysis.checks, for the status.
         requests: answers of the canary, or copies, in the present step.
     """
 
     judgement: Judgement
     shown: Evidence
+    checks: tuple[api.CheckStatus, ...]
     requests: int
 
 
@@ -47,7 +52,9 @@ def judged(  # noqa: PLR0913  # what a verdict rests on
     rules: api.Rollout,
     now: datetime,
     *,
+    known_checks: Sequence[api.CheckStatus],
     sticky: bool,
+    mirrored: bool = False,
 ) -> Judged:
     """Return what the figures say of the canary, or of what was promoted while it is watched.
 
@@ -57,7 +64,10 @@ def judged(  # noqa: PLR0913  # what a verdict rests on
         sequence: of the present step.
         rules: how it is judged.
         now: when the figures were taken.
+        known_checks: what is known of analysis.checks.
         sticky: whether a header decides where a request goes.
+        mirrored: whether a gateway copies requests: the canary counts what it answers of them like any other, and
+            nothing is compared.
     """
     known = _strata(current, steps, now)
     here = next((item for item in steps if item.sequence == sequence), None)
@@ -75,21 +85,36 @@ def judged(  # noqa: PLR0913  # what a verdict rests on
     if watching:
         found = watch.watched(*_parted(strata, sequence), held_to)
     else:
-        found = verdict.judge(strata, held_to, sequence, current.weight, _shadow(steps, known))
+        silent = _silent_seconds(current, now)
+        weight = _ANY_SHARE if mirrored else current.weight
+        found = verdict.judge(strata, held_to, sequence, weight, _shadow(steps, known), silent_seconds=silent)
+    said = checks.together(analysis.checks, known_checks, current.step_started_at)
+    counted, found = found, checks.with_checks(found, said)
     shown = Evidence(
         observed_at=now,
         steps=list(steps),
         strata=list(known),
-        realised_weight=pages.realised_weight(here) if here is not None and not watching else None,
+        realised_weight=pages.realised_weight(here) if here is not None and not (watching or mirrored) else None,
         verdict=found.kind.value,
         message=found.message[:1024],
         relative_risk_low=_rounded(found.relative_risk.low),
         relative_risk_high=_rounded(found.relative_risk.high),
         eta_seconds=found.eta_seconds,
     )
-    note = _NOTES.get(found.reason, "the evidence does not decide yet; status.rollout.evidence has the figures")
+    note = (
+        said.note or said.message
+        if found is not counted
+        else _NOTES.get(found.reason, "the evidence does not decide yet; status.rollout.evidence has the figures")
+    )
     requests = _requests(here)
-    return Judged(Judgement(found.kind.value, found.message, found.reason, note), shown, requests)
+    return Judged(Judgement(found.kind.value, found.message, found.reason, note), shown, tuple(known_checks), requests)
+
+
+def _silent_seconds(current: api.RolloutStatus, now: datetime) -> float:
+    """Return for how long none of the pods that were given the present step's traffic has been ready."""
+    if current.phase != "Stepping" or current.step_started_at is None or current.waiting_since is None:
+        return 0.0
+    return max((now - current.waiting_since).total_seconds(), 0.0)
 
 
 def _requests(here: api.StepEvidence | None) -> int:

@@ -75,16 +75,27 @@ def size(course: Course, revision: api.Revision, replicas: int, rollout: api.Rol
 def advance(course: Course, seen: Seen) -> Course:
     """Return where the traffic should stand now. Seeing the same again, it changes nothing more in the long run."""
     course = replace(course, rejected=tuple(item for item in course.rejected if item.reference == seen.reference))
+    if seen.replicas == 0 and course.phase != "Watching":
+        return _asleep(course, seen)
     course = _retarget(course, seen)
     if course.phase == "Watching":
         return _watch(course, seen)
     if course.phase is None or course.canary is None or course.rollout is None:
         return course
-    if (fault := _fault(course, course.canary, seen)) is not None:
-        return _roll_back(course, course.canary, seen, *fault)
+    canary, current = course.canary, course.rollout
+    if (fault := _fault(canary, current, seen) or _overdue(canary, current, seen)) is not None:
+        return _roll_back(course, canary, seen, *fault)
     if course.phase != "Promoting":
-        course = _step(course, course.canary, course.rollout, seen)
+        course = _step(course, canary, current, seen)
     return _promote(course, seen) if course.phase == "Promoting" else course
+
+
+def _asleep(course: Course, seen: Seen) -> Course:
+    """Try nothing where nothing answers: what was under way begins anew once there are pods again."""
+    if course.canary is None:
+        return course
+    message = f"spec.replicas is 0: {course.canary.version} is tried once there are pods again"
+    return course.ended("Withdrawn", message, seen.now).told(Reason.WITHDRAWN, course.canary.version, message)
 
 
 def _retarget(course: Course, seen: Seen) -> Course:
@@ -127,10 +138,10 @@ def _start(course: Course, target: api.Revision, seen: Seen) -> Course:
     )
 
 
-def _fault(course: Course, canary: api.Revision, seen: Seen) -> tuple[Reason, str] | None:  # noqa: PLR0911
-    """Return why the canary cannot go on, if it cannot."""
-    pods, current = seen.of(canary), course.rollout
-    if course.rollout is not None and seen.actions.abort == (canary.revision, course.rollout.step):
+def _fault(revision: api.Revision, current: api.RolloutStatus, seen: Seen) -> tuple[Reason, str] | None:
+    """Return why what is tried, or was promoted and is watched, cannot go on, if it cannot."""
+    pods = seen.of(revision)
+    if seen.actions.abort == (revision.revision, current.step):
         return Reason.ABORTED, "aborted by hand"
     if pods.problem is not None and pods.problem.lasting and pods.problem.reason in _ENDS_IT:
         return pods.problem.reason, pods.problem.message
@@ -138,8 +149,12 @@ def _fault(course: Course, canary: api.Revision, seen: Seen) -> tuple[Reason, st
         return Reason.CANARY_CRASHED, pods.crash
     if seen.judgement.kind == "Rollback":
         return seen.judgement.reason, seen.judgement.message
-    if current is None:
-        return None
+    return None
+
+
+def _overdue(canary: api.Revision, current: api.RolloutStatus, seen: Seen) -> tuple[Reason, str] | None:
+    """Return what the canary has waited for too long, if it has."""
+    pods = seen.of(canary)
     if seen.seconds_since(current.waiting_since) > seen.deadline:
         why = pods.problem.message if pods.problem is not None else f"{pods.ready} of {pods.wanted} pods are ready"
         return Reason.PROGRESS_DEADLINE_EXCEEDED, f"not ready within spec.progressDeadlineSeconds: {why}"
@@ -183,28 +198,27 @@ def _watch(course: Course, seen: Seen) -> Course:
     current, previous, stable = course.rollout, course.previous, course.stable
     if current is None or current.watch_until is None or seen.now >= current.watch_until or previous is None:
         return course.ended("Complete", f"{stable.version} took over", seen.now)
-    pods, reason, message = seen.of(stable), None, ""
-    if seen.actions.abort == (stable.revision, current.step):
-        reason, message = Reason.ABORTED, "aborted by hand"
-    elif seen.judgement.kind == "Rollback":
-        reason, message = seen.judgement.reason, seen.judgement.message
-    elif pods.problem is not None and pods.problem.lasting and pods.problem.reason in _ENDS_IT:
-        reason, message = pods.problem.reason, pods.problem.message
-    elif pods.crash is not None:
-        reason, message = Reason.CANARY_CRASHED, pods.crash
-    if reason is None or not seen.of(previous).full(seen.replicas):
+    fault = _fault(stable, current, seen)
+    if fault is None or not seen.of(previous).able(seen.replicas):
         return course
+    reason, message = fault
     words = f"{stable.version} was rolled back after its promotion: {message}"[:1024]
     rejected = _reject(course, stable, seen, reason, message)
     return _back(rejected, previous, seen, "RolledBack", words).told(Reason.ROLLED_BACK, stable.version, words)
 
 
-def _step(course: Course, canary: api.Revision, current: api.RolloutStatus, seen: Seen) -> Course:
+def _step(  # noqa: PLR0911  # one for each thing that keeps a step from ending
+    course: Course, canary: api.Revision, current: api.RolloutStatus, seen: Seen
+) -> Course:
     """Go through the steps: bring up a step's pods, give them its traffic, hold, and go on to the next."""
     if (hastened := _hastened(course, canary, current, seen)) is not None:
         return hastened
-    if current.step_started_at is None:
-        return _enter(course, canary, current, seen)
+    if seen.switched and current.step_started_at is not None:  # what was counted so far, others have spread
+        course = course.turned(step_started_at=None, awaiting="Pods", waiting_since=seen.now)
+    if seen.gateway:
+        return course.turned(awaiting="Gateway", message=seen.gateway[:1024], waiting_since=None)
+    if course.rollout is not None and course.rollout.step_started_at is None:
+        return _enter(course, canary, course.rollout, seen)
     if seen.of(canary).ready == 0:
         message = f"no pod of {canary.version} is ready: it gets no traffic"
         return course.turned(awaiting="Pods", message=message, waiting_since=current.waiting_since or seen.now)
@@ -241,6 +255,9 @@ def _hastened(course: Course, canary: api.Revision, current: api.RolloutStatus, 
 def _enter(course: Course, canary: api.Revision, current: api.RolloutStatus, seen: Seen) -> Course:
     """Give the canary a step's traffic, once it has the pods for it."""
     if not seen.of(canary).full(size(course, canary, seen.replicas, seen.rollout)):
+        if current.awaiting == "Gateway":  # for which no canary is to blame: pods have all their time from now on
+            message = f"bringing up pods for step {current.step}"
+            return course.turned(awaiting="Pods", message=message, waiting_since=seen.now)
         return course
     step = step_of(seen.rollout, current.step)
     weight, shadow = step.weight or 0, step.shadow_percent or 0

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from modelwright_operator import api
+    from modelwright_operator.decide.checks import Reading
     from modelwright_operator.decide.observed import Child, Job, LogLine, Pod, Workload
     from modelwright_operator.decide.retention import Sibling
     from modelwright_operator.reasons import Reason
@@ -89,8 +90,10 @@ class DeploymentSnapshot(Snapshot):
 
     Attributes:
         versions: the versions it names or follows, and those its status names.
-        children: its Services and PodDisruptionBudgets.
-        counted: what its stable pods counted of canaries, by the traffic table's sequence.
+        children: its Services, PodDisruptionBudget, autoscaler and HTTPRoute.
+        counted: what its pods counted of canaries, by the traffic table's sequence.
+        readings: of the checks on the revision that is tried or watched, the last of each and its time.
+        routes_served: whether the API server knows HTTPRoutes, as far as it is known.
     """
 
     deployment: api.Deployment
@@ -99,6 +102,10 @@ class DeploymentSnapshot(Snapshot):
     children: tuple[Child, ...]
     pods: tuple[Pod, ...]
     counted: Mapping[int, api.StepEvidence] = field(default_factory=dict[int, "api.StepEvidence"])
+    readings: Mapping[api.Check, tuple[datetime, Reading]] = field(
+        default_factory=dict["api.Check", "tuple[datetime, Reading]"]
+    )
+    routes_served: bool = True
 
 
 AnySnapshot = TrainingJobSnapshot | ModelVersionSnapshot | DeploymentSnapshot

@@ -10,7 +10,6 @@ A result is believed only from a pod that the attempt's own Job controls.
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -178,11 +177,14 @@ def _results(pod: Pod, stages: Sequence[contract.Stage]) -> dict[contract.Stage,
     return results
 
 
-def _warnings(results: Mapping[Any, object]) -> tuple[str, ...]:
-    """Return what our stage that chose the rows to train on says of the data."""
-    found = (results.get(contract.Stage.TRAIN), results.get(contract.Stage.SPLIT))
-    said = [item.warnings for item in found if isinstance(item, contract.TrainResult | contract.SplitResult)]
-    return tuple(text[:_WARNING_LIMIT] for text in [*itertools.chain(*said)][:_WARNINGS])
+def _warnings(results: Mapping[contract.Stage, contract.Result]) -> tuple[str, ...]:
+    """Return what our stages say of data and model, in the stages' order."""
+    said: list[str] = []
+    for stage in contract.STAGES:
+        result = results.get(stage)
+        if isinstance(result, contract.SplitResult | contract.TrainResult | contract.EvaluateResult):
+            said += result.warnings
+    return tuple(text[:_WARNING_LIMIT] for text in said[:_WARNINGS])
 
 
 def running_stage(pod: Pod) -> str | None:
@@ -223,7 +225,7 @@ def _trained(stages: tuple[Stage, ...], pod: Pod | None, own: frozenset[str], fi
                 split if isinstance(split, contract.SplitResult) else None,
                 joined if isinstance(joined, contract.FeaturesResult) else None,
                 _images(pod, own),
-                _warnings(others),
+                _warnings(results or {}),
             )
         case _:
             return Broken(

@@ -127,7 +127,15 @@ class Verdict:
     eta_seconds: int | None = None
 
 
-def judge(strata: Sequence[Stratum], rules: Rules, step: int, weight: float, shadow: Shadow | None = None) -> Verdict:
+def judge(  # noqa: PLR0913  # what a verdict rests on
+    strata: Sequence[Stratum],
+    rules: Rules,
+    step: int,
+    weight: float,
+    shadow: Shadow | None = None,
+    *,
+    silent_seconds: float = 0.0,
+) -> Verdict:
     """Return the verdict on a canary in a step of its rollout.
 
     Args:
@@ -136,15 +144,26 @@ def judge(strata: Sequence[Stratum], rules: Rules, step: int, weight: float, sha
         step: the step it is in.
         weight: percent of the requests it is to answer in it; 0: it only gets copies.
         shadow: what became of copies.
+        silent_seconds: for how long no pod of the canary has been ready.
     """
-    return _Judgement(tuple(strata), rules, step, weight, shadow or Shadow()).verdict()
+    return _Judgement(tuple(strata), rules, step, weight, shadow or Shadow(), silent_seconds=silent_seconds).verdict()
 
 
 class _Judgement:
     """One look at the evidence."""
 
-    def __init__(self, strata: tuple[Stratum, ...], rules: Rules, step: int, weight: float, shadow: Shadow) -> None:
+    def __init__(  # noqa: PLR0913  # as judge
+        self,
+        strata: tuple[Stratum, ...],
+        rules: Rules,
+        step: int,
+        weight: float,
+        shadow: Shadow,
+        *,
+        silent_seconds: float,
+    ) -> None:
         self._strata = strata
+        self._silent_seconds = silent_seconds
         self._rules = rules
         self._weight = weight
         self._shadow = shadow
@@ -188,7 +207,7 @@ class _Judgement:
     # what speaks against the canary
 
     def _broken(self) -> Verdict | None:
-        if (found := breakdown(self._here, self._rules.rollback_alpha)) is not None:
+        if (found := breakdown(self._here, self._rules.rollback_alpha, self._silent_seconds)) is not None:
             said = f"{figures.bad(found[0])} of its last answers were bad, {figures.bad(found[1])} of stable's"
         elif failing(self._shadow.sent, self._shadow.failed, self._rules.rollback_alpha):
             said = f"{self._shadow.failed:g} of {self._shadow.sent:g} copies failed"

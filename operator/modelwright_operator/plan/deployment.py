@@ -10,16 +10,17 @@ status: a crash between the Service and the status only repeats the promotion.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelwright_operator import api, naming
-from modelwright_operator.decide import compatibility, conditions, pods, rollout, versions
+from modelwright_operator.decide import compatibility, conditions, pods, rollout, scaling, versions
 from modelwright_operator.decide import tracks as seen
-from modelwright_operator.plan import rollouts, traffic
+from modelwright_operator.plan import gateway, rollouts, traffic
 from modelwright_operator.plan.outcome import Confirm, Delete, Event, Plan, finish, refused, wanted
 from modelwright_operator.reasons import Reason
-from modelwright_operator.render import serving
+from modelwright_operator.render import autoscaler, serving
 
 if TYPE_CHECKING:
     from modelwright_operator.decide.conditions import Mark
@@ -48,6 +49,12 @@ class _Tracks:
     rejection: api.Rejection | None = None
 
     @property
+    def weight(self) -> int:
+        """Percent of the requests that the canary is to answer."""
+        current = self.course.rollout if self.course is not None and self.canary is not None else None
+        return current.weight if current is not None else 0
+
+    @property
     def kept(self) -> tuple[api.Revision, ...]:
         """The revisions whose pods are wanted; last the one that people call."""
         watched = self.previous if self.course is not None and self.course.phase == "Watching" else None
@@ -62,13 +69,16 @@ def plan(snapshot: DeploymentSnapshot) -> Plan:
     choice = _choice(snapshot)
     tracks = _tracks(snapshot, choice)
     promoted = tracks.stable != deployment.status.stable
-    table = traffic.table(snapshot, tracks.stable, tracks.course) if tracks.stable is not None else None
-    manifests = _children(snapshot, tracks)
+    spread = traffic.spread(snapshot, tracks.stable, tracks.course) if tracks.stable is not None else None
+    table = traffic.table(snapshot, spread) if spread is not None else None
+    changed_at = table.changed_at if table is not None else None
+    quiet = scaling.quiet_seconds(tracks.weight, changed_at, snapshot.now)
+    manifests = _children(snapshot, tracks, spread, grows_only=quiet is not None)
     observed: tuple[Child, ...] = (*snapshot.workloads, *snapshot.children)
     applies = wanted(manifests, observed)
     settled = not (promoted or applies or snapshot.refusals) and (table is None or traffic.settled(snapshot, table))
     stale = _stale(snapshot, tracks, settled=settled)
-    marks = _marks(snapshot, tracks, choice)
+    marks = (*_marks(snapshot, tracks, choice), *scaling.marks(snapshot))
     confirm = (
         (Confirm(naming.DEPLOYMENTS, deployment.metadata.name, deployment.metadata.resource_version),)
         if promoted or stale
@@ -83,10 +93,18 @@ def plan(snapshot: DeploymentSnapshot) -> Plan:
             Event("Warning" if item.reason in _WARNINGS else "Normal", str(item.reason), item.message[:1000])
             for item in happened
         ),
-        requeue_after=_requeue(snapshot, tracks, marks, settled=settled),
+        requeue_after=_sooner(
+            _requeue(snapshot, tracks, marks, settled=settled),
+            quiet if deployment.spec.autoscaling is not None else None,
+        ),
     )
     told = {**_values(snapshot, tracks), **rollouts.values(snapshot, tracks.course, table)}
     return finish(deployment, marks, told, snapshot.now, writes)
+
+
+def _sooner(one: float | None, other: float | None) -> float | None:
+    soonest = min(item if item is not None else math.inf for item in (one, other))
+    return soonest if soonest < math.inf else None
 
 
 def _requeue(snapshot: DeploymentSnapshot, tracks: _Tracks, marks: tuple[Mark, ...], *, settled: bool) -> float | None:
@@ -144,8 +162,8 @@ def _workload(snapshot: DeploymentSnapshot, revision: api.Revision | None) -> Wo
 def _ready(snapshot: DeploymentSnapshot, revision: api.Revision) -> bool:
     """Tell whether a revision could take all the traffic: every pod asked for is ready (of none, all are)."""
     workload = _workload(snapshot, revision)
-    replicas = snapshot.deployment.spec.replicas
-    return workload is not None and workload.observed and workload.wanted == replicas and workload.ready >= replicas
+    size = scaling.full_size(snapshot)
+    return workload is not None and workload.observed and workload.wanted == size and workload.ready >= size
 
 
 def _tracks(snapshot: DeploymentSnapshot, choice: api.ModelVersion | versions.NoVersion) -> _Tracks:
@@ -169,46 +187,67 @@ def _version(snapshot: DeploymentSnapshot, revision: api.Revision) -> api.ModelV
 
 
 def _size(snapshot: DeploymentSnapshot, tracks: _Tracks, revision: api.Revision) -> int:
-    deployment = snapshot.deployment
+    deployment, full = snapshot.deployment, scaling.full_size(snapshot)
+    if deployment.spec.autoscaling is not None and revision == tracks.stable:
+        return scaling.size_now(snapshot, deployment.spec.autoscaling, _workload(snapshot, revision))
     if tracks.course is None or deployment.spec.rollout is None:
-        return deployment.spec.replicas
-    return rollout.size(tracks.course, revision, deployment.spec.replicas, deployment.spec.rollout)
+        return full
+    return rollout.size(tracks.course, revision, full, deployment.spec.rollout)
 
 
-def _children(snapshot: DeploymentSnapshot, tracks: _Tracks) -> list[Manifest]:
+def _children(
+    snapshot: DeploymentSnapshot, tracks: _Tracks, spread: api.TrafficStatus | None, *, grows_only: bool
+) -> list[Manifest]:
     deployment = snapshot.deployment
+    rules = deployment.spec.autoscaling
     manifests: list[Manifest] = []
     for revision in tracks.kept:
         version = _version(snapshot, revision)
         workload = _workload(snapshot, revision)
         if version is not None:
-            size = _size(snapshot, tracks, revision)
             manifests.append(
-                serving.workload(deployment, version, revision.revision, snapshot.settings, workload, replicas=size)
+                serving.workload(
+                    deployment,
+                    version,
+                    revision.revision,
+                    snapshot.settings,
+                    workload,
+                    replicas=_size(snapshot, tracks, revision),
+                    autoscaled=rules is not None and revision == tracks.stable,
+                )
             )
     if tracks.stable is not None:
         manifests.append(serving.service(deployment, tracks.stable.revision))
         if deployment.spec.rollout is not None:
             tried = tracks.canary or tracks.stable
             manifests.append(serving.service(deployment, tried.revision, canary=True))
-        if deployment.spec.replicas > 1:
+        if scaling.most(deployment) > 1:
             manifests.append(serving.disruption_budget(deployment, tracks.stable.revision))
+        if rules is not None:
+            manifests.append(autoscaler.autoscaler(deployment, rules, tracks.stable.revision, grows_only=grows_only))
+        if spread is not None and (route := gateway.manifest(snapshot, tracks.stable, spread)) is not None:
+            manifests.append(route)
     return manifests
 
 
 def _stale(snapshot: DeploymentSnapshot, tracks: _Tracks, *, settled: bool) -> list[Child]:
     """Return what is no longer wanted: old workloads only once the Service was seen to point elsewhere."""
-    if not settled:
-        return []
+    scaler = scaling.autoscaler(snapshot) if snapshot.deployment.spec.autoscaling is None else None
+    route = gateway.unwanted(snapshot)
+    if not settled:  # these go at once: an autoscaler would undo what spec.replicas says, a route spread on
+        return [item for item in (scaler, route) if item is not None]
     keep = {revision.revision for revision in tracks.kept}
     stale: list[Child] = [item for item in snapshot.workloads if item.revision not in keep and not item.deleting]
     unwanted: set[tuple[str, str]] = set()
     name = snapshot.deployment.metadata.name
-    if snapshot.deployment.spec.replicas <= 1:
+    if snapshot.deployment.spec.autoscaling is None:
+        unwanted.add((scaling.AUTOSCALER, name))
+    if scaling.most(snapshot.deployment) <= 1:
         unwanted.add(("PodDisruptionBudget", name))
     if snapshot.deployment.spec.rollout is None:
         unwanted.add(("Service", naming.canary_name(name)))
     stale.extend(item for item in snapshot.children if (item.kind, item.name) in unwanted and not item.deleting)
+    stale.extend([route] if route is not None else [])
     return stale
 
 
@@ -219,15 +258,22 @@ def _values(snapshot: DeploymentSnapshot, tracks: _Tracks) -> dict[str, Any]:
         name: revision.model_dump(mode="json", by_alias=True) if revision is not None else None
         for name, revision in (("stable", tracks.stable), ("canary", tracks.canary), ("previous", tracks.previous))
     }
-    shown = tracks.stable or tracks.canary
-    selector = serving.pod_selector(deployment, shown.revision) if shown else {}
     return {
         **dumped,
         "url": serving.url(deployment) if tracks.stable else None,
         "replicas": workload.replicas if workload else 0,
         "readyReplicas": workload.ready if workload else 0,
-        "selector": ",".join(f"{key}={value}" for key, value in sorted(selector.items())) or None,
+        "selector": _selector(deployment, tracks),
     }
+
+
+def _selector(deployment: api.Deployment, tracks: _Tracks) -> str | None:
+    """Return the selector of the pods that answer: an autoscaler takes their use together for that of all requests."""
+    shown = tracks.stable or tracks.canary
+    if shown is None:
+        return None
+    answering = {shown.revision, *([tracks.canary.revision] if tracks.canary is not None and tracks.weight else ())}
+    return serving.text_selector(deployment, sorted(answering))
 
 
 def _available(snapshot: DeploymentSnapshot, tracks: _Tracks) -> Mark:
@@ -236,7 +282,7 @@ def _available(snapshot: DeploymentSnapshot, tracks: _Tracks) -> Mark:
         return conditions.false(conditions.AVAILABLE, Reason.UNAVAILABLE, "no version is being served yet")
     if workload is not None and workload.ready > 0:
         return conditions.true(conditions.AVAILABLE, Reason.AVAILABLE, f"{tracks.stable.version} answers requests")
-    if snapshot.deployment.spec.replicas == 0:
+    if scaling.most(snapshot.deployment) == 0:
         return conditions.false(conditions.AVAILABLE, Reason.SCALED_TO_ZERO, "spec.replicas is 0: nothing answers")
     return conditions.false(conditions.AVAILABLE, Reason.UNAVAILABLE, f"no pod of {tracks.stable.version} is ready")
 
@@ -265,6 +311,8 @@ def _marks(  # noqa: PLR0911  # one for each thing that a Deployment may be
     available = _available(snapshot, tracks)
     if (marks := refused(snapshot.refusals)) is not None:
         return (*marks, available)
+    if (marks := gateway.wrong(snapshot)) is not None:
+        return (*marks, available)
     if (told := _rollout_marks(snapshot, tracks, choice)) is not None:
         return (*told, available)
     if isinstance(choice, versions.NoVersion):
@@ -276,8 +324,10 @@ def _marks(  # noqa: PLR0911  # one for each thing that a Deployment may be
         return (*_coming(tracks, tracks.canary, trouble), available)
     if tracks.stable is None or not _ready(snapshot, tracks.stable):
         return (*_scaling(snapshot, tracks, trouble), available)
-    if snapshot.deployment.spec.replicas == 0:
+    if scaling.most(snapshot.deployment) == 0:
         return (*conditions.ready(Reason.SCALED_TO_ZERO, "spec.replicas is 0: nothing answers, as asked"), available)
+    if (marks := gateway.pending(snapshot)) is not None:
+        return (*marks, available)
     refused_since = versions.passed_over(snapshot.deployment.spec.model, snapshot.versions, choice)
     note = f"; {refused_since}" if refused_since else ""
     return (*conditions.ready(Reason.AVAILABLE, f"{tracks.stable.version} answers requests{note}"), available)
@@ -307,7 +357,7 @@ def _coming(tracks: _Tracks, canary: api.Revision, trouble: Problem | None) -> t
 def _scaling(snapshot: DeploymentSnapshot, tracks: _Tracks, trouble: Problem | None) -> tuple[Mark, ...]:
     workload = _workload(snapshot, tracks.stable)
     ready = workload.ready if workload else 0
-    count = f"{ready} of {snapshot.deployment.spec.replicas} pods are ready"
+    count = f"{ready} of {scaling.full_size(snapshot)} pods are ready"
     if trouble is not None and trouble.lasting:
         return conditions.stalled(trouble.reason, f"{count}: {trouble.message}")
     if trouble is not None:

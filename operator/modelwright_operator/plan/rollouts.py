@@ -6,8 +6,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from modelwright_operator import api, naming
-from modelwright_operator.decide import actions, conditions, judgement, pages, rollout, tracks
+from modelwright_operator.decide import actions, checks, conditions, judgement, pages, rollout, scaling, tracks
 from modelwright_operator.decide.course import Course, Judgement, Pods, Seen
+from modelwright_operator.plan import gateway
 from modelwright_operator.reasons import Reason
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ _STABLE_DOWN: Final = timedelta(seconds=60)
 
 
 def careful(deployment: api.Deployment) -> bool:
-    """Tell whether a new version is tried beside the present one: where both are asked for, and any pods."""
-    return deployment.spec.rollout is not None and deployment.status.stable is not None and deployment.spec.replicas > 0
+    """Tell whether a new version is tried beside the present one. Without pods neither is: a rollout waits for them."""
+    return deployment.spec.rollout is not None and deployment.status.stable is not None
 
 
 def reference_of(deployment: api.Deployment) -> str:
@@ -67,7 +68,18 @@ def _judged(
     if course.rollout is None or course.phase is None:
         return None
     sticky = snapshot.deployment.spec.traffic.sticky_header is not None
-    return judgement.judged(course.rollout, steps, course.sequence, rules, snapshot.now, sticky=sticky)
+    mirrored = gateway.asked(snapshot.deployment) and course.rollout.shadow_percent > 0
+    known = checks.brought_up_to_date(rules.analysis.checks, course.rollout.checks, snapshot.readings)
+    return judgement.judged(
+        course.rollout,
+        steps,
+        course.sequence,
+        rules,
+        snapshot.now,
+        known_checks=known,
+        sticky=sticky,
+        mirrored=mirrored,
+    )
 
 
 def seen(
@@ -79,13 +91,14 @@ def seen(
 ) -> Seen:
     """Return what one look tells the machine; the verdict is that of the rollout under way, if there is one."""
     deployment, current = snapshot.deployment, course.rollout
+    table = deployment.status.traffic
     since = current.started_at if current is not None else None
     known = [item for item in (course.stable, course.canary, course.previous) if item is not None]
     found = {item.revision: tracks.seen(snapshot, item, since) for item in known}
     return Seen(
         now=snapshot.now,
         rollout=rules,
-        replicas=deployment.spec.replicas,
+        replicas=scaling.full_size(snapshot),
         deadline=deployment.spec.progress_deadline_seconds,
         target=target,
         reference=reference_of(deployment),
@@ -95,6 +108,8 @@ def seen(
         requests=verdict.requests if verdict is not None else 0,
         stable_down=_stable_down(snapshot, found[course.stable.revision]),
         spreads=tracks.spreads(snapshot, course.stable),
+        gateway=gateway.awaited(snapshot),
+        switched=table is not None and table.mode != deployment.spec.traffic.mode,
     )
 
 
@@ -131,9 +146,10 @@ def _with_evidence(
         verdict = _judged(snapshot, after, rules, _opened(snapshot, after, current)) or verdict
     old, shown = current.evidence, verdict.shown
     fresh = old.observed_at is not None and snapshot.now - old.observed_at < _REFRESH
-    if not after.happened and shown.verdict == old.verdict and (fresh or shown.steps == old.steps):
+    same_checks = list(verdict.checks) == current.checks
+    if not after.happened and same_checks and shown.verdict == old.verdict and (fresh or shown.steps == old.steps):
         return after
-    return after.turned(evidence=shown)
+    return after.turned(evidence=shown, checks=list(verdict.checks))
 
 
 def _opened(snapshot: DeploymentSnapshot, course: Course, current: api.RolloutStatus) -> tuple[api.StepEvidence, ...]:
@@ -154,7 +170,7 @@ def look_seconds(course: Course, *, settled: bool) -> float | None:
     if course.phase is None:
         return None if settled else _SOON
     current = course.rollout
-    return _SOON if not settled or current is None or current.awaiting in {"Pods", "Time"} else _LATER
+    return _SOON if not settled or current is None or current.awaiting in {"Pods", "Gateway", "Time"} else _LATER
 
 
 def values(snapshot: DeploymentSnapshot, course: Course | None, made: api.TrafficStatus | None) -> dict[str, Any]:
@@ -211,6 +227,8 @@ def _progress(snapshot: DeploymentSnapshot, course: Course, current: api.Rollout
         return (*conditions.ready(Reason.APPROVAL_REQUIRED, message), required)
     if current.awaiting == "Resume":
         return conditions.ready(Reason.PAUSED, message)
+    if current.awaiting == "Gateway":
+        return conditions.reconciling(Reason.ROUTE_PENDING, message)
     if current.awaiting == "Pods":
         return conditions.reconciling(Reason.PROMOTING if course.phase == "Promoting" else Reason.ROLLING_OUT, message)
     deadline = snapshot.deployment.spec.progress_deadline_seconds

@@ -46,8 +46,7 @@ def step(snapshot: TrainingJobSnapshot, tuning: api.Tuning) -> Move:
         drawn = trial_plans(job, tuning)
     except ValueError as error:
         return _broken(snapshot, Reason.TUNING_INVALID, f"spec.{error}")
-    plans = contract.with_votes(drawn, known.leaders, contract.Task(job.spec.task))
-    search = Search(snapshot, tuning, plans, len(drawn), known, {row.trial: row for row in known.trials})
+    search = Search(snapshot, tuning, drawn, len(drawn), known, {row.trial: row for row in known.trials}).with_vote()
     attempt = known.attempt + 1 if _job(snapshot, known.attempt + 1) is not None else known.attempt
     current = _job(snapshot, attempt)
     over = current is not None and render.round_of(current).rung < known.rung
@@ -208,7 +207,7 @@ def _decided(search: Search, attempt: int) -> Move | None:
 
 
 def _promote(search: Search, attempt: int) -> Move:
-    """Choose who takes part in the next round; in the last one of AutoML, leaders also vote together."""
+    """Choose who takes part in the next round; in the last one of AutoML, leaders vote together."""
     rung, metric = search.known.rung + 1, search.known.metric
     automl = search.tuning.algorithm == "AutoML"
     kept = contract.untuned(search.plans) if automl else ()
@@ -217,10 +216,10 @@ def _promote(search: Search, attempt: int) -> Move:
     said = f"search: trials {', '.join(map(str, chosen))} go on to rung {rung + 1} of {len(search.rungs)}"
     if automl and rung + 1 == len(search.rungs):
         leaders = contract.leaders(search.scores, metric)
-        plans = contract.with_votes(search.plans, leaders, contract.Task(search.snapshot.job.spec.task))
-        search = replace(search, plans=plans)
-        changes = {**changes, "candidates": [*chosen, *range(search.drawn, len(plans))], "leaders": list(leaders)}
-        said += f", and of trials {', '.join(map(str, leaders))} the first few vote together"
+        known = search.known.model_copy(update={"leaders": list(leaders)})
+        search = replace(search, known=known).with_vote()
+        changes["candidates"] = [search.drawn]
+        said = f"search: trials {', '.join(map(str, leaders))} vote together on the last rung"
     values = status_of(search, attempt, **changes)
     return Move(conditions.reconciling(Reason.RUNNING, said[:500]), values, Plan(requeue_after=_AT_ONCE))
 

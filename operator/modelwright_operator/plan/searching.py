@@ -27,7 +27,7 @@ class Search:
     """A search, and what is known of it.
 
     Attributes:
-        plans: the parameters of all trials, those that leaders vote in at the end.
+        plans: the parameters of all trials, that in which leaders vote at the end.
         drawn: how many of them were chosen beforehand.
         known: the status as it is.
         rows: the trials that ended, by number.
@@ -67,9 +67,15 @@ class Search:
 
     @property
     def expected(self) -> int:
-        """How many there will be, those that vote among them."""
-        votes = len(contract.VOTERS) if self.tuning.algorithm == "AutoML" else 0
-        return sum(rung.trials for rung in self.rungs) + votes
+        """How many there will be; leaders that vote are one."""
+        last = 1 if self.tuning.algorithm == "AutoML" else self.rungs[-1].trials
+        return sum(rung.trials for rung in self.rungs[:-1]) + last
+
+    def with_vote(self) -> Search:
+        """Return the search with the vote of its leaders, if there are any yet."""
+        task = contract.Task(self.snapshot.job.spec.task)
+        drawn = self.plans[: self.drawn]
+        return replace(self, plans=contract.with_vote(drawn, self.known.leaders, task, self.known.weights))
 
     @property
     def best(self) -> api.Trial | None:
@@ -93,6 +99,10 @@ def with_seen(search: Search, seen: decide.Seen) -> Search:
             rows[number] = api.Trial(trial=number, rung=known.rung, state="Failed", message=item.message)
             continue
         result = item.result
+        if len(result.weights) != (len(known.leaders or ()) if number == search.drawn else 0):
+            continue
+        if result.weights:
+            known = known.model_copy(update={"weights": list(result.weights)})
         rows[number] = api.Trial(
             trial=number,
             rung=known.rung,
@@ -104,7 +114,7 @@ def with_seen(search: Search, seen: decide.Seen) -> Search:
         known = known.model_copy(
             update={"metric": known.metric or result.metric, "data_digest": known.data_digest or result.data}
         )
-    return replace(search, known=known, rows=rows)
+    return replace(search, known=known, rows=rows).with_vote()
 
 
 def status_of(search: Search, attempt: int, **changes: object) -> dict[str, Any]:

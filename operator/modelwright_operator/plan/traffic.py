@@ -1,4 +1,4 @@
-"""The traffic table of a Deployment's status: by it the stable pods spread requests."""
+"""The traffic table of a Deployment's status: by it stable pods spread requests, or count those a gateway spreads."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from modelwright_operator.decide import tracks
 from modelwright_operator.decide.course import Course
 from modelwright_operator.render import serving
 from modelwright_server import contract
+from modelwright_server.contract.traffic import GATEWAY_API
 
 if TYPE_CHECKING:
     from modelwright_operator.decide.snapshot import DeploymentSnapshot
@@ -18,8 +19,8 @@ SETTLING: Final = timedelta(seconds=10)
 """How long pods stay after the table that named them changed: sidecars pass it on within a second or so."""
 
 
-def table(snapshot: DeploymentSnapshot, stable: api.Revision, going: Course | None) -> api.TrafficStatus:
-    """Return the table by which the stable pods spread requests. A canary is in it only while a pod of it is ready."""
+def spread(snapshot: DeploymentSnapshot, stable: api.Revision, going: Course | None) -> api.TrafficStatus:
+    """Return how the requests are to be spread, whoever does it. A canary gets some only while a pod of it is ready."""
     deployment, before = snapshot.deployment, snapshot.deployment.status.traffic
     sequence = before.sequence if before is not None else 0
     course = going or Course(stable, sequence=sequence)
@@ -40,7 +41,7 @@ def table(snapshot: DeploymentSnapshot, stable: api.Revision, going: Course | No
         else None
     )
     trying = canary is not None and current is not None
-    made = api.TrafficStatus(
+    return api.TrafficStatus(
         stable=api.Track(revision=course.stable.revision, version=course.stable.version),
         canary=canary,
         sequence=course.sequence,
@@ -50,8 +51,20 @@ def table(snapshot: DeploymentSnapshot, stable: api.Revision, going: Course | No
         sticky_header=deployment.spec.traffic.sticky_header if trying else None,
         canary_timeout_milliseconds=rules.canary_timeout_milliseconds if rules is not None else 1000,
         latency_threshold_milliseconds=rules.analysis.latency_threshold_milliseconds if rules is not None else None,
+        mode=deployment.spec.traffic.mode,
         changed_at=before.changed_at if before is not None else None,
     )
+
+
+def table(snapshot: DeploymentSnapshot, wanted: api.TrafficStatus) -> api.TrafficStatus:
+    """Return the table for the pods.
+
+    Where a gateway spreads the requests they send none on, also those of an earlier release, which know no mode.
+    """
+    before = snapshot.deployment.status.traffic
+    gateway = wanted.mode == GATEWAY_API
+    made = wanted.model_copy(update={"weight": 0, "shadow_percent": 0}) if gateway else wanted
+    canary = made.canary
     if before == made or (before is None and canary is None):
         return made
     named = canary is not None or (before is not None and before.canary is not None)

@@ -1,4 +1,4 @@
-"""The batch Job that removes the files of a version nobody needs any more; it sees its claim and nothing else."""
+"""The batch Job that removes the files of a version nobody needs any more; it sees its store and nothing else."""
 
 from __future__ import annotations
 
@@ -37,9 +37,8 @@ def batch_job(
         image=settings.training_image,
         image_pull_policy=settings.image_pull_policy,
         command=["python", "-m", "modelwright_training.cleanup"],
-        env=common.variables(
-            {contract.ENV_CLEANUP_URI: artifact.uri, contract.ENV_CLEANUP_DIGEST: artifact.digest, "HOME": "/"}
-        ),
+        env=common.variables(_environment(artifact)),
+        env_from=common.secrets([artifact.secret_name]),
         resources=common.resources(None, _RESOURCES),
         security_context=common.container_security(),
         termination_message_policy="FallbackToLogsOnError",
@@ -76,3 +75,18 @@ def batch_job(
         ),
     )
     return common.manifest(model, "batch/v1", "Job", observed)
+
+
+def _environment(artifact: api.Artifact) -> dict[str, str]:
+    """Return what the program is told; what is not given is left out."""
+    store = {
+        contract.ENV_CLEANUP_ENDPOINT: artifact.endpoint,
+        contract.ENV_CLEANUP_REGION: artifact.region,
+        contract.ENV_CLEANUP_SECRET: artifact.secret_name,
+    }
+    return {
+        contract.ENV_CLEANUP_URI: artifact.uri,
+        contract.ENV_CLEANUP_DIGEST: artifact.digest,
+        "HOME": "/",
+        **{name: value for name, value in store.items() if value},
+    }

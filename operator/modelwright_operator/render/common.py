@@ -216,6 +216,14 @@ def manifest(model: BaseModel, api_version: str, kind: str, observed: Child | No
     return body
 
 
+def custom(metadata: k8s.V1ObjectMeta, spec: Manifest, api_version: str, kind: str) -> Manifest:
+    """Return the manifest of a kind that the client has no model of."""
+    dumped: Manifest = metadata.model_dump(mode="json", by_alias=True, exclude_none=True)
+    body: Manifest = {"metadata": dumped, "spec": spec, "apiVersion": api_version, "kind": kind}
+    dumped.setdefault("annotations", {})[naming.ANNOTATION_APPLIED] = naming.short_hash(body)
+    return body
+
+
 def contains(observed: object, wanted: object) -> bool:
     """Tell whether the observed value has everything that is wanted; the API server adds defaults around it.
 

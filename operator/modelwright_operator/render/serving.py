@@ -12,6 +12,8 @@ from modelwright_operator.render.quantities import canonical_resources
 from modelwright_server import contract
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from modelwright_operator.decide.observed import Workload
     from modelwright_operator.settings import Settings
 
@@ -53,6 +55,14 @@ def pod_selector(deployment: api.Deployment, revision: str) -> dict[str, str]:
         **naming.owner_labels(naming.DEPLOYMENT, deployment.metadata.name),
         naming.LABEL_REVISION: revision,
     }
+
+
+def text_selector(deployment: api.Deployment, revisions: Sequence[str]) -> str:
+    """Return the label selector of the pods of these revisions as text, as scale subresources have it."""
+    labels = naming.owner_labels(naming.DEPLOYMENT, deployment.metadata.name)
+    of_all = [f"{key}={value}" for key, value in sorted(labels.items())]
+    which = f"={revisions[0]}" if len(revisions) == 1 else f" in ({','.join(revisions)})"
+    return ",".join([*of_all, f"{naming.LABEL_REVISION}{which}"])
 
 
 def _probe(path: str, period: int, failures: int, timeout: int) -> k8s.V1Probe:
@@ -141,8 +151,14 @@ def workload(  # noqa: PLR0913  # what a workload is made of
     observed: Workload | None = None,
     *,
     replicas: int | None = None,
+    autoscaled: bool = False,
 ) -> common.Manifest:
-    """Return the workload that runs a revision; at full size, unless a number of pods is given."""
+    """Return the workload that runs a revision; at full size, unless a number of pods is given.
+
+    One whose number of pods an autoscaler writes is not another manifest for another number; and since applying it
+    without the number would set it to 1 where nobody else owns it, it goes with the one that was observed, and onto
+    nothing but that very observation.
+    """
     selector = pod_selector(deployment, revision)
     user_labels = dict(deployment.spec.pod.labels or {}) if deployment.spec.pod else {}
     spread: dict[str, Any] = {
@@ -168,12 +184,13 @@ def workload(  # noqa: PLR0913  # what a workload is made of
         **common.pod_settings(deployment.spec.pod),
     )
     labels = {naming.LABEL_REVISION: revision, naming.LABEL_MODEL: version.spec.model}
+    count = deployment.spec.replicas if replicas is None else replicas
     model = k8s.V1Deployment(
         metadata=common.child_metadata(
             deployment, naming.DEPLOYMENT, naming.workload_name(deployment.metadata.name, revision), labels
         ),
         spec=k8s.V1DeploymentSpec(
-            replicas=deployment.spec.replicas if replicas is None else replicas,
+            replicas=None if autoscaled else count,
             progress_deadline_seconds=deployment.spec.progress_deadline_seconds,
             revision_history_limit=0,
             selector=k8s.V1LabelSelector(match_labels=selector),
@@ -183,7 +200,12 @@ def workload(  # noqa: PLR0913  # what a workload is made of
             ),
         ),
     )
-    return common.manifest(model, "apps/v1", "Deployment", observed)
+    manifest = common.manifest(model, "apps/v1", "Deployment", observed)
+    if autoscaled:
+        manifest["spec"]["replicas"] = count
+        if observed is not None:
+            manifest["metadata"]["resourceVersion"] = observed.resource_version
+    return manifest
 
 
 def service(deployment: api.Deployment, revision: str, *, canary: bool = False) -> common.Manifest:

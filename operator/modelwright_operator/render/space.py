@@ -63,7 +63,7 @@ def _searched(found: api.TuningStatus, best: api.BestTrial | None) -> contract.S
 
 
 def plans(job: api.TrainingJob, tuning: api.Tuning) -> tuple[contract.Trial, ...]:
-    """Return the parameters of all trials but the votes of AutoML.
+    """Return the parameters of all trials but the vote of AutoML.
 
     Raises:
         ValueError: the space is none; the text names the field.
@@ -93,4 +93,9 @@ def told(job: api.TrainingJob, what: Round | None) -> contract.Tuning | None:
         return replace(tuning, trials=what.trials, rung=what.rung, leaders=what.leaders)
     if found is None:
         return tuning
-    return replace(tuning, searched=_searched(found, job.status.best_trial), leaders=tuple(found.leaders or ()))
+    return replace(
+        tuning,
+        searched=_searched(found, job.status.best_trial),
+        leaders=tuple(found.leaders or ()),
+        weights=tuple(found.weights or ()),
+    )

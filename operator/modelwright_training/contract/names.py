@@ -11,6 +11,9 @@ ENV_STORES_DIR: Final = "MODELWRIGHT_STORES_DIR"
 ENV_HANDOVER_DIR: Final = "MODELWRIGHT_HANDOVER_DIR"
 ENV_CLEANUP_URI: Final = "MODELWRIGHT_CLEANUP_URI"  # the artifact a clean-up Job removes
 ENV_CLEANUP_DIGEST: Final = "MODELWRIGHT_CLEANUP_DIGEST"
+ENV_CLEANUP_ENDPOINT: Final = "MODELWRIGHT_CLEANUP_ENDPOINT"  # of its object store, where that is not the cloud's own
+ENV_CLEANUP_REGION: Final = "MODELWRIGHT_CLEANUP_REGION"
+ENV_CLEANUP_SECRET: Final = "MODELWRIGHT_CLEANUP_SECRET"  # noqa: S105  # name of the Secret whose values are there
 ENV_TERMINATION_LOG: Final = "MODELWRIGHT_TERMINATION_LOG"
 ENV_INDEX: Final = "JOB_COMPLETION_INDEX"  # which Kubernetes sets in the pods of an Indexed Job
 

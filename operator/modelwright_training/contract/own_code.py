@@ -26,7 +26,9 @@ FROM_TRAIN: Final = "from-train"  # the user's train writes, evaluate reads
 # Files of the user's train stage.
 TRAIN_TABLE: Final = "train"  # .parquet: the rows to train on
 TRAIN_COLUMNS: Final = "columns.json"  # what its columns are
-MODEL_JOBLIB: Final = "model.joblib"  # what it leaves
+MODEL_JOBLIB: Final = "model.joblib"  # what it leaves,
+MODEL_ONNX: Final = "model.onnx"  # or, in its place,
+PREDICTIONS: Final = "predictions.parquet"  # and what that model says of the rows to train on
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ class TrainResult:
 class TrialResult:
     """A trial's score on a rung: the mean of `metric` over the folds, which deviate from it by `deviation`.
 
-    `data` is the digest of all the data the pod fetched.
+    `data` is the digest of all the data the pod fetched. `weights` are the votes of each leader, where leaders vote.
     """
 
     trial: int
@@ -101,12 +101,16 @@ class TrialResult:
     deviation: float
     data: str
     rung: int = 0
+    weights: tuple[int, ...] = field(default=(), metadata={"omit": True})
     stage: Stage = Stage.TRIAL
 
     def __post_init__(self) -> None:
         """Refuse a digest that is none."""
         check_digest(self.data)
-        check_counts(self.trial, self.rung)
+        check_counts(self.trial, self.rung, *self.weights)
+        if self.weights and not any(self.weights):
+            message = "somebody must have a vote"
+            raise ValueError(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +146,18 @@ class Parity:
 
 @dataclass(frozen=True, slots=True)
 class EvaluateResult:
-    """The estimator was converted, agrees with scikit-learn, was measured and judged by the gates."""
+    """The estimator was converted, agrees with scikit-learn, was measured and judged by the gates.
+
+    `parity` is None for a graph of the user's own that there is nothing to compare with.
+    """
 
     task: Task
     rows: Rows
     metrics: tuple[Metric, ...]
-    parity: Parity
+    parity: Parity | None
     gates: tuple[GateResult, ...] = field(default=(), metadata={"omit": True})
     champion_problem: str | None = field(default=None, metadata={"omit": True})  # why it is not comparable
+    warnings: tuple[str, ...] = field(default=(), metadata={"omit": True})
     stage: Stage = Stage.EVALUATE
 
 

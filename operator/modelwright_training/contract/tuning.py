@@ -126,7 +126,8 @@ class Tuning:
 
     `metric` absent: accuracy of classifiers, r2 of regressors. In a pod of the search `trials` says which trial each
     index of its Job evaluates, and `rung` on which rung; in the pod that trains the model `searched` holds what came of
-    it. `leaders` are those trials of AutoML that vote together on the last rung, the best first.
+    it. `leaders` are those trials of AutoML that vote together on the last rung, and `weights` the votes of each, once
+    they are known.
     """
 
     algorithm: Algorithm
@@ -137,6 +138,7 @@ class Tuning:
     trials: tuple[int, ...] | None = field(default=None, metadata={"omit": True})
     rung: int = 0
     leaders: tuple[int, ...] = field(default=(), metadata={"omit": True})
+    weights: tuple[int, ...] = field(default=(), metadata={"omit": True})
     searched: Searched | None = field(default=None, metadata={"omit": True})
 
     def __post_init__(self) -> None:

@@ -1,6 +1,7 @@
 """Canaries that misbehave: a real listener that answers each request as it is told to."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -103,6 +104,14 @@ def saying(*data: bytes, then: str = "keep") -> Iterator[Canary]:
 
     with Canary(answer) as canary:
         yield canary
+
+
+@contextmanager
+def absent() -> Iterator[int]:
+    """A port that nobody listens on, nor comes to meanwhile, not even the one who connects."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
 
 
 @contextmanager

@@ -1,15 +1,12 @@
 """Whatever a canary does, its clients get stable's answer, in time, and the failure counts."""
 
-import socket
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from struct import pack
 from typing import Any
 
 import pytest
 
-from tests.server.routing.canaries import GOOD, Canary, forwarded_by, response, saying, silent
+from tests.server.routing.canaries import GOOD, absent, forwarded_by, response, saying, silent
 from tests.server.routing.tracks import (
     SHORT_MILLISECONDS,
     STABLE,
@@ -32,15 +29,6 @@ NOT_FINITE = GOOD.replace(b"INT64", b"FP32").replace(b"[1]}]}", b"[null]}]}")
 def raw(*values: float, size: int | None = None) -> bytes:
     fields = b"Inference-Header-Content-Length: %d\r\n" % (len(RAW_HEAD) if size is None else size)
     return response(RAW_HEAD + pack(f"<{len(values)}f", *values), fields=fields, kind=OCTETS)
-
-
-@contextmanager
-def absent() -> Iterator[Canary]:
-    """A port that nobody listens on."""
-    canary = Canary(lambda *_: None)  # type: ignore[arg-type]
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        canary.port = listener.getsockname()[1]
-    yield canary
 
 
 BROKEN: dict[str, tuple[bytes, str]] = {
@@ -125,8 +113,8 @@ def test_a_number_that_is_not_finite_is_not_relayed(stable: Pod, body: bytes, ca
 
 
 def test_a_canary_that_is_not_there_costs_no_request(stable: Pod, body: bytes) -> None:
-    with absent() as canary:
-        check(stable, body, "unreachable", canary.port)
+    with absent() as port:
+        check(stable, body, "unreachable", port)
 
 
 @pytest.mark.parametrize("then", ["close", "abort"])
