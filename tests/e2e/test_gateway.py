@@ -31,6 +31,12 @@ def stalled(reason: str) -> Callable[[Object | None], bool]:
     return lambda seen: condition(seen, "Stalled").get("reason") == reason
 
 
+def awaits_gateway(seen: Object | None) -> bool:
+    """Tell whether its route is there and no gateway has taken it; before, it waits for the route itself."""
+    ready = condition(seen, "Ready")
+    return ready.get("reason") == "RoutePending" and "Gateway" in ready["message"]
+
+
 def backends(team: Team) -> dict[str, int]:
     """Return the weights of the route's last rule, by Service."""
     rule = team.get(ROUTES, NAME)["spec"]["rules"][-1]
@@ -44,10 +50,7 @@ def test_without_the_definitions_it_says_so_and_goes_on_when_they_come(trials: T
         with gateway.definitions(trials.cluster):
             seen = trials.wait(ROUTES, "waits", lambda found: found is not None, deadline=90)
             assert [item["name"] for item in seen["spec"]["rules"][-1]["backendRefs"]] == ["waits"]
-            waiting = trials.wait(
-                DEPLOYMENTS, "waits", lambda now: condition(now, "Ready").get("reason") == "RoutePending"
-            )
-            assert "Gateway" in condition(waiting, "Ready")["message"]
+            trials.wait(DEPLOYMENTS, "waits", awaits_gateway)
             trials.patch(DEPLOYMENTS, "waits", {"spec": {"traffic": {"mode": "InServer", "gateway": None}}})
             trials.wait(ROUTES, "waits", lambda found: found is None)
             trials.wait(DEPLOYMENTS, "waits", serves(first))
