@@ -67,6 +67,7 @@ LABEL_ATTEMPT: Final = f"{GROUP}/attempt"
 LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"  # by which Kueue knows what it may hold back
 LABEL_MODEL: Final = f"{GROUP}/model"
 LABEL_SEARCH: Final = f"{GROUP}/search"
+LABEL_EPISODE: Final = f"{GROUP}/episode"
 MANAGED_BY: Final = "modelwright"
 MANAGED_SELECTOR: Final = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 
@@ -76,6 +77,10 @@ ANNOTATION_TEMPLATE: Final = f"{GROUP}/template"
 """The pod template as first rendered: an upgraded operator repairs with it and never re-renders running pods."""
 ANNOTATION_RETRY: Final = f"{GROUP}/retry"
 """Set by people, to any new value: verify a ModelVersion once more."""
+ANNOTATION_RETRAIN: Final = f"{GROUP}/retrain"
+"""Set by people, to any new value: train the model of a Deployment anew."""
+ANNOTATION_EPISODE: Final = f"{GROUP}/episode"
+"""What a run was started for, on the TrainingJob: a crash between that and the status loses nothing."""
 
 SERVER_CONTAINER: Final = "server"
 FETCH_CONTAINER: Final = "fetch"
@@ -149,6 +154,11 @@ def workload_name(deployment: str, revision: str) -> str:
 def canary_name(deployment: str) -> str:
     """Return the name of the Service of the pods that are tried."""
     return f"{deployment}-canary"
+
+
+def run_name(deployment: str, uid: str, episode: int) -> str:
+    """Return the name of the TrainingJob that trains the model of a Deployment anew, one for each episode."""
+    return f"{deployment}-retrain-{short_hash(uid, episode)}"
 
 
 def owner_labels(kind: str, name: str) -> dict[str, str]:

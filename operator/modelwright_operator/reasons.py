@@ -128,6 +128,28 @@ class Reason(StrEnum):
     METRIC_INVALID = "MetricInvalid"
     METRIC_UNAVAILABLE = "MetricUnavailable"
 
+    # how the model is trained anew
+    RETRAINING_IDLE = "RetrainingIdle"
+    RETRAINING_STARTED = "RetrainingStarted"
+    RETRAINING_RUNNING = "RetrainingRunning"
+    RETRAINED = "Retrained"
+    RETRAINING_REJECTED = "RetrainingRejected"
+    RETRAINING_FAILED = "RetrainingFailed"
+    RETRAINING_BLOCKED = "RetrainingBlocked"
+    NO_NEW_DATA = "NoNewData"
+    UPDATE_AVAILABLE = "UpdateAvailable"
+    DRIFT_PERSISTS = "DriftPersists"
+    COOLING_DOWN = "CoolingDown"
+    BUDGET_SPENT = "BudgetSpent"
+    TEMPLATE_NOT_FOUND = "TemplateNotFound"
+    TEMPLATE_NOT_SUSPENDED = "TemplateNotSuspended"
+    TEMPLATE_PINNED = "TemplatePinned"
+    TEMPLATE_MISMATCH = "TemplateMismatch"
+    SCHEDULE_INVALID = "ScheduleInvalid"
+    DATA_QUALITY_DEGRADED = "DataQualityDegraded"
+    MODEL_STALE = "ModelStale"
+    MODEL_CURRENT = "ModelCurrent"
+
 
 def reported(text: str, otherwise: Reason) -> Reason:
     """Return the reason a pod reported, if it is one of ours: pods run foreign code and may write anything."""

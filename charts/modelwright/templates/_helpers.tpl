@@ -65,6 +65,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [modelwright.dev]
   resources: [modelversions]
   verbs: [create, patch, delete]
+# Made of a template where a Deployment's model is trained anew, likewise, and deleted beyond historyLimit.
+- apiGroups: [modelwright.dev]
+  resources: [trainingjobs]
+  verbs: [create, patch, delete]
 - apiGroups: [modelwright.dev]
   resources: [trainingjobs/status, modelversions/status, modeldeployments/status]
   verbs: [get, patch]

@@ -40,7 +40,17 @@ from modelwright_operator.api.model_version import (
     Tensor,
     VersionMetric,
 )
+from modelwright_operator.api.monitoring import Monitoring
 from modelwright_operator.api.own_code import OwnCode
+from modelwright_operator.api.retraining import (
+    MOST_PER_WEEK,
+    Outcome,
+    Retraining,
+    RetrainingBlock,
+    RetrainingRun,
+    RetrainingStatus,
+    ServedSince,
+)
 from modelwright_operator.api.rollout import (
     Analysis,
     Approved,
@@ -84,6 +94,7 @@ from modelwright_operator.api.training_status import (
 from modelwright_operator.api.tuning import BestTrial, Trial, Tuning, TuningStatus
 
 __all__ = [
+    "MOST_PER_WEEK",
     "Analysis",
     "Answers",
     "Approved",
@@ -122,6 +133,8 @@ __all__ = [
     "ModelVersion",
     "ModelVersionSpec",
     "ModelVersionStatus",
+    "Monitoring",
+    "Outcome",
     "OwnCode",
     "OwnImage",
     "OwnImageReference",
@@ -139,10 +152,15 @@ __all__ = [
     "ResourceList",
     "Resources",
     "Retention",
+    "Retraining",
+    "RetrainingBlock",
+    "RetrainingRun",
+    "RetrainingStatus",
     "Revision",
     "Rollout",
     "RolloutStatus",
     "Schema",
+    "ServedSince",
     "StageStatus",
     "Status",
     "Step",

@@ -21,6 +21,8 @@ from modelwright_operator.api.meta import (
     Text,
     rules,
 )
+from modelwright_operator.api.monitoring import Monitoring
+from modelwright_operator.api.retraining import NEEDS_AGE, Retraining, RetrainingStatus
 from modelwright_operator.api.rollout import Rollout, Traffic
 from modelwright_operator.api.rollout_status import HistoryEntry, Rejection, RolloutStatus, TrafficStatus
 
@@ -92,6 +94,8 @@ class Autoscaling(Model):
 class DeploymentSpec(Model):
     """What to serve and how."""
 
+    model_config = ConfigDict(json_schema_extra=rules(NEEDS_AGE))
+
     model: ModelReference = Field(description="Which version to serve.")
     replicas: Annotated[int, Field(ge=0, le=1000)] = Field(
         default=1, description="Number of serving pods; ignored with spec.autoscaling."
@@ -108,6 +112,10 @@ class DeploymentSpec(Model):
     rollout: Rollout | None = Field(
         default=None,
         description="How the next version takes over, step by step; absent: at once, as soon as it is ready.",
+    )
+    monitoring: Monitoring | None = Field(default=None, description="What is watched; absent: nothing.")
+    retraining: Retraining | None = Field(
+        default=None, description="When the model is trained anew; absent: by other means only."
     )
     progress_deadline_seconds: Annotated[int, Field(ge=10, le=86400)] = Field(
         default=600,
@@ -143,8 +151,9 @@ class DeploymentStatus(Status):
     rejected: list[Rejection] = Field(
         default_factory=list[Rejection], max_length=20, description="Revisions that were rolled back, oldest first."
     )
+    retraining: RetrainingStatus | None = Field(default=None, description="How the model is trained anew.")
     history: list[HistoryEntry] = Field(
-        default_factory=list[HistoryEntry], max_length=50, description="What happened to the traffic, oldest first."
+        default_factory=list[HistoryEntry], max_length=50, description="What happened, oldest first."
     )
 
 

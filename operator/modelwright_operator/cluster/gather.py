@@ -36,14 +36,17 @@ def _versions(raws: Iterable[Raw]) -> tuple[api.ModelVersion, ...]:
     return tuple(api.ModelVersion.model_validate(raw) for raw in raws)
 
 
-def _named_versions(store: Store, deployment: api.Deployment) -> tuple[Raw, ...]:
-    """Return the versions that a Deployment names, follows or serves."""
+def _named_versions(store: Store, deployment: api.Deployment, runs: Iterable[Raw]) -> tuple[Raw, ...]:
+    """Return the versions that a Deployment names, follows or serves, or that were made for it."""
     namespace = deployment.metadata.namespace
     reference, status = deployment.spec.model, deployment.status
     tracks = (status.stable, status.canary, status.previous)
     names = {revision.version for revision in tracks if revision is not None}
     if reference.version is not None:
         names.add(reference.version)
+    if (last := status.retraining.last_run if status.retraining is not None else None) is not None:
+        names |= {last.champion, last.version or ""}
+    names |= {str(part(run, "status").get("modelVersion", "")) for run in runs}
     found = {name: store.get(naming.MODEL_VERSIONS, namespace, name) for name in names}
     if reference.name is not None:
         found |= {raw["metadata"]["name"]: raw for raw in store.versions_of(namespace, reference.name)}
@@ -116,16 +119,20 @@ def gather(store: Store, settings: Settings, owner: Owner) -> AnySnapshot | None
             time, settings, (), version, jobs, pods, training_job, users, rejections, siblings, training
         )
     deployment = api.Deployment.model_validate(raw)
+    runs, renewed = own(naming.TRAINING_JOBS), deployment.spec.retraining
+    template = store.get(naming.TRAINING_JOBS, owner.namespace, renewed.training_job) if renewed is not None else None
     return DeploymentSnapshot(
         time,
         settings,
         (),
         deployment,
-        _versions(_named_versions(store, deployment)),
+        _versions(_named_versions(store, deployment, runs)),
         tuple(item for item in map(Workload, own(naming.WORKLOADS)) if item.controller_uid == uid),
         controlled(Child(item) for resource in _CHILDREN for item in own(resource)),
         pods,
         total(store.pages(owner)),
         store.readings(owner, deployment.status.rollout.revision) if deployment.status.rollout is not None else {},
         store.serves(naming.HTTP_ROUTES),
+        controlled(map(Child, runs)),
+        Child(template) if template is not None else None,
     )

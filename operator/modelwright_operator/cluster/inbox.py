@@ -23,19 +23,31 @@ log = structlog.get_logger(__name__)
 _KINDS = {plural: kind for kind, plural in naming.PLURALS.items()}
 
 
+def _around_a_job(store: Store, raw: Raw) -> Iterator[Owner]:
+    """Yield the version that a TrainingJob made, and the Deployments it was made for or is a template of."""
+    namespace, name = raw["metadata"]["namespace"], raw["metadata"]["name"]
+    if version := part(raw, "status").get("modelVersion"):
+        yield Owner(naming.MODEL_VERSION, namespace, version)
+    if (owned_by := owner_of(raw)) is not None and owned_by.kind == naming.DEPLOYMENT:
+        yield owned_by
+    for other in store.all(naming.DEPLOYMENTS, namespace):
+        if part(other, "spec", "retraining").get("trainingJob") == name:
+            yield Owner(naming.DEPLOYMENT, namespace, other["metadata"]["name"])
+
+
 def _neighbours(store: Store, resource: str, raw: Raw) -> Iterator[Owner]:
     """Yield the objects whose decisions read this one, beside its owner."""
     namespace, name = raw["metadata"]["namespace"], raw["metadata"]["name"]
     spec, status = part(raw, "spec"), part(raw, "status")
-    if resource == naming.TRAINING_JOBS and (version := status.get("modelVersion")):
-        yield Owner(naming.MODEL_VERSION, namespace, version)
+    if resource == naming.TRAINING_JOBS:
+        yield from _around_a_job(store, raw)
     if resource == naming.MODEL_VERSIONS:
         maker = part(spec, "provenance", "trainingJob")
         if "name" in maker:
             yield Owner(naming.TRAINING_JOB, namespace, maker["name"])
         for other in store.all(naming.DEPLOYMENTS, namespace):
-            model = part(other, "spec", "model")
-            if model.get("version") == name or model.get("name") == spec.get("model"):
+            model, made = part(other, "spec", "model"), part(other, "status", "retraining", "lastRun").get("version")
+            if name in {model.get("version"), made} or model.get("name") == spec.get("model"):
                 yield Owner(naming.DEPLOYMENT, namespace, other["metadata"]["name"])
     if resource == naming.DEPLOYMENTS:
         named = {part(spec, "model").get("version")}

@@ -94,6 +94,8 @@ class DeploymentSnapshot(Snapshot):
         counted: what its pods counted of canaries, by the traffic table's sequence.
         readings: of the checks on the revision that is tried or watched, the last of each and its time.
         routes_served: whether the API server knows HTTPRoutes, as far as it is known.
+        runs: the TrainingJobs that were made of spec.retraining.
+        template: the TrainingJob that spec.retraining names.
     """
 
     deployment: api.Deployment
@@ -106,6 +108,8 @@ class DeploymentSnapshot(Snapshot):
         default_factory=dict["api.Check", "tuple[datetime, Reading]"]
     )
     routes_served: bool = True
+    runs: tuple[Child, ...] = ()
+    template: Child | None = None
 
 
 AnySnapshot = TrainingJobSnapshot | ModelVersionSnapshot | DeploymentSnapshot

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from modelwright_operator import api, naming
 from modelwright_operator.decide import compatibility, conditions, pods, rollout, scaling, versions
 from modelwright_operator.decide import tracks as seen
-from modelwright_operator.plan import gateway, rollouts, traffic
+from modelwright_operator.plan import gateway, retraining, rollouts, traffic
 from modelwright_operator.plan.outcome import Confirm, Delete, Event, Plan, finish, refused, wanted
 from modelwright_operator.reasons import Reason
 from modelwright_operator.render import autoscaler, serving
@@ -30,7 +30,14 @@ if TYPE_CHECKING:
     from modelwright_operator.decide.snapshot import DeploymentSnapshot
     from modelwright_operator.render.common import Manifest
 
-_WARNINGS = {Reason.ROLLED_BACK, Reason.STABLE_UNAVAILABLE}
+_WARNINGS = {
+    Reason.ROLLED_BACK,
+    Reason.STABLE_UNAVAILABLE,
+    Reason.RETRAINING_REJECTED,
+    Reason.RETRAINING_FAILED,
+    Reason.RETRAINING_BLOCKED,
+    Reason.DRIFT_PERSISTS,
+}
 
 
 @dataclass(frozen=True)
@@ -66,9 +73,11 @@ def plan(snapshot: DeploymentSnapshot) -> Plan:
     deployment = snapshot.deployment
     if deployment.metadata.deletion_timestamp is not None:
         return Plan()
+    whole, snapshot = snapshot, retraining.serving_only(snapshot)
     choice = _choice(snapshot)
     tracks = _tracks(snapshot, choice)
     promoted = tracks.stable != deployment.status.stable
+    renewal = retraining.plan(whole, _under_way(tracks, promoted=promoted))
     spread = traffic.spread(snapshot, tracks.stable, tracks.course) if tracks.stable is not None else None
     table = traffic.table(snapshot, spread) if spread is not None else None
     changed_at = table.changed_at if table is not None else None
@@ -78,28 +87,40 @@ def plan(snapshot: DeploymentSnapshot) -> Plan:
     applies = wanted(manifests, observed)
     settled = not (promoted or applies or snapshot.refusals) and (table is None or traffic.settled(snapshot, table))
     stale = _stale(snapshot, tracks, settled=settled)
-    marks = (*_marks(snapshot, tracks, choice), *scaling.marks(snapshot))
+    marks = (*_marks(snapshot, tracks, choice), *scaling.marks(snapshot), *renewal.marks)
     confirm = (
         (Confirm(naming.DEPLOYMENTS, deployment.metadata.name, deployment.metadata.resource_version),)
         if promoted or stale
         else ()
     )
-    happened = tracks.course.happened if tracks.course is not None else ()
+    happened = (*(tracks.course.happened if tracks.course is not None else ()), *renewal.happened)
     writes = Plan(
-        apply=() if snapshot.refusals else applies,
-        delete=tuple(Delete(child) for child in stale),
-        confirm=confirm,
+        apply=(*(() if snapshot.refusals else applies), *renewal.apply),
+        delete=(*(Delete(child) for child in stale), *renewal.delete),
+        confirm=(*confirm, *renewal.confirm),
         events=tuple(
             Event("Warning" if item.reason in _WARNINGS else "Normal", str(item.reason), item.message[:1000])
             for item in happened
         ),
         requeue_after=_sooner(
             _requeue(snapshot, tracks, marks, settled=settled),
-            quiet if deployment.spec.autoscaling is not None else None,
+            _sooner(quiet if deployment.spec.autoscaling is not None else None, renewal.requeue_after),
         ),
     )
-    told = {**_values(snapshot, tracks), **rollouts.values(snapshot, tracks.course, table)}
+    told = {
+        **_values(snapshot, tracks),
+        **rollouts.values(snapshot, tracks.course, table, renewal.happened),
+        **(renewal.values or {}),
+    }
     return finish(deployment, marks, told, snapshot.now, writes)
+
+
+def _under_way(tracks: _Tracks, *, promoted: bool) -> str:
+    """Return what a rollout is doing; empty: there is none."""
+    if tracks.canary is not None:
+        return f"{tracks.canary.version} is to take over"
+    watching = tracks.course is not None and tracks.course.phase is not None
+    return f"{tracks.stable.version} has just taken over" if tracks.stable and (promoted or watching) else ""
 
 
 def _sooner(one: float | None, other: float | None) -> float | None:

@@ -197,7 +197,8 @@ def finish(
         "observedGeneration": generation,
         "conditions": conditions.merge(observed.conditions, marks, generation=generation, now=now),
     }
-    current = observed.model_dump(mode="json", by_alias=True, exclude_none=True)
+    own = [item for item in observed.conditions if item.type not in conditions.MONITORED]
+    current = observed.model_copy(update={"conditions": own}).model_dump(mode="json", by_alias=True, exclude_none=True)
     candidate = type(observed).model_validate(status).model_dump(mode="json", by_alias=True, exclude_none=True)
     if naming.canonical_json(_sorted(current)) == naming.canonical_json(_sorted(candidate)):
         return plan

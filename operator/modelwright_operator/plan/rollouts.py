@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from modelwright_operator.decide.conditions import Mark
+    from modelwright_operator.decide.course import Happened
     from modelwright_operator.decide.snapshot import DeploymentSnapshot
 
 _SOON: Final = 5.0
@@ -173,10 +174,12 @@ def look_seconds(course: Course, *, settled: bool) -> float | None:
     return _SOON if not settled or current is None or current.awaiting in {"Pods", "Gateway", "Time"} else _LATER
 
 
-def values(snapshot: DeploymentSnapshot, course: Course | None, made: api.TrafficStatus | None) -> dict[str, Any]:
-    """Return what the status says of the traffic."""
+def values(
+    snapshot: DeploymentSnapshot, course: Course | None, made: api.TrafficStatus | None, others: Sequence[Happened]
+) -> dict[str, Any]:
+    """Return what the status says of the traffic, and of what happened to it or to others."""
     status = snapshot.deployment.status
-    happened = course.happened if course is not None else ()
+    happened = (*(course.happened if course is not None else ()), *others)
     history = [
         *status.history,
         *(
