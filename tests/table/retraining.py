@@ -17,13 +17,14 @@ Raw = dict[str, Any]
 
 COOLDOWN = 3600
 DAY = 86_400
+CHUNK = 1800
 RULES: Raw = {"trainingJob": "template", "triggers": ["DataDrift"], "cooldownSeconds": COOLDOWN}
 A, B, C = (naming.version_name("churn", make.digest(seed)) for seed in "abc")
 
 
 def template(**spec: Any) -> make.Maker:
     """Return the TrainingJob that waits to be run again."""
-    return make.training_job("template").spec(suspend=True, **spec)
+    return make.training_job("template").spec(**{"suspend": True, **spec})
 
 
 class Loop:
@@ -116,7 +117,9 @@ class Loop:
             for workload in list(self.world.cluster.all(naming.WORKLOADS)):
                 if workload.get("status") != kubelet.workload_status(workload):
                     kubelet.scale(self.world.cluster, workload)
-        await self.world.settle(seconds)
+        while seconds > 0:
+            await self.world.settle(min(seconds, CHUNK))
+            seconds -= CHUNK
 
     async def train(self, *, gates: bool = True) -> None:
         """Let the training under way end, and what follows happen."""

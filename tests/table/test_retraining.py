@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from modelwright_operator import naming
-from tests.table.retraining import A, B, COOLDOWN, DAY, loop
+from modelwright_operator.errors import Refused
+from tests.table.retraining import COOLDOWN, DAY, A, B, loop, template
 
+Raw = dict[str, Any]
 pytestmark = pytest.mark.asyncio
 
 
@@ -31,3 +35,296 @@ async def test_drift_ends_in_one_run_whose_version_takes_over() -> None:
         assert story.events == story.history
         await story.settle(30 * DAY)
         assert story.runs == [run], "what was found on the version before says nothing of this one"
+
+
+async def test_while_drift_lasts_there_is_one_run_in_a_cooldown_and_none_after_the_weeks_budget() -> None:
+    with loop(cooldownSeconds=DAY, maxPerWeek=3) as story:
+        await story.settle()
+        story.drifts()
+        for count in range(1, 4):
+            await story.train(gates=False)
+            assert (story.last["outcome"], len(story.runs)) == ("Rejected", count)
+            assert story.status["stable"]["version"] == A
+            assert story.condition == ("False/BudgetSpent" if count == 3 else "False/CoolingDown")
+            await story.settle(2 * DAY - 300)
+            assert len(story.runs) == count, "the cooldown is twice as long after a rejection"
+            await story.settle(600)
+        assert story.condition == "False/BudgetSpent"
+        assert len(story.runs) == 3
+        assert "spec.retraining.maxPerWeek" in story.message
+        await story.settle(1 * DAY + 60)
+        assert story.condition == "True/RetrainingRunning"
+        assert len(story.state["runs"]) == 3, "the first is more than a week ago"
+        rejected = ["RetrainingStarted", "RetrainingRejected"]
+        assert story.history == [*rejected * 3, "BudgetSpent", "RetrainingStarted"]
+        assert story.events == story.history
+
+
+async def test_flapping_drift_gets_one_run_in_a_cooldown() -> None:
+    with loop() as story:
+        await story.settle()
+        story.drifts()
+        await story.train(gates=False)
+        for _ in range(10):
+            story.found("DataDriftDetected", "False")
+            await story.settle(100)
+            assert story.condition == "False/RetrainingRejected"
+            story.found("DataDriftDetected", "True")
+            await story.settle(100)
+            assert story.condition == "False/CoolingDown"
+        assert len(story.runs) == 1
+        assert story.history == ["RetrainingStarted", "RetrainingRejected"]
+
+
+async def test_drift_that_goes_while_a_model_is_trained_changes_nothing_about_the_run() -> None:
+    with loop() as story:
+        await story.settle()
+        story.drifts()
+        await story.settle()
+        story.found("DataDriftDetected", "False")
+        await story.settle()
+        assert story.condition == "True/RetrainingRunning"
+        assert "pending" not in story.state or story.state["pending"] == []
+        await story.train()
+        assert story.status["stable"]["version"] == B
+
+
+async def test_a_source_with_nothing_new_gets_one_run_that_costs_nothing_and_then_a_human() -> None:
+    with loop() as story:
+        await story.settle()
+        story.data, story.digests = "d", ["a"]
+        story.drifts()
+        await story.train()
+        assert (story.last["outcome"], story.state["runs"]) == ("NoNewData", [])
+        assert story.condition == "False/DriftPersists"
+        await story.settle(30 * DAY)
+        assert len(story.runs) == 1
+        assert story.history == ["RetrainingStarted", "NoNewData", "DriftPersists"]
+        story.data, story.digests = "0", ["b"]
+        story.ask("now")
+        await story.train()
+        assert (story.last["outcome"], story.last["triggers"]) == ("Promoted", ["DataDrift", "ByHand"])
+
+
+async def test_a_version_that_drifts_as_well_is_left_to_a_human() -> None:
+    with loop() as story:
+        await story.settle()
+        story.drifts()
+        await story.train()
+        story.found("DataDriftDetected", "False")
+        await story.settle(2 * 3600)
+        story.drifts()
+        await story.settle(2 * COOLDOWN)
+        assert story.condition == "False/DriftPersists"
+        assert "modelwright.dev/retrain=WORD" in story.message
+        assert len(story.runs) == 1
+        story.change(retraining={**story.world.get(naming.DEPLOYMENTS, "churn")["spec"]["retraining"], "maxPerWeek": 5})
+        await story.settle()
+        assert story.condition == "True/RetrainingRunning", "somebody has changed something"
+
+
+async def test_a_version_that_was_free_of_drift_for_long_is_trained_anew_when_it_drifts() -> None:
+    with loop() as story:
+        await story.settle()
+        story.drifts()
+        await story.train()
+        story.found("DataDriftDetected", "False")
+        await story.settle(4 * 3600)
+        assert "recoveredAt" in story.last
+        story.drifts()
+        await story.train()
+        assert len(story.runs) == 2
+        assert story.status["stable"]["version"] == naming.version_name("churn", "sha256:" + "c" * 64)
+
+
+async def test_broken_data_hold_a_run_back_but_nobody_who_asks_for_one() -> None:
+    with loop() as story:
+        await story.settle()
+        story.found("DataQualityDegraded", "True")
+        story.drifts()
+        await story.settle(DAY)
+        assert (story.condition, story.runs) == ("False/RetrainingBlocked", [])
+        assert story.state["blocked"]["reason"] == "DataQualityDegraded"
+        assert story.history == ["RetrainingBlocked"]
+        story.ask("anyway")
+        await story.settle()
+        assert story.last["triggers"] == ["DataDrift", "ByHand"]
+
+
+async def test_each_word_is_one_run_whatever_the_budget_says() -> None:
+    with loop(triggers=[], maxPerWeek=1, cooldownSeconds=DAY) as story:
+        await story.settle()
+        story.ask("one")
+        await story.train()
+        assert story.last["outcome"] == "Promoted"
+        await story.settle(DAY)
+        assert len(story.runs) == 1
+        story.ask("two")
+        await story.settle()
+        story.ask("three")
+        story.world.clock.advance(DAY)
+        await story.settle()
+        assert len(story.runs) == 2, "one at a time"
+        await story.train()
+        await story.settle()
+        assert (len(story.runs), story.last["outcome"]) == (3, "Running")
+
+
+async def test_a_schedule_calls_once_whenever_it_is_due() -> None:
+    with loop(triggers=[], schedule="0 3 * * *") as story:
+        await story.settle()
+        first = story.state["nextScheduledAt"]
+        assert first == "2026-03-02T03:00:00Z"
+        await story.settle(14 * 3600)
+        assert story.runs == []
+        await story.settle(3600)
+        await story.train()
+        assert (story.last["triggers"], story.last["outcome"]) == (["Schedule"], "Promoted")
+        assert story.state["nextScheduledAt"] == "2026-03-03T03:00:00Z"
+        await story.settle(DAY - 1800)
+        assert len(story.runs) == 2
+        story.world.clock.advance(10 * DAY)
+        await story.settle()
+        assert len(story.runs) == 2, "what became due meanwhile waits for the one under way"
+        story.data, story.digests = "d", ["b"]
+        await story.train()
+        assert (story.last["outcome"], len(story.runs)) == ("NoNewData", 2)
+        await story.settle(2 * COOLDOWN)
+        assert len(story.runs) == 3, "and is made up for once"
+        assert story.state["nextScheduledAt"] == "2026-03-14T03:00:00Z"
+
+
+async def test_a_stale_model_is_trained_anew() -> None:
+    with loop(triggers=[]) as story:
+        story.change(monitoring={"maxModelAgeSeconds": DAY})
+        await story.settle()
+        summary = story.world.summary(naming.DEPLOYMENTS, "churn")
+        assert summary["ModelStale"] == "False/ModelCurrent"
+        await story.settle(DAY)
+        assert story.world.summary(naming.DEPLOYMENTS, "churn")["ModelStale"] == "True/ModelStale"
+        assert story.runs == [], "Age is no trigger here"
+        story.change(retraining={"trainingJob": "template", "triggers": ["Age"], "cooldownSeconds": COOLDOWN})
+        await story.train()
+        assert (story.last["triggers"], story.status["stable"]["version"]) == (["Age"], B)
+        assert story.world.summary(naming.DEPLOYMENTS, "churn")["ModelStale"] == "False/ModelCurrent"
+
+
+async def test_a_pinned_version_is_told_of_its_update() -> None:
+    with loop(model={"version": A}) as story:
+        await story.settle()
+        story.drifts()
+        await story.train()
+        assert (story.last["outcome"], story.status["stable"]["version"]) == ("UpdateAvailable", A)
+        assert story.world.summary(naming.DEPLOYMENTS, "churn")["UpdateAvailable"] == "True/UpdateAvailable"
+        await story.settle(10 * DAY)
+        assert len(story.runs) == 1, "first somebody has to take it"
+        story.change(model={"version": B})
+        await story.settle()
+        assert (story.last["outcome"], story.condition) == ("Promoted", "False/Retrained")
+        assert "UpdateAvailable" not in story.world.summary(naming.DEPLOYMENTS, "churn")
+
+
+async def test_only_so_many_finished_runs_are_kept() -> None:
+    with loop(cooldownSeconds=60, maxPerWeek=50, historyLimit=2) as story:
+        await story.settle()
+        story.drifts()
+        names = []
+        for _ in range(5):
+            await story.train(gates=False)
+            names.append(story.last["name"])
+            await story.settle(300)
+        assert story.last["outcome"] == "Running"
+        assert story.runs == [*names[-2:], story.last["name"]]
+
+
+async def test_without_the_spec_nothing_more_happens_and_nothing_is_forgotten() -> None:
+    with loop() as story:
+        await story.settle()
+        story.drifts()
+        await story.train()
+        before = story.state
+        rules = story.world.get(naming.DEPLOYMENTS, "churn")["spec"]["retraining"]
+        story.world.cluster.edit(naming.DEPLOYMENTS, "churn", lambda raw: raw["spec"].pop("retraining"))
+        story.drifts()
+        await story.settle(30 * DAY)
+        assert "Retraining" not in story.world.summary(naming.DEPLOYMENTS, "churn")
+        assert story.state == before
+        story.change(retraining={**rules, "triggers": ["DataDrift"], "maxPerWeek": 4})
+        await story.settle()
+        assert len(story.runs) == 2
+        assert story.state["episode"] == 2
+
+
+async def test_a_run_that_is_deleted_has_failed_and_is_not_made_again_within_the_cooldown() -> None:
+    with loop() as story:
+        await story.settle()
+        story.drifts()
+        await story.settle()
+        [run] = story.runs
+        story.world.cluster.remove(naming.TRAINING_JOBS, run)
+        await story.settle(COOLDOWN - 120)
+        assert (story.last["outcome"], story.runs) == ("Failed", [])
+        assert "was deleted" in story.last["message"]
+        await story.settle(600)
+        [again] = story.runs
+        assert again != run
+
+
+async def test_a_run_that_the_api_server_refuses_stalls_nothing_else() -> None:
+    with loop() as story:
+        await story.settle()
+        story.world.cluster.fail(
+            Refused("TrainingJob", "x", 403, "exceeded quota"), verb="apply", resource=naming.TRAINING_JOBS, times=50
+        )
+        story.drifts()
+        await story.settle(300)
+        assert (story.condition, story.runs) == ("False/RetrainingBlocked", [])
+        assert story.world.summary(naming.DEPLOYMENTS, "churn")["Ready"] == "True/Available"
+        assert story.state["blocked"]["reason"] in {"QuotaExceeded", "Forbidden"}
+        story.world.cluster.faults.clear()
+        await story.settle(120)
+        assert story.condition == "True/RetrainingRunning"
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ({"data": [{"name": "all", "uri": "sklearn://iris", "digest": "sha256:" + "0" * 64}]}, "TemplatePinned"),
+        ({"model": "other"}, "TemplateMismatch"),
+        ({"suspend": False}, "TemplateNotSuspended"),
+    ],
+)
+async def test_an_unfit_template_is_said_at_once(spec: Raw, reason: str) -> None:
+    with loop(template_of=template(**spec)) as story:
+        await story.settle()
+        assert story.condition == "False/RetrainingBlocked"
+        assert story.state["blocked"]["reason"] == reason
+        story.drifts()
+        await story.settle()
+        assert story.runs == []
+
+
+async def test_a_template_that_completed_is_as_good() -> None:
+    with loop(template_of=template(suspend=False, gates=[{"metric": "accuracy", "min": 0.4}])) as story:
+        await story.settle()
+        story.drifts()
+        await story.settle()
+        assert story.state["blocked"]["reason"] == "TemplateNotSuspended"
+        story.digests = ["a", "b"]
+        await story.train()
+        await story.train()
+        assert story.status["stable"]["version"] == B
+
+
+async def test_at_rest_nothing_is_written() -> None:
+    with loop(schedule="0 3 1 1 *") as story:
+        await story.settle()
+        story.drifts()
+        await story.train(gates=False)
+        story.found("DataDriftDetected", "False")
+        await story.settle(DAY)
+        writes = len(story.world.cluster.writes())
+        await story.settle(5 * DAY)
+        await story.world.restart()
+        await story.settle(5 * DAY)
+        assert story.world.cluster.writes()[writes:] == []
