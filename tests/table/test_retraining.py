@@ -181,7 +181,7 @@ async def test_a_schedule_calls_once_whenever_it_is_due() -> None:
         await story.train()
         assert (story.last["triggers"], story.last["outcome"]) == (["Schedule"], "Promoted")
         assert story.state["nextScheduledAt"] == "2026-03-03T03:00:00Z"
-        await story.settle(DAY - 1800)
+        await story.settle(DAY)
         assert len(story.runs) == 2
         story.world.clock.advance(10 * DAY)
         await story.settle()
