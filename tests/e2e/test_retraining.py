@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sklearn.datasets import load_breast_cancer
 
-from modelwright_operator.decide.conditions import MONITORED
+from modelwright_server.contract import monitoring
 from tests.e2e.fixtures import DEPLOYMENTS, JOBS, VERSIONS, Object, Team, claim, condition, deployment, is_true
 from tests.e2e.fixtures import training_job as job_of
 from tests.e2e.rollouts import address, serves
@@ -32,7 +32,13 @@ ROLLOUT: Object = {
     "steps": [{"weight": 50, "hold": {"minSeconds": 2, "minRequests": 50}}],
     "postPromotionWatchSeconds": 5,
 }
-DRIFT = "DataDriftDetected"
+DRIFT = monitoring.DATA_DRIFT
+NO_WINDOW: Object = {"window": {"rows": 10_000_000, "minSeconds": 86_400, "maxSeconds": 604_800}}
+"""Monitoring that finds nothing by itself while a test lasts: these write what it would find."""
+
+
+ROLLED_OUT = ("RolloutStarted", "StepStarted", "Promoted")
+TOLD = {*ROLLED_OUT, "RetrainingBlocked", "RetrainingStarted", "RetrainingRejected", "Retrained"}
 
 
 def rows(first: int, last: int) -> bytes:
@@ -42,21 +48,25 @@ def rows(first: int, last: int) -> bytes:
 
 
 def found(team: Team, status: str, kind: str = DRIFT) -> None:
-    """Write a condition as a sidecar does: under its own field manager, with all it has written before."""
+    """Write a condition as a sidecar does: under its own field manager, with its report on what answers."""
     known = team.get(DEPLOYMENTS, "scores")
     seen = condition(known, kind)
-    others = [item for item in known["status"]["conditions"] if item["type"] in MONITORED - {kind}]
+    others = [
+        item for item in known["status"]["conditions"] if item["type"] in monitoring.CONDITIONS and item["type"] != kind
+    ]
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     since = seen["lastTransitionTime"] if seen.get("status") == status else now
     entry = {"type": kind, "status": status, "reason": "FromATest", "message": "", "lastTransitionTime": since}
+    stable = known["status"]["stable"]
+    report = {"version": stable["version"], "digest": stable["digest"], "window": {"sequence": 1, "closedAt": now}}
     path = f"/apis/modelwright.dev/v1alpha1/namespaces/{team.namespace}/modeldeployments/scores/status"
     body = {
         "apiVersion": "modelwright.dev/v1alpha1",
         "kind": "Deployment",
         "metadata": {"name": "scores"},
-        "status": {"conditions": [*others, entry]},
+        "status": {"conditions": [*others, entry], "monitoring": report},
     }
-    query = "?fieldManager=modelwright-monitor&force=true"
+    query = f"?fieldManager={monitoring.FIELD_MANAGER}&force=true"
     team.cluster.api.request("PATCH", path + query, body, "application/apply-patch+yaml")
 
 
@@ -97,7 +107,7 @@ def served(team: Team, *, model: Object | None = None, gates: list[Object] | Non
             "scores",
             chosen,
             rollout=ROLLOUT,
-            monitoring={"maxModelAgeSeconds": 86_400},
+            monitoring=NO_WINDOW,
             retraining={"trainingJob": "template", "triggers": ["DataDrift"], **rules},
         ),
     )
@@ -126,12 +136,12 @@ def test_drift_ends_in_a_version_that_answers_and_persisting_drift_in_a_human(te
     assert provenance["trainingJob"]["name"] == run
     assert provenance["data"][0]["rows"] == 569
     assert team.get(JOBS, run)["status"]["resolved"]["champion"]["version"] == before
-    history = [entry["event"] for entry in seen["status"]["history"]]
-    assert history == ["RetrainingStarted", "RolloutStarted", "StepStarted", "Promoted", "Retrained"]
+    history = [entry["event"] for entry in seen["status"]["history"] if entry["event"] in TOLD]
+    assert history == ["RetrainingStarted", *ROLLED_OUT, "Retrained"]
     told = [event["reason"] for event in team.find("events.events.k8s.io") if event["regarding"]["name"] == "scores"]
     assert told.count("RetrainingStarted") == told.count("Retrained") == 1
 
-    found(team, "Unknown")  # as on each promotion
+    team.wait(DEPLOYMENTS, "scores", lambda now: condition(now, DRIFT).get("reason") == "BaselineChanged")
     team.wait(DEPLOYMENTS, "scores", lambda now: now and now["status"]["rollout"]["phase"] == "Complete")
     found(team, "True")
     persists = team.wait(DEPLOYMENTS, "scores", retraining("False", "DriftPersists"))
@@ -178,7 +188,7 @@ def test_a_model_that_is_not_good_enough_is_not_tried_again_within_the_cooldown(
         found(team, "True")
         team.wait(DEPLOYMENTS, "scores", retraining("False", "CoolingDown"))
     assert runs(team) == [last["name"]]
-    history = [entry["event"] for entry in team.get(DEPLOYMENTS, "scores")["status"]["history"]]
+    history = [item["event"] for item in team.get(DEPLOYMENTS, "scores")["status"]["history"] if item["event"] in TOLD]
     assert history == ["RetrainingBlocked", "RetrainingStarted", "RetrainingRejected"]
 
 
@@ -208,7 +218,7 @@ def test_a_template_that_cannot_learn_anything_new_is_refused(team: Team) -> Non
     """What is wrong with the template or schedule is said at once, before anything calls for a run."""
     pinned = [{**SPEC["data"][0], "digest": "sha256:" + "0" * 64}]
     rules = {"trainingJob": "template", "triggers": ["DataDrift"]}
-    team.apply(claim(), claim(LAKE), deployment("scores", LATEST, retraining=rules))
+    team.apply(claim(), claim(LAKE), deployment("scores", LATEST, monitoring=NO_WINDOW, retraining=rules))
 
     def reason(wanted: str) -> Callable[[Object | None], bool]:
         return lambda seen: bool(seen and (state(seen).get("blocked") or {}).get("reason") == wanted)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from modelwright_operator import naming
+from modelwright_operator.reasons import Reason
 from tests.support import builders as make
 from tests.support import kubelet
 from tests.support.world import World
@@ -19,6 +20,21 @@ COOLDOWN = 3600
 DAY = 86_400
 CHUNK = 1800
 RULES: Raw = {"trainingJob": "template", "triggers": ["DataDrift"], "cooldownSeconds": COOLDOWN}
+MONITORING: Raw = {"window": {"maxSeconds": 7 * DAY}, "drift": {"flagged": 1, "of": 1}}
+TOLD = frozenset(
+    {
+        Reason.RETRAINING_STARTED,
+        Reason.RETRAINED,
+        Reason.RETRAINING_REJECTED,
+        Reason.RETRAINING_FAILED,
+        Reason.RETRAINING_BLOCKED,
+        Reason.NO_NEW_DATA,
+        Reason.UPDATE_AVAILABLE,
+        Reason.DRIFT_PERSISTS,
+        Reason.COOLING_DOWN,
+        Reason.BUDGET_SPENT,
+    }
+)
 A, B, C = (naming.version_name("churn", make.digest(seed)) for seed in "abc")
 
 
@@ -72,28 +88,26 @@ class Loop:
 
     @property
     def history(self) -> list[str]:
-        return [entry["event"] for entry in self.status.get("history", [])]
+        return [entry["event"] for entry in self.status.get("history", []) if entry["event"] in TOLD]
 
     @property
     def events(self) -> list[str]:
         """Reasons of the events about retraining, in order."""
-        told = {entry["event"] for entry in self.status.get("history", [])}
-        return [event["reason"] for event in self.world.cluster.events if event["reason"] in told]
+        return [event["reason"] for event in self.world.cluster.events if event["reason"] in TOLD]
 
     def found(self, kind: str, status: str, reason: str = "FromATest") -> None:
-        """Let a sidecar write one of its conditions, as it does: under its own field manager."""
+        """Let a sidecar write one of its conditions, as it does: with its report on what answers."""
         raw = self.world.get(naming.DEPLOYMENTS, "churn")
-        known = raw["status"]["conditions"]
+        now, known = self.world.clock.text(), raw["status"]["conditions"]
         before = next((item for item in known if item["type"] == kind), None)
         same = before is not None and before["status"] == status
-        since = before["lastTransitionTime"] if before is not None and same else self.world.clock.text()
+        since = before["lastTransitionTime"] if before is not None and same else now
         entry = {"type": kind, "status": status, "reason": reason, "message": "", "lastTransitionTime": since}
         others = [item for item in known if item["type"] != kind]
-        self.world.cluster.edit(
-            naming.DEPLOYMENTS,
-            "churn",
-            lambda changed: changed["status"].update(conditions=[*others, {**entry, "observedGeneration": 1}]),
-        )
+        stable = raw["status"]["stable"]
+        report = {"digest": stable["digest"], "version": stable["version"], "window": {"sequence": 1, "closedAt": now}}
+        part = {"conditions": [*others, {**entry, "observedGeneration": 1}], "monitoring": report}
+        self.world.cluster.edit(naming.DEPLOYMENTS, "churn", lambda changed: changed["status"].update(part))
 
     def drifts(self) -> None:
         """Let data drift be found on what answers: first nothing is known of it."""
@@ -148,5 +162,5 @@ def loop(*, template_of: make.Maker | None = None, model: Raw | None = None, **r
         world.cluster.set_status(naming.MODEL_VERSIONS, A, version.raw["status"])
         world.clock.advance(60)
         subject = make.deployment(version=(model or {}).get("version"))
-        world.cluster.create(subject.spec(retraining={**RULES, **rules}).raw)
+        world.cluster.create(subject.spec(monitoring=MONITORING, retraining={**RULES, **rules}).raw)
         yield Loop(world)

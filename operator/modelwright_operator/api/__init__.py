@@ -6,6 +6,7 @@ always called a workload.
 
 from modelwright_operator.api.checks import Check, Hook, PrometheusQuery
 from modelwright_operator.api.deployment import (
+    Announced,
     Autoscaling,
     Deployment,
     DeploymentSpec,
@@ -41,6 +42,7 @@ from modelwright_operator.api.model_version import (
     VersionMetric,
 )
 from modelwright_operator.api.monitoring import Monitoring
+from modelwright_operator.api.monitoring_status import MonitoringStatus
 from modelwright_operator.api.own_code import OwnCode
 from modelwright_operator.api.retraining import (
     MOST_PER_WEEK,
@@ -96,6 +98,7 @@ from modelwright_operator.api.tuning import BestTrial, Trial, Tuning, TuningStat
 __all__ = [
     "MOST_PER_WEEK",
     "Analysis",
+    "Announced",
     "Answers",
     "Approved",
     "Artifact",
@@ -134,6 +137,7 @@ __all__ = [
     "ModelVersionSpec",
     "ModelVersionStatus",
     "Monitoring",
+    "MonitoringStatus",
     "Outcome",
     "OwnCode",
     "OwnImage",

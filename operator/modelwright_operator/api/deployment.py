@@ -22,7 +22,8 @@ from modelwright_operator.api.meta import (
     rules,
 )
 from modelwright_operator.api.monitoring import Monitoring
-from modelwright_operator.api.retraining import NEEDS_AGE, Retraining, RetrainingStatus
+from modelwright_operator.api.monitoring_status import MonitoringStatus
+from modelwright_operator.api.retraining import NEEDS_AGE, NEEDS_MONITORING, Retraining, RetrainingStatus
 from modelwright_operator.api.rollout import Rollout, Traffic
 from modelwright_operator.api.rollout_status import HistoryEntry, Rejection, RolloutStatus, TrafficStatus
 
@@ -94,7 +95,7 @@ class Autoscaling(Model):
 class DeploymentSpec(Model):
     """What to serve and how."""
 
-    model_config = ConfigDict(json_schema_extra=rules(NEEDS_AGE))
+    model_config = ConfigDict(json_schema_extra=rules(NEEDS_MONITORING, NEEDS_AGE))
 
     model: ModelReference = Field(description="Which version to serve.")
     replicas: Annotated[int, Field(ge=0, le=1000)] = Field(
@@ -113,7 +114,7 @@ class DeploymentSpec(Model):
         default=None,
         description="How the next version takes over, step by step; absent: at once, as soon as it is ready.",
     )
-    monitoring: Monitoring | None = Field(default=None, description="What is watched; absent: nothing.")
+    monitoring: Monitoring | None = Field(default=None, description="What is watched of live traffic; absent: nothing.")
     retraining: Retraining | None = Field(
         default=None, description="When the model is trained anew; absent: by other means only."
     )
@@ -136,6 +137,13 @@ class Revision(Observed):
     )
 
 
+class Announced(Observed):
+    """A condition of the sidecars as it was last told of."""
+
+    type: Short = Field(description="Name of the condition.")
+    status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
+
+
 class DeploymentStatus(Status):
     """What is served."""
 
@@ -154,6 +162,14 @@ class DeploymentStatus(Status):
     retraining: RetrainingStatus | None = Field(default=None, description="How the model is trained anew.")
     history: list[HistoryEntry] = Field(
         default_factory=list[HistoryEntry], max_length=50, description="What happened, oldest first."
+    )
+    monitoring: MonitoringStatus | None = Field(
+        default=None, description="What the sidecars of its pods found in live traffic; they write it."
+    )
+    announced: list[Announced] = Field(
+        default_factory=list[Announced],
+        max_length=5,
+        description="What the operator last told of the sidecars' conditions, by an event and a line of history.",
     )
 
 

@@ -17,7 +17,10 @@ NEEDS_AGE: Final = (
     ),
     "spec.retraining.triggers has Age, which needs spec.monitoring.maxModelAgeSeconds to tell when the model is stale",
 )
-
+NEEDS_MONITORING: Final = (
+    "!has(self.retraining) || has(self.monitoring) || self.retraining.triggers.all(t, t == 'Age')",
+    "spec.retraining.triggers has what only spec.monitoring can find: give that, or leave the trigger out",
+)
 _CRON: Final = r"^[0-9A-Za-z*/,#-]+( [0-9A-Za-z*/,#-]+){4}$"
 
 TriggerName = Literal["DataDrift", "PredictionDrift", "Quality", "Age"]

@@ -34,13 +34,6 @@ SCALING_ACTIVE: Final = "ScalingActive"
 MODEL_STALE: Final = "ModelStale"
 RETRAINING: Final = "Retraining"
 UPDATE_AVAILABLE: Final = "UpdateAvailable"
-MONITORING_HEALTHY: Final = "MonitoringHealthy"
-DATA_DRIFT: Final = "DataDriftDetected"
-PREDICTION_DRIFT: Final = "PredictionDriftDetected"
-DATA_QUALITY: Final = "DataQualityDegraded"
-MODEL_QUALITY: Final = "ModelQualityDegraded"
-MONITORED: Final = frozenset({MONITORING_HEALTHY, DATA_DRIFT, PREDICTION_DRIFT, DATA_QUALITY, MODEL_QUALITY})
-"""Conditions that the sidecars write, under a field manager of their own."""
 
 _MESSAGE_LIMIT: Final = 2048
 

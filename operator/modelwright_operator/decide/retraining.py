@@ -22,6 +22,7 @@ from modelwright_operator import api
 from modelwright_operator.decide import conditions, schedule
 from modelwright_operator.decide.course import Happened
 from modelwright_operator.reasons import Reason
+from modelwright_server.contract import monitoring
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,13 +34,11 @@ SCHEDULE: Final = "Schedule"
 BY_HAND: Final = "ByHand"
 AGE: Final = "Age"
 EVIDENCE: Final = {
-    "DataDrift": conditions.DATA_DRIFT,
-    "PredictionDrift": conditions.PREDICTION_DRIFT,
-    "Quality": conditions.MODEL_QUALITY,
+    "DataDrift": monitoring.DATA_DRIFT,
+    "PredictionDrift": monitoring.PREDICTION_DRIFT,
+    "Quality": monitoring.MODEL_QUALITY,
 }
 """Triggers that rest on what was seen of the version that answers, and their conditions."""
-RECOVERY: Final = timedelta(hours=3)
-"""How long a version must be free of what called for its training, at least: three of the longest windows."""
 _WEEK: Final = timedelta(days=7)
 _UNFINISHED: Final = frozenset({"Running", "RollingOut"})
 _NOT_GOOD_ENOUGH: Final = frozenset({"Rejected", "RolledBack"})
@@ -210,7 +209,14 @@ def recovery_due(state: api.RetrainingStatus, seen: Seen) -> datetime | None:
         return None
     found = [conditions.find(seen.deployment.status.conditions, EVIDENCE[name]) for name in free]
     last = max(item.last_transition_time for item in found if item is not None)
-    return max(last, run.finished_at) + max(RECOVERY, timedelta(seconds=seen.rules.cooldown_seconds))
+    return max(last, run.finished_at) + _convalescence(seen)
+
+
+def _convalescence(seen: Seen) -> timedelta:
+    """Return how long a version must be free of what called for it: the windows that are looked at, at their longest."""
+    watched = seen.deployment.spec.monitoring or api.Monitoring()
+    windows = watched.drift.of * watched.window.max_seconds
+    return timedelta(seconds=max(windows, seen.rules.cooldown_seconds))
 
 
 def _persists(state: api.RetrainingStatus, seen: Seen) -> Block | None:
@@ -256,7 +262,7 @@ def _hindered(seen: Seen, state: api.RetrainingStatus, called: Sequence[str]) ->
         return seen.refused
     if BY_HAND in called:
         return None
-    quality = conditions.find(seen.deployment.status.conditions, conditions.DATA_QUALITY)
+    quality = conditions.find(seen.deployment.status.conditions, monitoring.DATA_QUALITY)
     if quality is not None and quality.status == "True" and _since(quality, state):
         message = "no model should learn from what is broken upstream: see to the condition DataQualityDegraded first"
         return Block(Reason.DATA_QUALITY_DEGRADED, message)

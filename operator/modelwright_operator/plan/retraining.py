@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from modelwright_operator import api, naming
@@ -34,7 +34,7 @@ class Renewal:
     """What the retraining of a model adds to the plan of its Deployment."""
 
     marks: tuple[Mark, ...] = ()
-    values: Mapping[str, Any] | None = None
+    values: Mapping[str, Any] = field(default_factory=dict[str, Any])
     apply: tuple[Apply, ...] = ()
     delete: tuple[Delete, ...] = ()
     confirm: tuple[Confirm, ...] = ()
