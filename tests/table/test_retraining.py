@@ -8,7 +8,7 @@ import pytest
 
 from modelwright_operator import naming
 from modelwright_operator.errors import Refused
-from tests.table.retraining import COOLDOWN, DAY, A, B, loop, template
+from tests.table.retraining import COOLDOWN, DAY, MONITORING, A, B, loop, template
 
 Raw = dict[str, Any]
 pytestmark = pytest.mark.asyncio
@@ -97,7 +97,7 @@ async def test_a_source_with_nothing_new_gets_one_run_that_costs_nothing_and_the
         await story.train()
         assert (story.last["outcome"], story.state["runs"]) == ("NoNewData", [])
         assert story.condition == "False/DriftPersists"
-        await story.settle(30 * DAY)
+        await story.settle(10 * DAY)
         assert len(story.runs) == 1
         assert story.history == ["RetrainingStarted", "NoNewData", "DriftPersists"]
         story.data, story.digests = "0", ["b"]
@@ -128,7 +128,7 @@ async def test_a_version_that_was_free_of_drift_for_long_is_trained_anew_when_it
         await story.settle()
         story.drifts()
         await story.train()
-        story.change(monitoring={"window": {"maxSeconds": 3600}})  # of three windows, as by default
+        story.change(monitoring={"window": {"maxSeconds": 3600}, "drift": {"flagged": 2, "of": 3}})
         for _ in range(4):
             assert "recoveredAt" not in story.last
             story.found("DataDriftDetected", "False")
@@ -249,7 +249,7 @@ async def test_without_the_spec_nothing_more_happens_and_nothing_is_forgotten() 
         rules = story.world.get(naming.DEPLOYMENTS, "churn")["spec"]["retraining"]
         story.world.cluster.edit(naming.DEPLOYMENTS, "churn", lambda raw: raw["spec"].pop("retraining"))
         story.drifts()
-        await story.settle(30 * DAY)
+        await story.settle(10 * DAY)
         assert "Retraining" not in story.world.summary(naming.DEPLOYMENTS, "churn")
         assert story.state == before
         story.change(retraining={**rules, "triggers": ["DataDrift"], "maxPerWeek": 4})
