@@ -33,12 +33,17 @@ ROLLOUT: Object = {
     "postPromotionWatchSeconds": 5,
 }
 DRIFT = monitoring.DATA_DRIFT
-NO_WINDOW: Object = {"window": {"rows": 10_000_000, "minSeconds": 86_400, "maxSeconds": 604_800}}
+NO_WINDOW: Object = {"window": {"rows": 10_000_000, "minSeconds": 86_400, "maxSeconds": 604_800}, "drift": {"of": 3}}
 """Monitoring that finds nothing by itself while a test lasts: these write what it would find."""
 
 
 ROLLED_OUT = ("RolloutStarted", "StepStarted", "Promoted")
 TOLD = {*ROLLED_OUT, "RetrainingBlocked", "RetrainingStarted", "RetrainingRejected", "Retrained"}
+
+
+def clock() -> datetime:
+    """Return the time that the cluster has as well."""
+    return datetime.now(UTC)  # noqa: TID251  # of a real cluster
 
 
 def rows(first: int, last: int) -> bytes:
@@ -54,7 +59,7 @@ def found(team: Team, status: str, kind: str = DRIFT) -> None:
     others = [
         item for item in known["status"]["conditions"] if item["type"] in monitoring.CONDITIONS and item["type"] != kind
     ]
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    now = clock().strftime("%Y-%m-%dT%H:%M:%SZ")
     since = seen["lastTransitionTime"] if seen.get("status") == status else now
     entry = {"type": kind, "status": status, "reason": "FromATest", "message": "", "lastTransitionTime": since}
     stable = known["status"]["stable"]
@@ -147,7 +152,7 @@ def test_drift_ends_in_a_version_that_answers_and_persisting_drift_in_a_human(te
     persists = team.wait(DEPLOYMENTS, "scores", retraining("False", "DriftPersists"))
     assert f"{after}, which {run} made against it, is no better" in condition(persists, "Retraining")["message"]
     due = datetime.fromisoformat(state(persists)["nextAllowedAt"])
-    team.wait(DEPLOYMENTS, "scores", lambda _: datetime.now(UTC) > due + timedelta(seconds=3))
+    team.wait(DEPLOYMENTS, "scores", lambda _: clock() > due + timedelta(seconds=3))
     assert runs(team) == [run]
     assert is_true("Ready")(team.get(DEPLOYMENTS, "scores"))
     team.cluster.kubectl("annotate", "mdep", "scores", "-n", team.namespace, "modelwright.dev/retrain=again")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modelwright_operator import naming
 from modelwright_operator.errors import Conflict, NotFound, Refused
+from modelwright_server.contract import monitoring
 from tests.support import defaults, merging, structural
 from tests.support.clock import Clock
 from tests.support.copying import copied
@@ -153,11 +154,7 @@ class FakeCluster:
                 message = f"{key.name}: the object has been modified"
                 raise Conflict(message)
             self._check_known({"kind": current["kind"], "status": dict(status)}, key)
-            part = "status" if manager == naming.FIELD_MANAGER else f"status of {manager}"
-            last = self._owned.get(key, {}).get(part, {})
-            merged = merging.merge(current.get("status", {}), last, copied(dict(status)))
-            self._store(key, {**current, "status": merged})
-            self._owned.setdefault(key, {})[part] = copied(dict(status))
+            self._merge_status(key, copied(dict(status)), manager)
             return copied(self.objects[key])
 
     async def delete(self, resource: str, namespace: str, name: str, uid: str) -> None:
@@ -252,6 +249,12 @@ class FakeCluster:
             self._owned.setdefault(key, {})["status"] = copied(status)
         return self.objects[key]
 
+    def report(self, name: str, part: Raw, namespace: str = "team") -> Raw:
+        """Apply the sidecars' part of a Deployment's status, as one of them does."""
+        key = Key(naming.DEPLOYMENTS, namespace, name)
+        self._merge_status(key, copied(part), monitoring.FIELD_MANAGER)
+        return self.objects[key]
+
     def remove(self, resource: str, name: str, namespace: str = "team") -> None:
         """Delete an object and, as the garbage collector does, what it owns."""
         key = Key(resource, namespace, name)
@@ -293,6 +296,12 @@ class FakeCluster:
             message = f'{key.resource} "{key.name}" not found'
             raise NotFound(message)
         return self.objects[key]
+
+    def _merge_status(self, key: Key, status: Raw, manager: str) -> None:
+        current, part = self._found(key), "status" if manager == naming.FIELD_MANAGER else f"status of {manager}"
+        last = self._owned.get(key, {}).get(part, {})
+        self._store(key, {**current, "status": merging.merge(current.get("status", {}), last, status)})
+        self._owned.setdefault(key, {})[part] = status
 
     def _blank(self, key: Key) -> Raw:
         api_version, kind = naming.KNOWN[key.resource]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelwright_operator import naming
 from modelwright_operator.reasons import Reason
+from modelwright_server.contract import monitoring
 from tests.support import builders as make
 from tests.support import kubelet
 from tests.support.world import World
@@ -103,11 +104,11 @@ class Loop:
         same = before is not None and before["status"] == status
         since = before["lastTransitionTime"] if before is not None and same else now
         entry = {"type": kind, "status": status, "reason": reason, "message": "", "lastTransitionTime": since}
-        others = [item for item in known if item["type"] != kind]
+        others = [item for item in known if item["type"] in monitoring.CONDITIONS and item["type"] != kind]
         stable = raw["status"]["stable"]
         report = {"digest": stable["digest"], "version": stable["version"], "window": {"sequence": 1, "closedAt": now}}
         part = {"conditions": [*others, {**entry, "observedGeneration": 1}], "monitoring": report}
-        self.world.cluster.edit(naming.DEPLOYMENTS, "churn", lambda changed: changed["status"].update(part))
+        self.world.cluster.report("churn", part)
 
     def drifts(self) -> None:
         """Let data drift be found on what answers: first nothing is known of it."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from modelwright_operator import naming
+from modelwright_server.contract import monitoring
 from tests.support import builders as make
 from tests.support import kubelet, trials
 from tests.support.traffic import Traffic
@@ -145,6 +146,16 @@ def _annotate(resource: str, name: str, key: str, value: str) -> Callable[[World
     return act
 
 
+def _drifts(world: World) -> object:
+    """Let a sidecar report that the data drifted."""
+    status, now = world.get(naming.DEPLOYMENTS, "churn")["status"], world.clock.text()
+    known = [item for item in status["conditions"] if item["type"] in monitoring.CONDITIONS]
+    found = {"status": "True", "reason": "DriftDetected", "lastTransitionTime": now}
+    turned = [{**item, **found} if item["type"] == monitoring.DATA_DRIFT else item for item in known]
+    report = {"digest": status["stable"]["digest"], "window": {"sequence": 1, "closedAt": now}}
+    return world.cluster.report("churn", {"conditions": turned, "monitoring": report})
+
+
 def _remove(resource: str, pick: Callable[[World], str]) -> Callable[[World], object]:
     return lambda world: world.cluster.remove(resource, pick(world))
 
@@ -171,6 +182,9 @@ ROLLOUT: Raw = {
     "steps": [{"weight": weight, "hold": {"minSeconds": 0, "minRequests": 1}} for weight in (10, 50)],
     "postPromotionWatchSeconds": 60,
 }
+
+MONITORING: Raw = {"window": {"maxSeconds": 604_800}, "drift": {"flagged": 1, "of": 1}}
+RETRAINING: Raw = {"trainingJob": "template", "triggers": ["DataDrift"]}
 
 SCENARIOS = (
     Scenario("a job trains a version", (make.training_job().raw,)),
@@ -285,6 +299,15 @@ SCENARIOS = (
         "a Deployment is scaled to nothing and back",
         (BOTH[0], make.deployment(version=_name("a")).raw),
         (_set(naming.DEPLOYMENTS, "churn", replicas=0), _set(naming.DEPLOYMENTS, "churn", replicas=3)),
+    ),
+    Scenario(
+        "drift ends in the next version, by hand once more in none",
+        (
+            BOTH[1],
+            make.training_job("template").spec(suspend=True).raw,
+            make.deployment(follow="churn").spec(monitoring=MONITORING, retraining=RETRAINING).raw,
+        ),
+        (_drifts, _annotate(naming.DEPLOYMENTS, "churn", naming.ANNOTATION_RETRAIN, "again")),
     ),
     Scenario(
         "everything is deleted",

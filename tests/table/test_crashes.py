@@ -28,6 +28,9 @@ _VOLATILE = {
     "changedAt",
     "endedAt",
     "evidence",
+    "nextAllowedAt",
+    "runs",
+    "since",
     "stepStartedAt",
     "watchUntil",
 }

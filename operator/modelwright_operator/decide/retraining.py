@@ -213,7 +213,7 @@ def recovery_due(state: api.RetrainingStatus, seen: Seen) -> datetime | None:
 
 
 def _convalescence(seen: Seen) -> timedelta:
-    """Return how long a version must be free of what called for it: the windows that are looked at, at their longest."""
+    """Return how long a version must be free of what called for it: as long as the windows looked at may take."""
     watched = seen.deployment.spec.monitoring or api.Monitoring()
     windows = watched.drift.of * watched.window.max_seconds
     return timedelta(seconds=max(windows, seen.rules.cooldown_seconds))
