@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.cluster.settings import REPOSITORY, ClusterError
-from tests.demo import predictions
+from tests.demo import loop, predictions
 from tests.demo.progress import DemoError, Narrator, follow
 from tests.e2e.fixtures import DEPLOYMENTS, JOBS, VERSIONS, rows_body
 from tests.support.clusters import end_tidily, fresh_namespace, keep, running_cluster
@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 QUICKSTART = REPOSITORY / "examples" / "quickstart"
 NAME = "breast-cancer"
 NAMESPACE = "modelwright-demo"
+LOOP_NAMESPACE = "modelwright-demo-loop"
 _REQUEST = Path("build") / "demo" / "request.json"
 _DEADLINE_SECONDS = 300.0
 
 _DESCRIPTION = """\
 Runs the quickstart on a real Kubernetes: brings the cluster up, builds and loads the images, installs the chart,
 applies examples/quickstart, follows it until the model is served, and sends it the rows held out in training.
-A cluster that did not run before is removed at the end, else only the demo's namespace is.
+Then examples/loop: traffic shifts, drift is noticed, a new version is trained, tried on some requests and promoted.
+A cluster that did not run before is removed at the end, else only the demo's namespaces are.
 """
 _EPILOG = "environment: KEEP=1 leaves everything running, to look around in."
 
@@ -86,12 +88,14 @@ def _show(cluster: Cluster, namespace: str, path: str, held: predictions.Holdout
 
 def _farewell() -> None:
     if not keep():
-        print("The demo's namespace is removed, and the cluster unless it ran before. To look around: KEEP=1 make demo")
+        print(
+            "The demo's namespaces are removed, and the cluster unless it ran before. To look around: KEEP=1 make demo"
+        )
         return
     print("Everything is left running, since KEEP is set. To use kubectl and helm with this cluster:")
     print('  eval "$(python3 -m tests.cluster env)"')
     print("Clean up:")
-    print(f"  kubectl delete namespace {NAMESPACE}; helm uninstall {RELEASE} --namespace {SYSTEM}")
+    print(f"  kubectl delete namespace {NAMESPACE} {LOOP_NAMESPACE}; helm uninstall {RELEASE} --namespace {SYSTEM}")
     print("  make cluster-down")
 
 
@@ -104,6 +108,10 @@ def _run(say: Narrator) -> None:
         with fresh_namespace(cluster, NAMESPACE) as namespace:
             tell(installation, namespace, say)
             say("demo", "what is served is what was trained")
+        with fresh_namespace(cluster, LOOP_NAMESPACE) as namespace:
+            say("loop", "now a model whose traffic shifts: examples/loop")
+            loop.close(installation, namespace, say)
+            say("demo", "drift was noticed, a new version trained, tried, promoted, and fits")
 
 
 def main() -> int:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.demo import loop
 from tests.demo.__main__ import tell
+from tests.demo.customers import SHIFTED
 from tests.demo.progress import DemoError, Narrator
-from tests.e2e.fixtures import claim, training_job
+from tests.e2e.fixtures import JOBS, Team, claim, condition, training_job
 
 if TYPE_CHECKING:
     from tests.support.installation import Installation
@@ -23,6 +25,25 @@ def test_the_quickstart_is_followed_and_served_as_trained(
     said = capsys.readouterr().out
     for expected in ("stage train", "made ModelVersion", "server is ready", "accuracy", "curl --json", '"outputs"'):
         assert expected in said
+
+
+@pytest.mark.timeout(900)
+def test_traffic_that_shifts_ends_in_a_version_that_fits_it(
+    installation: Installation, namespace: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three objects are applied; then nobody does anything but ask, and bring new labelled rows to the lake."""
+    seen = loop.close(installation, namespace, Narrator())
+    print(said := capsys.readouterr().out)
+    assert f"{SHIFTED} (PSI" in said, "the feature that drifted is named, with numbers"
+    status = seen["status"]
+    made = [item["metadata"]["name"] for item in Team(installation.cluster, namespace, installation).find(JOBS)]
+    assert len(made) == 2, "one episode has one run"
+    last = status["retraining"]["lastRun"]
+    assert (last["outcome"], last["version"]) == ("Promoted", status["stable"]["version"])
+    events = [item["event"] for item in status["history"]]
+    for event in ("DriftDetected", "RetrainingStarted", "RolloutStarted", "Promoted", "Retrained"):
+        assert events.count(event) == 1, events
+    assert condition(seen, "DataDriftDetected")["reason"] == "NoDrift"
 
 
 def test_a_stalled_object_ends_it_at_once(installation: Installation, namespace: str) -> None:
