@@ -70,7 +70,6 @@ class Model:
             UnfitError: there is no baseline, or it is not the model's.
             OSError: it cannot be read.
         """
-        manifest = _read(folder / artifact.MANIFEST, _MOST_MANIFEST)
         try:
             data = _read(folder / document.NAME, document.MAX_BYTES)
         except FileNotFoundError:
@@ -82,7 +81,16 @@ class Model:
             columns = Columns(stated, baseline)
         except (BaselineError, MismatchError, artifact.ArtifactInvalidError) as error:
             raise UnfitError(Reason.BASELINE_MISMATCH, str(error)[:900]) from None
-        return cls(baseline, stated, columns, "sha256:" + hashlib.sha256(manifest).hexdigest())
+        return cls(baseline, stated, columns, digest_of(folder))
+
+
+def digest_of(folder: Path) -> str:
+    """Return the digest of the artifact in a folder.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return "sha256:" + hashlib.sha256(_read(folder / artifact.MANIFEST, _MOST_MANIFEST)).hexdigest()
 
 
 def unfit_marks(error: UnfitError) -> tuple[Mark, ...]:

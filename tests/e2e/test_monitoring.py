@@ -172,18 +172,8 @@ def test_two_replicas_count_together_and_name_what_drifts(team: Team) -> None:
     assert sum("DataDriftDetected is True" in line for line in history(team)) == 1
     eventually(lambda: len(events(team, "DriftDetected")) >= 1)
 
-    for pod in pods(team):
-        measured = json.loads(in_sidecar(team, pod, MEASURE))
-        print(f"a monitoring sidecar takes {measured['pss'] / MIB:.1f} MiB")
-        assert measured["pss"] <= 64 * MIB
-        assert f'name="{SHIFTED_NAME}"' in in_sidecar(team, pod, METRICS)
-
-    # Switched off, nothing of it stays.
-    team.patch(DEPLOYMENTS, "scores", {"spec": {"monitoring": None}})
-    team.wait(DEPLOYMENTS, "scores", lambda item: "monitoring" not in (item or {})["status"])
-    after = team.wait(DEPLOYMENTS, "scores", lambda item: "announced" not in (item or {})["status"])
-    assert {item["type"] for item in after["status"]["conditions"]} & set(monitoring.CONDITIONS) == set()
-    eventually(lambda: team.cluster.get("services", "scores-monitor", team.namespace) is None)
+    _measure(team)
+    _switch_off(team)
 
 
 def _all_counted(team: Team, sent: int) -> bool:
@@ -197,3 +187,20 @@ def _all_counted(team: Team, sent: int) -> bool:
         return False  # a window was closed in between
     assert known <= sent, (total, open_rows, sent)
     return known == sent
+
+
+def _measure(team: Team) -> None:
+    for pod in pods(team):
+        measured = json.loads(in_sidecar(team, pod, MEASURE))
+        print(f"a monitoring sidecar takes {measured['pss'] / MIB:.1f} MiB")
+        assert measured["pss"] <= 64 * MIB
+        assert f'name="{SHIFTED_NAME}"' in in_sidecar(team, pod, METRICS)
+
+
+def _switch_off(team: Team) -> None:
+    """Switch monitoring off: nothing of it stays."""
+    team.patch(DEPLOYMENTS, "scores", {"spec": {"monitoring": None}})
+    team.wait(DEPLOYMENTS, "scores", lambda item: "monitoring" not in (item or {})["status"])
+    after = team.wait(DEPLOYMENTS, "scores", lambda item: "announced" not in (item or {})["status"])
+    assert {item["type"] for item in after["status"]["conditions"]} & set(monitoring.CONDITIONS) == set()
+    eventually(lambda: team.cluster.get("services", "scores-monitor", team.namespace) is None)
