@@ -53,7 +53,7 @@ def run(chosen: argparse.Namespace) -> report.Report:
         servers.modelwright(served, revision=STABLE, control_dir=folder) as stable,
     ):
         _route(Path(folder), canary, weight=0)
-        losses = [_loss(plain, stable, payload, at) for at in range(_PAIRS)]
+        losses = [loss(plain, stable, payload, at) for at in range(_PAIRS)]
         _route(Path(folder), canary, weight=100)
         pairs = _latencies(canary.port, stable.port, payload)
     loss = report.spread([rate for rate, _ in losses])
@@ -89,7 +89,7 @@ def _route(folder: Path, canary: Running, weight: int) -> None:
     time.sleep(_TABLE_SECONDS)
 
 
-def _loss(plain: Running, stable: Running, payload: Payload, at: int) -> tuple[float, float]:
+def loss(plain: Running, stable: Running, payload: Payload, at: int) -> tuple[float, float]:
     """Return how many percent fewer answers one gives than the other, and how much more CPU time each of them takes.
 
     Who begins takes turns.

@@ -113,7 +113,7 @@ def _lines(status: Object) -> list[tuple[str, str]]:
     """Return what could be told now, each with its subject."""
     lines = [("history", f"{item['event']}: {item['message']}") for item in status.get("history") or ()]
     window: Any = (status.get("monitoring") or {}).get("window")
-    if window:
+    if window and window["rows"]:
         lines.append(("monitoring", f"window {window['sequence']} closed with {window['rows']} rows"))
     if rollout := (status.get("rollout") or {}).get("message"):
         lines.append(("rollout", str(rollout)))
