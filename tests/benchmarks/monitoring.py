@@ -168,7 +168,7 @@ def _serving(served: BenchmarkModel, baseline: Baseline) -> tuple[list[float], f
 
 def _artifact(served: BenchmarkModel, baseline: Baseline, folder: Path) -> None:
     shutil.copytree(served.folder, folder)
-    (folder / artifact.BASELINE).write_bytes(document.dump(baseline))
+    (folder / "baseline.json").write_bytes(document.dump(baseline))
 
 
 @contextmanager
