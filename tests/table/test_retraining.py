@@ -207,10 +207,47 @@ async def test_a_stale_model_is_trained_anew() -> None:
         await story.settle(DAY)
         assert story.world.summary(naming.DEPLOYMENTS, "churn")["ModelStale"] == "True/ModelStale"
         assert story.runs == [], "Age is no trigger here"
+        assert [entry["event"] for entry in story.status["history"]].count("ModelStale") == 1
         story.change(retraining={"trainingJob": "template", "triggers": ["Age"], "cooldownSeconds": COOLDOWN})
         await story.train()
         assert (story.last["triggers"], story.status["stable"]["version"]) == (["Age"], B)
         assert story.world.summary(naming.DEPLOYMENTS, "churn")["ModelStale"] == "False/ModelCurrent"
+        assert [entry["event"] for entry in story.status["history"]][-2:] == ["ModelCurrent", "Retrained"]
+
+
+async def test_a_model_grows_stale_without_retraining() -> None:
+    with loop() as story:
+        story.world.cluster.edit(naming.DEPLOYMENTS, "churn", lambda raw: raw["spec"].pop("retraining"))
+        story.change(monitoring={**MONITORING, "maxModelAgeSeconds": DAY})
+        await story.settle(2 * DAY)
+        assert story.world.summary(naming.DEPLOYMENTS, "churn")["ModelStale"] == "True/ModelStale"
+        assert [event["reason"] for event in story.world.cluster.events].count("ModelStale") == 1
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["under way", "after its end"])
+async def test_a_status_that_was_lost_is_made_up_from_the_runs(*, ended: bool) -> None:
+    with loop() as story:
+        await story.settle()
+        story.drifts()
+        await story.settle()
+        if ended:
+            await story.train(gates=False)
+        before = story.runs
+        status = {key: value for key, value in story.status.items() if key != "retraining"}
+        story.world.cluster.set_status(naming.DEPLOYMENTS, "churn", status)
+        await story.settle(60)
+        assert story.runs == before
+        assert (story.state["episode"], story.last["triggers"]) == (1, ["DataDrift"])
+        assert story.last["outcome"] == ("Rejected" if ended else "Running")
+
+
+async def test_gates_not_passed_on_the_same_data_say_nothing_new() -> None:
+    with loop() as story:
+        await story.settle()
+        story.data = "d"
+        story.drifts()
+        await story.train(gates=False)
+        assert (story.last["outcome"], story.condition) == ("NoNewData", "False/DriftPersists")
 
 
 async def test_a_pinned_version_is_told_of_its_update() -> None:
