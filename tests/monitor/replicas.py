@@ -190,12 +190,13 @@ class Replica:
     def step(self) -> None:
         """Do what a second brings."""
         self.session._tick_at = self.session._look_at = float("-inf")
-        self.session.step(self.api.read()[0])
+        self.session.count(self.api.read()[0])
+        self.session.look(self.api.read()[0])
 
     def count(self) -> None:
         """Count only."""
         self.session._tick_at = float("inf")
-        self.session.step(self.api.read()[0])
+        self.session.count(self.api.read()[0])
 
 
 @contextlib.contextmanager
