@@ -269,12 +269,17 @@ def customers(count: int, first_day: int, shift: float, seed: int) -> bytes:
     return str(drawn.to_csv(index=False)).encode()
 
 
+def undrifted(seen: Object | None) -> bool:
+    """Tell whether a window showed that nothing drifted."""
+    return bool(condition(seen, DRIFT).get("status") == "False")
+
+
 @pytest.mark.timeout(900)
 def test_the_loop_closes_by_itself(team: Team) -> None:
     """Live traffic shifts, labelled rows of it arrive where the template looks, and the rest is nobody's work.
 
-    The sidecars find the drift, the run learns from the new rows, its version passes gates and steps, and takes over; what
-    is compared with its own baseline has not drifted.
+    The sidecars find the drift, the run learns from the new rows, its version passes gates and steps, and takes over;
+    what is compared with its own baseline has not drifted.
     """
     spec = {**SPEC, "columns": {"time": "day"}}
     team.apply(claim(), claim(LAKE))

@@ -33,7 +33,7 @@ def revision(version: make.Maker) -> Raw:
 
 def outcome(
     *versions: make.Maker,
-    before: str = "RollingOut",
+    before: api.Outcome = "RollingOut",
     stable: make.Maker = A,
     pinned: str | None = None,
     job: make.Maker | None = None,

@@ -107,6 +107,12 @@ ACCEPTED = {
     "a pinned Deployment": DEPLOYMENT(version="churn-1"),
     "a following Deployment": DEPLOYMENT(),
     "no replicas": DEPLOYMENT().spec(replicas=0),
+    "retraining by hand only": DEPLOYMENT().spec(retraining={"trainingJob": "t"}),
+    "retraining by schedule": DEPLOYMENT().spec(retraining={"trainingJob": "t", "schedule": "*/15 3-5 1,L * mon#1"}),
+    "retraining on drift and age": DEPLOYMENT().spec(
+        monitoring={"maxModelAgeSeconds": 86400, "window": {}, "drift": {}},
+        retraining={"trainingJob": "t", "triggers": ["DataDrift", "Age"]},
+    ),
     "the longest name of a Deployment": DEPLOYMENT("a" * 35),
     "labels of one's own": DEPLOYMENT().spec(pod={"labels": {"team.example.test/cost": "7"}}),
 }
@@ -259,6 +265,26 @@ REFUSED: dict[str, tuple[make.Maker, str]] = {
     "a name with dots": (JOB("a.b"), "lower-case letters"),
     "an amount that is none": (JOB().spec(resources={"limits": {"memory": "1 GB"}}), "memory"),
     "a negative amount": (JOB().spec(resources={"limits": {"cpu": "-1"}}), "cpu"),
+    "retraining on drift that nobody looks for": (
+        DEPLOYMENT().spec(retraining={"trainingJob": "t", "triggers": ["DataDrift"]}),
+        "only spec.monitoring can find",
+    ),
+    "retraining on an age that nobody tells": (
+        DEPLOYMENT().spec(
+            monitoring={"window": {}, "drift": {}}, retraining={"trainingJob": "t", "triggers": ["DataDrift", "Age"]}
+        ),
+        "needs spec.monitoring.maxModelAgeSeconds",
+    ),
+    "a trigger twice": (DEPLOYMENT().spec(retraining={"trainingJob": "t", "triggers": ["Age", "Age"]}), "uplicate"),
+    "a schedule of four fields": (
+        DEPLOYMENT().spec(retraining={"trainingJob": "t", "schedule": "0 3 * *"}),
+        "schedule",
+    ),
+    "more runs a week than are remembered": (
+        DEPLOYMENT().spec(retraining={"trainingJob": "t", "maxPerWeek": 51}),
+        "maxPerWeek",
+    ),
+    "retraining without a template": (DEPLOYMENT().spec(retraining={"triggers": []}), "trainingJob"),
     "replicas below zero": (DEPLOYMENT().spec(replicas=-1), "replicas"),
     "version and name": (
         DEPLOYMENT().spec(model={"version": "v", "name": "m", "follow": "Latest"}),
