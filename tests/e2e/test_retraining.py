@@ -283,7 +283,7 @@ def test_the_loop_closes_by_itself(team: Team) -> None:
     """
     spec = {**SPEC, "columns": {"time": "day"}}
     team.apply(claim(), claim(LAKE))
-    write_files(team, LAKE, {"1.csv": customers(600, 0, 0.0, 1)})
+    write_files(team, LAKE, {"0.csv": customers(300, 0, 0.0, 0)})
     rollout = {**ROLLOUT, "analysis": {"toleratedBadPercent": 10}}
     rules = {"trainingJob": "template", "triggers": ["DataDrift"], "cooldownSeconds": 10}
     team.apply(
@@ -299,8 +299,8 @@ def test_the_loop_closes_by_itself(team: Team) -> None:
         )
     assert runs(team) == []
     assert state(still).get("pending") in (None, [])
-    for number in (2, 3):
-        write_files(team, LAKE, {f"{number}.csv": customers(1500, 1500 * number, 0.8, number)})
+    for number in range(1, 6):  # so many that the newest 2000 rows of the training, its baseline, are shifted
+        write_files(team, LAKE, {f"{number}.csv": customers(560, 560 * number, 0.8, number)})
     with Traffic(address(team, "scores"), shift=0.8, pace=20) as shifted:
         team.wait(DEPLOYMENTS, "scores", retraining("True", "RetrainingRunning"), deadline=120)
         seen = team.wait(DEPLOYMENTS, "scores", retraining("False", "Retrained"), deadline=400)

@@ -8,6 +8,7 @@ import pytest
 
 from modelwright_operator import naming
 from modelwright_operator.errors import Refused
+from tests.support import kubelet
 from tests.table.retraining import COOLDOWN, DAY, MONITORING, A, B, loop, template
 
 Raw = dict[str, Any]
@@ -294,6 +295,26 @@ async def test_without_the_spec_nothing_more_happens_and_nothing_is_forgotten() 
         await story.settle()
         assert len(story.runs) == 2
         assert story.state["episode"] == 2
+
+
+async def test_a_run_that_does_not_get_on_says_why() -> None:
+    with loop() as story:
+        await story.settle()
+        story.drifts()
+        await story.settle()
+        [run] = story.runs
+        said = story.message
+        assert said == f"TrainingJob {run} trains: DataDrift"
+        story.world.cluster.edit(naming.TRAINING_JOBS, run, lambda raw: raw["spec"].update(suspend=True))
+        await story.settle()
+        assert (story.condition, "was suspended" in story.message) == ("True/RetrainingRunning", True)
+        story.world.cluster.edit(naming.TRAINING_JOBS, run, lambda raw: raw["spec"].update(suspend=False))
+        await story.settle()
+        assert story.message == said
+        claim = {"type": "PodScheduled", "status": "False", "message": 'persistentvolumeclaim "lake" not found'}
+        kubelet.put_pod(story.world.cluster, story.world.jobs()[0], {"phase": "Pending", "conditions": [claim]})
+        await story.settle()
+        assert "VolumeClaimNotFound" in story.message
 
 
 async def test_a_run_that_is_deleted_has_failed_and_is_not_made_again_within_the_cooldown() -> None:

@@ -189,7 +189,7 @@ def _adopted(turn: Turn, runs: tuple[Child, ...], now: datetime) -> Turn:
         reference=str(told.get("reference", ""))[:63],
         started_at=parse_time(created) or now,
         outcome="Running",
-        message=f"TrainingJob {newest.name} trains: {', '.join(names)}",
+        message=retraining.under_way(newest.name, names),
     )
     request = told.get("request")
     return retraining.started(turn, run, str(request)[:_LONGEST_WORD] if request else None, now)
