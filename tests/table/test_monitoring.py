@@ -240,7 +240,7 @@ async def test_a_report_is_begun_left_alone_aged_and_taken_away_and_each_is_writ
         await traffic.flow(3000)
         assert statuses(traffic) == aged
 
-        rollouts.change(traffic, monitoring=None)
+        traffic.world.cluster.edit(naming.DEPLOYMENTS, "churn", lambda raw: raw["spec"].pop("monitoring"))
         await traffic.flow(60)
         assert told(traffic) == {}
         assert "monitoring" not in own(traffic)["status"]
