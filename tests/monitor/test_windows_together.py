@@ -12,8 +12,7 @@ from modelwright_monitor.keeper import NO_PART
 from modelwright_monitor.listener import Request
 from modelwright_monitor.peers import Part
 from modelwright_server.contract import monitoring
-from modelwright_server.ring import RingWriter
-from tests.monitor.replicas import RULES, SCHEMA, FakeObject, Replica, baseline, replicas, rows_of
+from tests.monitor.replicas import RULES, FakeObject, Replica, baseline, new_ring, replicas, rows_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -152,7 +151,7 @@ def test_a_window_that_could_not_be_written_is_written_later(tmp_path: Path) -> 
             replica.answer(rows_of(RNG, 1100))
             replica.count()
         api.down = True
-        found[0].session._writer._connect = _refusing
+        found[0].session._writer._connect = _refusing  # type: ignore[assignment]
         found[0].step()
         assert api.writes == []
         api.down = False
@@ -207,8 +206,7 @@ def test_a_server_that_began_anew_is_followed(tmp_path: Path) -> None:
         replica.answer(rows_of(RNG, 700))
         replica.count()
         digest = replica.session._model.digest
-        names = {"model": "churn", "version": "churn-1", "digest": digest}
-        replica.ring = RingWriter.create(replica.folders.ring, "ring-0", SCHEMA, **names)
+        replica.ring = new_ring(replica.folders.ring, digest)
         replica.answer(rows_of(RNG, 1400))
         replica.count()
         replica.step()
