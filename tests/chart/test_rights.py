@@ -14,7 +14,8 @@ KINDS = ("trainingjobs", "modelversions", "modeldeployments")
 CHILD = {"get", "list", "watch", "create", "patch", "delete"}
 OPERATOR = {
     **{("modelwright.dev", kind): {"get", "list", "watch"} for kind in KINDS},
-    ("modelwright.dev", "modelversions"): {"get", "list", "watch", "create", "patch", "delete"},
+    ("modelwright.dev", "trainingjobs"): CHILD,
+    ("modelwright.dev", "modelversions"): CHILD,
     **{("modelwright.dev", f"{kind}/status"): {"get", "patch"} for kind in KINDS},
     **{("modelwright.dev", f"{kind}/finalizers"): {"update"} for kind in KINDS},
     ("batch", "jobs"): CHILD,

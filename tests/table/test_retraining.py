@@ -8,6 +8,7 @@ import pytest
 
 from modelwright_operator import naming
 from modelwright_operator.errors import Refused
+from tests.support import kubelet
 from tests.table.retraining import COOLDOWN, DAY, MONITORING, A, B, loop, template
 
 Raw = dict[str, Any]
@@ -207,10 +208,47 @@ async def test_a_stale_model_is_trained_anew() -> None:
         await story.settle(DAY)
         assert story.world.summary(naming.DEPLOYMENTS, "churn")["ModelStale"] == "True/ModelStale"
         assert story.runs == [], "Age is no trigger here"
+        assert [entry["event"] for entry in story.status["history"]].count("ModelStale") == 1
         story.change(retraining={"trainingJob": "template", "triggers": ["Age"], "cooldownSeconds": COOLDOWN})
         await story.train()
         assert (story.last["triggers"], story.status["stable"]["version"]) == (["Age"], B)
         assert story.world.summary(naming.DEPLOYMENTS, "churn")["ModelStale"] == "False/ModelCurrent"
+        assert [entry["event"] for entry in story.status["history"]][-2:] == ["ModelCurrent", "Retrained"]
+
+
+async def test_a_model_grows_stale_without_retraining() -> None:
+    with loop() as story:
+        story.world.cluster.edit(naming.DEPLOYMENTS, "churn", lambda raw: raw["spec"].pop("retraining"))
+        story.change(monitoring={**MONITORING, "maxModelAgeSeconds": DAY})
+        await story.settle(2 * DAY)
+        assert story.world.summary(naming.DEPLOYMENTS, "churn")["ModelStale"] == "True/ModelStale"
+        assert [event["reason"] for event in story.world.cluster.events].count("ModelStale") == 1
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["under way", "after its end"])
+async def test_a_status_that_was_lost_is_made_up_from_the_runs(*, ended: bool) -> None:
+    with loop() as story:
+        await story.settle()
+        story.drifts()
+        await story.settle()
+        if ended:
+            await story.train(gates=False)
+        before = story.runs
+        status = {key: value for key, value in story.status.items() if key != "retraining"}
+        story.world.cluster.set_status(naming.DEPLOYMENTS, "churn", status)
+        await story.settle(60)
+        assert story.runs == before
+        assert (story.state["episode"], story.last["triggers"]) == (1, ["DataDrift"])
+        assert story.last["outcome"] == ("Rejected" if ended else "Running")
+
+
+async def test_gates_not_passed_on_the_same_data_say_nothing_new() -> None:
+    with loop() as story:
+        await story.settle()
+        story.data = "d"
+        story.drifts()
+        await story.train(gates=False)
+        assert (story.last["outcome"], story.condition) == ("NoNewData", "False/DriftPersists")
 
 
 async def test_a_pinned_version_is_told_of_its_update() -> None:
@@ -257,6 +295,26 @@ async def test_without_the_spec_nothing_more_happens_and_nothing_is_forgotten() 
         await story.settle()
         assert len(story.runs) == 2
         assert story.state["episode"] == 2
+
+
+async def test_a_run_that_does_not_get_on_says_why() -> None:
+    with loop() as story:
+        await story.settle()
+        story.drifts()
+        await story.settle()
+        [run] = story.runs
+        said = story.message
+        assert said == f"TrainingJob {run} trains: DataDrift"
+        story.world.cluster.edit(naming.TRAINING_JOBS, run, lambda raw: raw["spec"].update(suspend=True))
+        await story.settle()
+        assert (story.condition, "was suspended" in story.message) == ("True/RetrainingRunning", True)
+        story.world.cluster.edit(naming.TRAINING_JOBS, run, lambda raw: raw["spec"].update(suspend=False))
+        await story.settle()
+        assert story.message == said
+        claim = {"type": "PodScheduled", "status": "False", "message": 'persistentvolumeclaim "lake" not found'}
+        kubelet.put_pod(story.world.cluster, story.world.jobs()[0], {"phase": "Pending", "conditions": [claim]})
+        await story.settle()
+        assert "VolumeClaimNotFound" in story.message
 
 
 async def test_a_run_that_is_deleted_has_failed_and_is_not_made_again_within_the_cooldown() -> None:

@@ -97,6 +97,27 @@ THE_JOB = owner(naming.TRAINING_JOB, "churn-train")
             (VERSION,), make.deployment().status(stable=STABLE).stored(), {CHURN}, {THE_VERSION}, id="… what it serves"
         ),
         pytest.param(
+            (make.deployment().spec(retraining={"trainingJob": "churn-train"}), make.deployment("other")),
+            make.training_job().stored(),
+            {THE_JOB},
+            {CHURN},
+            id="a template wakes who is trained anew from it",
+        ),
+        pytest.param(
+            (),
+            make.training_job().owned_by(make.deployment()).stored(),
+            {THE_JOB},
+            {CHURN},
+            id="a run wakes who it was made for",
+        ),
+        pytest.param(
+            (make.deployment(version="else").status(retraining={"lastRun": {"version": NAME}}),),
+            VERSION.stored(),
+            {THE_VERSION},
+            {CHURN},
+            id="a version wakes who it was made for",
+        ),
+        pytest.param(
             (make.model_version("a").status(usedBy=["churn"]),),
             make.deployment(version="else").stored(),
             {CHURN},

@@ -42,6 +42,8 @@ ACCEPTED = {
     "a holdout of its own": JOB().spec(
         data=[*data(), {"name": "test", "uri": "pvc://lake/a.csv"}], evaluation={"holdout": "test"}
     ),
+    "monitoring as it is by default": DEPLOYMENT().spec(monitoring={}),
+    "monitoring of small windows": DEPLOYMENT().spec(monitoring={"window": {"rows": 50}, "drift": {"minRows": 50}}),
     "gates": JOB().spec(
         gates=[{"metric": "accuracy", "min": 1}, {"metric": "f1", "max": 0}, {"metric": "log_loss", "max": 3}]
     ),
@@ -107,6 +109,12 @@ ACCEPTED = {
     "a pinned Deployment": DEPLOYMENT(version="churn-1"),
     "a following Deployment": DEPLOYMENT(),
     "no replicas": DEPLOYMENT().spec(replicas=0),
+    "retraining by hand only": DEPLOYMENT().spec(retraining={"trainingJob": "t"}),
+    "retraining by schedule": DEPLOYMENT().spec(retraining={"trainingJob": "t", "schedule": "*/15 3-5 1,L * mon#1"}),
+    "retraining on drift and age": DEPLOYMENT().spec(
+        monitoring={"maxModelAgeSeconds": 86400, "window": {}, "drift": {}},
+        retraining={"trainingJob": "t", "triggers": ["DataDrift", "Age"]},
+    ),
     "the longest name of a Deployment": DEPLOYMENT("a" * 35),
     "labels of one's own": DEPLOYMENT().spec(pod={"labels": {"team.example.test/cost": "7"}}),
 }
@@ -114,6 +122,19 @@ ACCEPTED = {
 REFUSED: dict[str, tuple[make.Maker, str]] = {
     "an unknown field": (JOB().spec(champion={}), "field not declared in schema"),
     "an unknown nested field": (JOB().spec(trainer={"notebook": {}}), "field not declared in schema"),
+    "more rows to judge than a window has": (
+        DEPLOYMENT().spec(monitoring={"drift": {"minRows": 2001}}),
+        "spec.monitoring.drift.minRows is above spec.monitoring.window.rows",
+    ),
+    "more windows flagged than looked at": (
+        DEPLOYMENT().spec(monitoring={"drift": {"flagged": 4}}),
+        "spec.monitoring.drift.flagged is above",
+    ),
+    "windows that close before they may": (
+        DEPLOYMENT().spec(monitoring={"window": {"minSeconds": 61, "maxSeconds": 60}}),
+        "spec.monitoring.window.minSeconds is above",
+    ),
+    "no chance of a false alarm": (DEPLOYMENT().spec(monitoring={"drift": {"alpha": 0}}), "alpha"),
     "no trainer": (JOB().spec(trainer=None), "spec.trainer says how to train"),
     "no data": (JOB().spec(data=[]), ".spec.data: has 0 items"),
     "two data sets of one name": (JOB().spec(data=data() * 2), "duplicate"),
@@ -259,6 +280,26 @@ REFUSED: dict[str, tuple[make.Maker, str]] = {
     "a name with dots": (JOB("a.b"), "lower-case letters"),
     "an amount that is none": (JOB().spec(resources={"limits": {"memory": "1 GB"}}), "memory"),
     "a negative amount": (JOB().spec(resources={"limits": {"cpu": "-1"}}), "cpu"),
+    "retraining on drift that nobody looks for": (
+        DEPLOYMENT().spec(retraining={"trainingJob": "t", "triggers": ["DataDrift"]}),
+        "only spec.monitoring can find",
+    ),
+    "retraining on an age that nobody tells": (
+        DEPLOYMENT().spec(
+            monitoring={"window": {}, "drift": {}}, retraining={"trainingJob": "t", "triggers": ["DataDrift", "Age"]}
+        ),
+        "needs spec.monitoring.maxModelAgeSeconds",
+    ),
+    "a trigger twice": (DEPLOYMENT().spec(retraining={"trainingJob": "t", "triggers": ["Age", "Age"]}), "uplicate"),
+    "a schedule of four fields": (
+        DEPLOYMENT().spec(retraining={"trainingJob": "t", "schedule": "0 3 * *"}),
+        "schedule",
+    ),
+    "more runs a week than are remembered": (
+        DEPLOYMENT().spec(retraining={"trainingJob": "t", "maxPerWeek": 51}),
+        "maxPerWeek",
+    ),
+    "retraining without a template": (DEPLOYMENT().spec(retraining={"triggers": []}), "trainingJob"),
     "replicas below zero": (DEPLOYMENT().spec(replicas=-1), "replicas"),
     "version and name": (
         DEPLOYMENT().spec(model={"version": "v", "name": "m", "follow": "Latest"}),

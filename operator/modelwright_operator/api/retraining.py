@@ -10,15 +10,16 @@ from pydantic import Field, StringConstraints
 from modelwright_operator.api.meta import DNS_LABEL, Model, Observed, Short, Text
 
 MOST_PER_WEEK: Final = 50
+_TRIGGERED: Final = "!has(self.retraining) || !has(self.retraining.triggers)"
 NEEDS_AGE: Final = (
     (
-        "!has(self.retraining) || !('Age' in self.retraining.triggers)"
+        f"{_TRIGGERED} || !('Age' in self.retraining.triggers)"
         " || (has(self.monitoring) && has(self.monitoring.maxModelAgeSeconds))"
     ),
     "spec.retraining.triggers has Age, which needs spec.monitoring.maxModelAgeSeconds to tell when the model is stale",
 )
 NEEDS_MONITORING: Final = (
-    "!has(self.retraining) || has(self.monitoring) || self.retraining.triggers.all(t, t == 'Age')",
+    f"{_TRIGGERED} || has(self.monitoring) || self.retraining.triggers.all(t, t == 'Age')",
     "spec.retraining.triggers has what only spec.monitoring can find: give that, or leave the trigger out",
 )
 _CRON: Final = r"^[0-9A-Za-z*/,#-]+( [0-9A-Za-z*/,#-]+){4}$"

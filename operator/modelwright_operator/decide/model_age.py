@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from modelwright_operator.decide import conditions
+from modelwright_operator.decide.course import Happened
 from modelwright_operator.reasons import Reason
 
 if TYPE_CHECKING:
@@ -34,3 +35,12 @@ def mark(deployment: api.Deployment, now: datetime) -> Mark | None:
         message = f"{stable.version} is older than it should be: it became stale {until}"
         return conditions.true(conditions.MODEL_STALE, Reason.MODEL_STALE, message)
     return conditions.false(conditions.MODEL_STALE, Reason.MODEL_CURRENT, f"{stable.version} becomes stale {until}")
+
+
+def turned(deployment: api.Deployment, age: Mark | None) -> tuple[Happened, ...]:
+    """Return what is to be told: that the version became stale, or that one that is not took its place."""
+    before, stable = conditions.find(deployment.status.conditions, conditions.MODEL_STALE), deployment.status.stable
+    was = before is not None and before.status == "True"
+    if age is None or stable is None or was == (age.status == "True"):
+        return ()
+    return (Happened(Reason(age.reason), stable.version, age.message),)

@@ -116,6 +116,11 @@ def running(state: api.RetrainingStatus) -> bool:
     return state.last_run is not None and state.last_run.outcome in _UNFINISHED
 
 
+def under_way(name: str, triggers: Sequence[str]) -> str:
+    """Return what is said of a run while it goes on."""
+    return f"TrainingJob {name} trains: {', '.join(triggers) or 'nobody knows why'}"
+
+
 def _since(condition: api.Condition, state: api.RetrainingStatus) -> bool:
     """Tell whether a condition was found on the version that answers, and not on the one before."""
     since = state.serving.since if state.serving is not None else None
@@ -154,8 +159,7 @@ def started(turn: Turn, run: api.RetrainingRun, request: str | None, now: dateti
         request=request if request is not None else state.request,
         next_scheduled_at=schedule.next_after(state.schedule, now) if state.schedule else None,
     )
-    message = f"TrainingJob {run.name} was started: {', '.join(run.triggers) or 'nobody knows why'}"
-    return after.told(Reason.RETRAINING_STARTED, run.champion, message)
+    return after.told(Reason.RETRAINING_STARTED, run.champion, run.message)
 
 
 def served(turn: Turn, stable: api.Revision | None, now: datetime) -> Turn:

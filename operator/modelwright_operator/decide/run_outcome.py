@@ -85,7 +85,7 @@ def _trained(  # noqa: PLR0911  # one for each outcome
         message = f"{run.champion} goes on answering: {run.name}: {cut(str(failure.get('message', '')))}"
         return retraining.ended(turn, "Rejected", message, now)
     if not child.has(conditions.COMPLETE):
-        return turn
+        return _under_way(turn, run, child)
     name = str(child.status.get("modelVersion", ""))
     if name == run.champion:
         return _nothing_new(turn, run, now) if same else _again(turn, run, name, now)
@@ -94,6 +94,17 @@ def _trained(  # noqa: PLR0911  # one for each outcome
         return _again(turn, run, name, now)
     message = f"{name}, which {run.name} made, passed its gates and is about to be rolled out"
     return retraining.ended(turn, "RollingOut", message, now, name)
+
+
+def _under_way(turn: Turn, run: api.RetrainingRun, child: Child) -> Turn:
+    """Say how a run goes on, or why it does not."""
+    stalled = child.condition(conditions.STALLED)
+    message = retraining.under_way(run.name, run.triggers)
+    if child.has(conditions.STALLED) and stalled is not None:
+        message = f"TrainingJob {run.name} does not get on: {stalled.get('reason')}: {stalled.get('message')}"
+    elif child.spec.get("suspend"):
+        message = f"TrainingJob {run.name} was suspended: set its spec.suspend to false, or delete it"
+    return turn.turned(last_run=run.model_copy(update={"message": message[:1024]}))
 
 
 def _created(version: api.ModelVersion) -> str:

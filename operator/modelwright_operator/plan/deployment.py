@@ -38,6 +38,7 @@ _WARNINGS = {
     Reason.RETRAINING_FAILED,
     Reason.RETRAINING_BLOCKED,
     Reason.DRIFT_PERSISTS,
+    Reason.MODEL_STALE,
 }
 
 

@@ -59,9 +59,10 @@ def plan(snapshot: DeploymentSnapshot, under_way: str) -> Renewal:
     rules, known = deployment.spec.retraining, deployment.status.retraining
     age = model_age.mark(deployment, now)
     marks = (age,) if age is not None else ()
+    turned = model_age.turned(deployment, age)
     if rules is None:  # what was remains known: names and budgets must not begin anew
         left = _left(model_age.stale_at(deployment), now=now)
-        return Renewal(marks, {"retraining": _dumped(known)}, requeue_after=left)
+        return Renewal(marks, {"retraining": _dumped(known)}, happened=turned, requeue_after=left)
     turn = _adopted(Turn(known or api.RetrainingStatus()), snapshot.runs, now)
     turn = run_outcome.judged(turn, deployment, snapshot.runs, snapshot.versions, now)
     turn = retraining.served(turn, deployment.status.stable, now)
@@ -85,7 +86,7 @@ def plan(snapshot: DeploymentSnapshot, under_way: str) -> Renewal:
         apply,
         _outlived(turn.state, snapshot.runs, rules),
         confirm,
-        turn.happened,
+        (*turned, *turn.happened),
         _look(turn.state, seen),
     )
 
@@ -188,7 +189,7 @@ def _adopted(turn: Turn, runs: tuple[Child, ...], now: datetime) -> Turn:
         reference=str(told.get("reference", ""))[:63],
         started_at=parse_time(created) or now,
         outcome="Running",
-        message=f"TrainingJob {newest.name} trains: {', '.join(names)}",
+        message=retraining.under_way(newest.name, names),
     )
     request = told.get("request")
     return retraining.started(turn, run, str(request)[:_LONGEST_WORD] if request else None, now)
