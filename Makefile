@@ -117,6 +117,9 @@ demo: setup ## From nothing to a prediction, on a real cluster (KEEP=1 leaves it
 bench-%: setup ## Measure % (serving, peers, soak, …), print tables, write build/bench/%.json; BENCH_ARGS: more
 	@$(PYTHON) -m tests.benchmarks $* $(BENCH_ARGS)
 
+.PHONY: calibrate
+calibrate: bench-calibration ## How often drift is found where there is none, and where there is: the whole grid, some half an hour
+
 .PHONY: clean
 clean: ## Remove what was made in this folder; the cache of programs and images stays
 	@rm -rf .cache .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
