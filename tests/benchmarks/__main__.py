@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tests.benchmarks import (
     automl,
+    calibration,
     monitoring,
     object_store,
     operator_scale,
@@ -37,6 +38,7 @@ LOCAL = {
     "soak": soak,
     "training-memory": training_memory,
     "automl": automl,
+    "calibration": calibration,
     "monitoring": monitoring,
     "verdicts": verdicts,
 }
