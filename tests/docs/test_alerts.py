@@ -13,6 +13,7 @@ import yaml
 
 from modelwright_operator.decide import conditions
 from modelwright_operator.reasons import Reason
+from modelwright_server.contract import monitoring
 from tests.chart.conftest import CHART
 from tests.cluster.settings import REPOSITORY
 from tests.docs import pages
@@ -35,10 +36,11 @@ _QUERIES = [target["expr"] for panel in _DASHBOARD["panels"] for target in panel
 def _check(query: str) -> None:
     """Check that a query can be read and names what exists."""
     promql_parser.parse(query)
-    known = {name for part in ("Operator", "Model server") for name in pages.names(_METRICS, part)}
+    known = {name for part in ("Operator", "Model server", "Sidecar") for name in pages.names(_METRICS, part)}
     for metric in re.findall(r"modelwright_[a-z_]+", query):
         assert metric in known or metric.removesuffix("_count").removesuffix("_bucket") in known
     types = {value for name, value in vars(conditions).items() if name.isupper() and isinstance(value, str)}
+    types |= set(monitoring.CONDITIONS)
     for listed in re.findall(r'\btype=~?"([\w|]+)"', query):
         assert set(listed.split("|")) <= types
     for listed in re.findall(r'reason=~"([\w|]+)"', query):
