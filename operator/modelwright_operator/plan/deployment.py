@@ -24,8 +24,10 @@ from modelwright_operator.reasons import Reason
 from modelwright_operator.render import autoscaler, serving
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from modelwright_operator.decide.conditions import Mark
-    from modelwright_operator.decide.course import Course
+    from modelwright_operator.decide.course import Course, Happened
     from modelwright_operator.decide.observed import Child, Workload
     from modelwright_operator.decide.pods import Problem
     from modelwright_operator.decide.snapshot import DeploymentSnapshot
@@ -95,22 +97,17 @@ def plan(snapshot: DeploymentSnapshot) -> Plan:
         if promoted or stale
         else ()
     )
-    happened = (*(tracks.course.happened if tracks.course is not None else ()), *renewal.happened)
+    happened = tracks.course.happened if tracks.course is not None else ()
     ruling = watched.ruling(deployment, snapshot.now)
-    told = {**_values(snapshot, tracks), **rollouts.values(snapshot, tracks.course, table, renewal.happened)}
-    told, turned = monitoring.announced(snapshot, {**told, **renewal.values})
+    told = {**_values(snapshot, tracks), **rollouts.values(snapshot, tracks.course, table), **renewal.values}
+    told, turned = monitoring.announced(snapshot, told)
+    told = rollouts.remembered(snapshot, told, renewal.happened)  # which follows from what turned
     writes = Plan(
         apply=(*(() if snapshot.refusals else applies), *renewal.apply),
         delete=(*(Delete(child) for child in stale), *renewal.delete),
         confirm=(*confirm, *renewal.confirm),
         monitor=ruling.part,
-        events=(
-            *(
-                Event("Warning" if item.reason in _WARNINGS else "Normal", str(item.reason), item.message[:1000])
-                for item in happened
-            ),
-            *turned,
-        ),
+        events=(*_events(happened), *turned, *_events(renewal.happened)),
         requeue_after=_sooner(
             _requeue(snapshot, tracks, marks, settled=settled),
             quiet if deployment.spec.autoscaling is not None else None,
@@ -119,6 +116,13 @@ def plan(snapshot: DeploymentSnapshot) -> Plan:
         ),
     )
     return finish(deployment, marks, told, snapshot.now, writes)
+
+
+def _events(happened: Sequence[Happened]) -> list[Event]:
+    return [
+        Event("Warning" if item.reason in _WARNINGS else "Normal", str(item.reason), item.message[:1000])
+        for item in happened
+    ]
 
 
 def _under_way(tracks: _Tracks, *, promoted: bool) -> str:
