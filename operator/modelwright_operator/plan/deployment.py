@@ -19,29 +19,17 @@ from modelwright_operator.decide import compatibility, conditions, pods, rollout
 from modelwright_operator.decide import monitoring as watched
 from modelwright_operator.decide import tracks as seen
 from modelwright_operator.plan import gateway, monitoring, retraining, rollouts, traffic
-from modelwright_operator.plan.outcome import Confirm, Delete, Event, Plan, finish, refused, wanted
+from modelwright_operator.plan.outcome import Confirm, Delete, Plan, finish, refused, wanted
 from modelwright_operator.reasons import Reason
 from modelwright_operator.render import autoscaler, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from modelwright_operator.decide.conditions import Mark
-    from modelwright_operator.decide.course import Course, Happened
+    from modelwright_operator.decide.course import Course
     from modelwright_operator.decide.observed import Child, Workload
     from modelwright_operator.decide.pods import Problem
     from modelwright_operator.decide.snapshot import DeploymentSnapshot
     from modelwright_operator.render.common import Manifest
-
-_WARNINGS = {
-    Reason.ROLLED_BACK,
-    Reason.STABLE_UNAVAILABLE,
-    Reason.RETRAINING_REJECTED,
-    Reason.RETRAINING_FAILED,
-    Reason.RETRAINING_BLOCKED,
-    Reason.DRIFT_PERSISTS,
-    Reason.MODEL_STALE,
-}
 
 
 @dataclass(frozen=True)
@@ -107,7 +95,7 @@ def plan(snapshot: DeploymentSnapshot) -> Plan:
         delete=(*(Delete(child) for child in stale), *renewal.delete),
         confirm=(*confirm, *renewal.confirm),
         monitor=ruling.part,
-        events=(*_events(happened), *turned, *_events(renewal.happened)),
+        events=(*rollouts.events(happened), *turned, *rollouts.events(renewal.happened)),
         requeue_after=_sooner(
             _requeue(snapshot, tracks, marks, settled=settled),
             quiet if deployment.spec.autoscaling is not None else None,
@@ -116,13 +104,6 @@ def plan(snapshot: DeploymentSnapshot) -> Plan:
         ),
     )
     return finish(deployment, marks, told, snapshot.now, writes)
-
-
-def _events(happened: Sequence[Happened]) -> list[Event]:
-    return [
-        Event("Warning" if item.reason in _WARNINGS else "Normal", str(item.reason), item.message[:1000])
-        for item in happened
-    ]
 
 
 def _under_way(tracks: _Tracks, *, promoted: bool) -> str:

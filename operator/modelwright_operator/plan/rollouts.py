@@ -9,6 +9,7 @@ from modelwright_operator import api, naming
 from modelwright_operator.decide import actions, checks, conditions, judgement, pages, rollout, scaling, tracks
 from modelwright_operator.decide.course import Course, Judgement, Pods, Seen
 from modelwright_operator.plan import gateway
+from modelwright_operator.plan.outcome import Event
 from modelwright_operator.reasons import Reason
 
 if TYPE_CHECKING:
@@ -24,6 +25,17 @@ _REFRESH: Final = timedelta(seconds=10)
 """Figures are written so often at most, but for those that something follows from."""
 _MOST_HISTORY: Final = 50
 _STABLE_DOWN: Final = timedelta(seconds=60)
+_WARNINGS: Final = frozenset(
+    {
+        Reason.ROLLED_BACK,
+        Reason.STABLE_UNAVAILABLE,
+        Reason.RETRAINING_REJECTED,
+        Reason.RETRAINING_FAILED,
+        Reason.RETRAINING_BLOCKED,
+        Reason.DRIFT_PERSISTS,
+        Reason.MODEL_STALE,
+    }
+)
 
 
 def careful(deployment: api.Deployment) -> bool:
@@ -195,6 +207,14 @@ def remembered(snapshot: DeploymentSnapshot, values: Mapping[str, Any], happened
     ]
     history = [*(values["history"] or ()), *(_dumped(item) for item in lines)]
     return {**values, "history": history[-_MOST_HISTORY:] or None}
+
+
+def events(happened: Sequence[Happened]) -> tuple[Event, ...]:
+    """Return an event for each thing that happened."""
+    return tuple(
+        Event("Warning" if item.reason in _WARNINGS else "Normal", str(item.reason), item.message[:1000])
+        for item in happened
+    )
 
 
 def _dumped(model: Any) -> Any:  # noqa: ANN401  # any of the status's models
