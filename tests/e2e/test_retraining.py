@@ -93,7 +93,7 @@ def retraining(status: str, reason: str) -> Callable[[Object | None], bool]:
 
 def state(seen: Object) -> Object:
     """Return what the status says of retraining."""
-    said: Object = seen["status"]["retraining"]
+    said: Object = (seen.get("status") or {}).get("retraining") or {}
     return said
 
 
