@@ -19,7 +19,7 @@ from modelwright_operator.decide import compatibility, conditions, pods, rollout
 from modelwright_operator.decide import monitoring as watched
 from modelwright_operator.decide import tracks as seen
 from modelwright_operator.plan import gateway, monitoring, retraining, rollouts, traffic
-from modelwright_operator.plan.outcome import Confirm, Delete, Event, Plan, finish, refused, wanted
+from modelwright_operator.plan.outcome import Confirm, Delete, Plan, finish, refused, wanted
 from modelwright_operator.reasons import Reason
 from modelwright_operator.render import autoscaler, serving
 
@@ -30,16 +30,6 @@ if TYPE_CHECKING:
     from modelwright_operator.decide.pods import Problem
     from modelwright_operator.decide.snapshot import DeploymentSnapshot
     from modelwright_operator.render.common import Manifest
-
-_WARNINGS = {
-    Reason.ROLLED_BACK,
-    Reason.STABLE_UNAVAILABLE,
-    Reason.RETRAINING_REJECTED,
-    Reason.RETRAINING_FAILED,
-    Reason.RETRAINING_BLOCKED,
-    Reason.DRIFT_PERSISTS,
-    Reason.MODEL_STALE,
-}
 
 
 @dataclass(frozen=True)
@@ -95,22 +85,17 @@ def plan(snapshot: DeploymentSnapshot) -> Plan:
         if promoted or stale
         else ()
     )
-    happened = (*(tracks.course.happened if tracks.course is not None else ()), *renewal.happened)
+    happened = tracks.course.happened if tracks.course is not None else ()
     ruling = watched.ruling(deployment, snapshot.now)
-    told = {**_values(snapshot, tracks), **rollouts.values(snapshot, tracks.course, table, renewal.happened)}
-    told, turned = monitoring.announced(snapshot, {**told, **renewal.values})
+    told = {**_values(snapshot, tracks), **rollouts.values(snapshot, tracks.course, table), **renewal.values}
+    told, turned = monitoring.announced(snapshot, told)
+    told = rollouts.remembered(snapshot, told, renewal.happened)  # which follows from what turned
     writes = Plan(
         apply=(*(() if snapshot.refusals else applies), *renewal.apply),
         delete=(*(Delete(child) for child in stale), *renewal.delete),
         confirm=(*confirm, *renewal.confirm),
         monitor=ruling.part,
-        events=(
-            *(
-                Event("Warning" if item.reason in _WARNINGS else "Normal", str(item.reason), item.message[:1000])
-                for item in happened
-            ),
-            *turned,
-        ),
+        events=(*rollouts.events(happened), *turned, *rollouts.events(renewal.happened)),
         requeue_after=_sooner(
             _requeue(snapshot, tracks, marks, settled=settled),
             quiet if deployment.spec.autoscaling is not None else None,

@@ -9,10 +9,11 @@ from modelwright_operator import api, naming
 from modelwright_operator.decide import actions, checks, conditions, judgement, pages, rollout, scaling, tracks
 from modelwright_operator.decide.course import Course, Judgement, Pods, Seen
 from modelwright_operator.plan import gateway
+from modelwright_operator.plan.outcome import Event
 from modelwright_operator.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from modelwright_operator.decide.conditions import Mark
     from modelwright_operator.decide.course import Happened
@@ -24,6 +25,17 @@ _REFRESH: Final = timedelta(seconds=10)
 """Figures are written so often at most, but for those that something follows from."""
 _MOST_HISTORY: Final = 50
 _STABLE_DOWN: Final = timedelta(seconds=60)
+_WARNINGS: Final = frozenset(
+    {
+        Reason.ROLLED_BACK,
+        Reason.STABLE_UNAVAILABLE,
+        Reason.RETRAINING_REJECTED,
+        Reason.RETRAINING_FAILED,
+        Reason.RETRAINING_BLOCKED,
+        Reason.DRIFT_PERSISTS,
+        Reason.MODEL_STALE,
+    }
+)
 
 
 def careful(deployment: api.Deployment) -> bool:
@@ -174,27 +186,35 @@ def look_seconds(course: Course, *, settled: bool) -> float | None:
     return _SOON if not settled or current is None or current.awaiting in {"Pods", "Gateway", "Time"} else _LATER
 
 
-def values(
-    snapshot: DeploymentSnapshot, course: Course | None, made: api.TrafficStatus | None, others: Sequence[Happened]
-) -> dict[str, Any]:
-    """Return what the status says of the traffic, and of what happened to it or to others."""
-    status = snapshot.deployment.status
-    happened = (*(course.happened if course is not None else ()), *others)
-    history = [
-        *status.history,
-        *(
-            api.HistoryEntry(at=snapshot.now, event=str(item.reason), version=item.version, message=item.message[:1024])
-            for item in happened
-        ),
-    ]
+def values(snapshot: DeploymentSnapshot, course: Course | None, made: api.TrafficStatus | None) -> dict[str, Any]:
+    """Return what the status says of the traffic."""
+    known = {"history": [_dumped(item) for item in snapshot.deployment.status.history] or None}
     current = course.rollout if course is not None else None
     rejected = course.rejected if course is not None else ()
     return {
         "traffic": _dumped(made),
         "rollout": _dumped(current),
         "rejected": [_dumped(item) for item in rejected] or None,
-        "history": [_dumped(item) for item in history[-_MOST_HISTORY:]] or None,
+        **remembered(snapshot, known, course.happened if course is not None else ()),
     }
+
+
+def remembered(snapshot: DeploymentSnapshot, values: Mapping[str, Any], happened: Sequence[Happened]) -> dict[str, Any]:
+    """Return the status with a line of history for each thing that happened."""
+    lines = [
+        api.HistoryEntry(at=snapshot.now, event=str(item.reason), version=item.version, message=item.message[:1024])
+        for item in happened
+    ]
+    history = [*(values["history"] or ()), *(_dumped(item) for item in lines)]
+    return {**values, "history": history[-_MOST_HISTORY:] or None}
+
+
+def events(happened: Sequence[Happened]) -> tuple[Event, ...]:
+    """Return an event for each thing that happened."""
+    return tuple(
+        Event("Warning" if item.reason in _WARNINGS else "Normal", str(item.reason), item.message[:1000])
+        for item in happened
+    )
 
 
 def _dumped(model: Any) -> Any:  # noqa: ANN401  # any of the status's models
