@@ -142,6 +142,20 @@ async def test_a_version_that_was_free_of_drift_for_long_is_trained_anew_when_it
         assert story.status["stable"]["version"] == naming.version_name("churn", "sha256:" + "c" * 64)
 
 
+async def test_what_is_said_late_of_the_version_before_is_no_drift_of_this_one() -> None:
+    with loop() as story:
+        await story.settle()
+        story.drifts()
+        await story.settle()
+        late = story.world.get(naming.DEPLOYMENTS, "churn")["status"]["monitoring"]
+        await story.train()
+        now = story.world.clock.text()
+        found = {"type": "DataDriftDetected", "status": "True", "reason": "DriftDetected", "lastTransitionTime": now}
+        story.world.cluster.report("churn", {"monitoring": late, "conditions": [found]})
+        await story.settle()
+        assert story.history == ["RetrainingStarted", "Retrained"]
+
+
 async def test_broken_data_hold_a_run_back_but_nobody_who_asks_for_one() -> None:
     with loop() as story:
         await story.settle()

@@ -121,8 +121,11 @@ def under_way(name: str, triggers: Sequence[str]) -> str:
     return f"TrainingJob {name} trains: {', '.join(triggers) or 'nobody knows why'}"
 
 
-def _since(condition: api.Condition, state: api.RetrainingStatus) -> bool:
+def _since(condition: api.Condition, deployment: api.Deployment, state: api.RetrainingStatus) -> bool:
     """Tell whether a condition was found on the version that answers, and not on the one before."""
+    report, stable = deployment.status.monitoring, deployment.status.stable
+    if report is not None and stable is not None and report.digest not in {None, stable.digest}:
+        return False
     since = state.serving.since if state.serving is not None else None
     return since is None or condition.last_transition_time >= since
 
@@ -131,7 +134,12 @@ def _evidence(seen: Seen, state: api.RetrainingStatus, names: Sequence[str], sta
     found: list[str] = []
     for name, kind in EVIDENCE.items():
         condition = conditions.find(seen.deployment.status.conditions, kind)
-        if name in names and condition is not None and condition.status == status and _since(condition, state):
+        if (
+            name in names
+            and condition is not None
+            and condition.status == status
+            and _since(condition, seen.deployment, state)
+        ):
             found.append(name)
     return found
 
@@ -267,7 +275,7 @@ def _hindered(seen: Seen, state: api.RetrainingStatus, called: Sequence[str]) ->
     if BY_HAND in called:
         return None
     quality = conditions.find(seen.deployment.status.conditions, monitoring.DATA_QUALITY)
-    if quality is not None and quality.status == "True" and _since(quality, state):
+    if quality is not None and quality.status == "True" and _since(quality, seen.deployment, state):
         message = "no model should learn from what is broken upstream: see to the condition DataQualityDegraded first"
         return Block(Reason.DATA_QUALITY_DEGRADED, message)
     persists = _persists(state, seen)
