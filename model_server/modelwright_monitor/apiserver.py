@@ -1,4 +1,4 @@
-"""The API server, as far as the sidecar needs it: one object, listed and watched.
+"""The API server, as far as the sidecar needs it: one object, listed and watched, and a part of its status applied.
 
 The standard library's HTTP client, since a client library would be most of the sidecar's memory.  Certificate and
 token are read anew for each connection and request: the kubelet renews both in place.  A connection whose other end
@@ -16,6 +16,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self, cast
 from urllib.parse import quote, urlencode
+
+from modelwright_server.contract.monitoring import FIELD_MANAGER
 
 Object = Mapping[str, Any]
 
@@ -42,6 +44,10 @@ class ApiError(Exception):
     def __init__(self, message: str, *, retry_after_seconds: float = 0.0) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class ConflictError(ApiError):
+    """The object has changed since it was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,7 @@ class Connection:
         self._connection = connection
         self._identity = identity
         self._path = f"/apis/{_GROUP}/{_VERSION}/namespaces/{quote(namespace, safe='')}/{_PLURAL}"
+        self._object = {"namespace": namespace, "name": name}
         self._selector = {"fieldSelector": f"metadata.name={name}"}
 
     def read(self) -> tuple[Object | None, str]:
@@ -114,20 +121,46 @@ class Connection:
                 elif kind == "DELETED":
                     yield None
 
+    def apply_status(self, status: Object, version: str) -> None:
+        """Apply the monitor's part of the status, whole, onto nothing but this version of the Deployment.
+
+        Raises:
+            ConflictError: it has changed since.
+            ApiError: it was not taken.
+        """
+        body = {
+            "apiVersion": f"{_GROUP}/{_VERSION}",
+            "kind": "Deployment",
+            "metadata": {**self._object, "resourceVersion": version},
+            "status": status,
+        }
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        path = f"{self._path}/{quote(self._object['name'], safe='')}/status?{urlencode(query)}"
+        with _as_api_errors("apply"):
+            data = json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
+            self._request("PATCH", path, _REQUEST_SECONDS, data).read(_MAX_BYTES)
+
     def _get(self, query: Mapping[str, str], seconds: float) -> http.client.HTTPResponse:
+        return self._request("GET", f"{self._path}?{urlencode(query)}", seconds)
+
+    def _request(self, method: str, path: str, seconds: float, body: bytes | None = None) -> http.client.HTTPResponse:
         token = (self._identity.folder / "token").read_text(encoding="ascii").strip()
         headers = {
             "Authorization": f"Bearer {token}",
             "Accept": "application/json",
             "User-Agent": "modelwright-monitor",
         }
+        if body is not None:
+            headers["Content-Type"] = "application/apply-patch+yaml"
         _open(self._connection)
         self._connection.sock.settimeout(seconds)
-        self._connection.request("GET", f"{self._path}?{urlencode(query)}", headers=headers)
+        self._connection.request(method, path, body, headers)
         response = self._connection.getresponse()
         if response.status != HTTPStatus.OK:
             after = response.headers.get("Retry-After", "")
             message = f"{response.status} {response.reason}: {_said(response.read(_MAX_MESSAGE_BYTES))}"
+            if response.status == HTTPStatus.CONFLICT:
+                raise ConflictError(message)
             raise ApiError(message, retry_after_seconds=float(after) if after.isdecimal() else 0.0)
         return response
 

@@ -7,6 +7,7 @@
 Each turn begins with a read, so nothing depends on what a watch may have missed, and no version is kept that could
 become too old.  Whatever fails, the last table stays: with the API server away the pods go on as they were told last.
 A Deployment of the same name made anew is followed like the one before: the table names the revision it is meant for.
+Whoever monitors is told of each change as well.
 """
 
 import random
@@ -44,9 +45,16 @@ def pause_seconds(failures: int) -> float:
 class Follower:
     """Keeps the table as the Deployment's status has it."""
 
-    def __init__(self, connect: Connect, control: Control, sleep: Callable[[float], object] = time.sleep) -> None:
+    def __init__(
+        self,
+        connect: Connect,
+        control: Control,
+        observe: Callable[[Object | None], object],
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
         self._connect = connect
         self._control = control
+        self._observe = observe
         self._sleep = sleep
         self._trouble: str | None = None
         self._seen: Any = None
@@ -84,6 +92,7 @@ class Follower:
                 self._take(changed)
 
     def _take(self, seen: Object | None) -> None:
+        self._observe(seen)
         status = cast("Object", (seen or {}).get("status") or {})
         document = status.get("traffic")
         if document is None or document == self._seen:

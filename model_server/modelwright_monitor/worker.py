@@ -1,13 +1,24 @@
 """The worker: what the sidecar does, in a process that may end at any moment and is started again."""
 
 import os
+import signal
+import socket
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from modelwright_monitor import apiserver, memory
+from modelwright_monitor.addresses import by_name
+from modelwright_monitor.apiserver import Object
 from modelwright_monitor.control import Control
 from modelwright_monitor.follow import Follower
-from modelwright_server.contract import MonitorSettings
+from modelwright_monitor.keeper import Keeper
+from modelwright_monitor.labels import Labels
+from modelwright_server.contract import MonitorSettings, monitoring
 from modelwright_server.logs import configure
+
+
+class _EndError(BaseException):
+    """The pod ends: the supervisor gives the worker two seconds."""
 
 
 def main() -> int:
@@ -21,7 +32,36 @@ def main() -> int:
     configure(namespace=settings.namespace, deployment=settings.deployment)
     memory.bound(memory.container_limit())
     identity = apiserver.Identity.of_pod(os.environ, Path(settings.credentials_dir))
-    Follower(
-        lambda: apiserver.connect(identity, settings.namespace, settings.deployment),
-        Control(Path(settings.control_dir)),
-    ).run()
+
+    def connect() -> AbstractContextManager[apiserver.Connection]:
+        return apiserver.connect(identity, settings.namespace, settings.deployment)
+
+    def observe(seen: Object | None) -> None:
+        labels.take(seen)
+        keeper.take(seen)
+
+    address = _own_address(identity)
+    service = f"{monitoring.service_name(settings.deployment)}.{settings.namespace}.svc"
+    labels = Labels(settings, address, lambda: by_name(service), connect)
+    keeper = Keeper(settings, socket.gethostname(), address, connect, labels)
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        labels.start()
+        keeper.start()
+        Follower(connect, Control(Path(settings.control_dir)), observe).run()
+    except _EndError:
+        labels.end()
+        return 0
+
+
+def _end(_number: int, _frame: object) -> None:
+    raise _EndError
+
+
+def _own_address(identity: apiserver.Identity) -> str:
+    """Return the pod's address, as it is on the way to the API server; nothing is sent for that."""
+    found = socket.getaddrinfo(identity.host, identity.port, type=socket.SOCK_DGRAM)
+    family, kind, protocol, _, address = found[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.connect(address)
+        return str(probe.getsockname()[0])

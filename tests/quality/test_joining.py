@@ -82,7 +82,7 @@ def test_another_versions_classes_are_those_of_the_one_that_answers_if_its_label
 
 def test_numbers_are_measured() -> None:
     _, tally = join(number(2.5), 4, NOW, RULES, NOW)
-    assert (tally.absolute, tally.squared, tally.fourth, tally.correct) == (1.5, 2.25, 5.0625, 0)
+    assert (tally.absolute, tally.squared, tally.fourth, tally.measured) == (1.5, 2.25, 5.0625, 1)
 
 
 @pytest.mark.parametrize("label", ["4", True, float("nan"), float("inf"), -1e300, 10**400])

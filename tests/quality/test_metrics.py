@@ -28,6 +28,7 @@ def measured(truth: Any, predicted: Any) -> Tally:
     errors = np.abs(np.asarray(truth, dtype=float) - predicted)
     return Tally(
         labels=len(errors),
+        measured=len(errors),
         absolute=float(np.sum(errors)),
         squared=float(np.sum(errors**2)),
         fourth=float(np.sum(errors**4)),
@@ -98,6 +99,11 @@ def test_all_in_order_is_not_taken_for_certain() -> None:
 def test_without_labels_there_is_no_value(metric: str) -> None:
     assert estimate(metric, Tally()) is None
     assert estimate(metric, Tally(predictions=9, labels=1, correct=1)) is None
+
+
+def test_labels_of_numbers_say_nothing_of_classes_nor_the_other_way() -> None:
+    assert estimate("accuracy", measured([1.0] * 9, 1.0)) is None
+    assert estimate("rmse", Tally(labels=9, correct=9)) is None
 
 
 def test_bins_of_scores_are_in_order() -> None:

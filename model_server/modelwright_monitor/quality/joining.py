@@ -144,4 +144,5 @@ def _measured(tally: Tally, prediction: PredictionId, label: Label) -> None:
     if prediction.score is None or not math.isfinite(prediction.score) or abs(prediction.score) > MAX_LABEL:
         raise RefusedError(Refusal.NOT_A_LABEL, "the prediction id has no number that a label could be compared with")
     error = abs(prediction.score - label)
+    tally.measured = 1
     tally.absolute, tally.squared, tally.fourth = error, error**2, error**4

@@ -12,12 +12,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from statistics import NormalDist
 
 from modelwright_monitor.quality.tally import Tally
 
 LEVEL = 0.95
-_Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
+_Z = 1.959963984540054  # of the normal distribution; the module that computes it takes 3 MiB
 _LEAST = 2  # of labels, or of each class: fewer have no spread
 
 
@@ -44,9 +43,9 @@ def estimate(metric: str, tally: Tally) -> Estimate | None:
 
 
 def _accuracy(tally: Tally) -> Estimate | None:
-    if tally.labels < _LEAST:
+    trials = tally.labels - tally.measured
+    if trials < _LEAST:
         return None
-    trials = tally.labels
     value, square = tally.correct / trials, _Z**2
     centre = (value + square / (2 * trials)) / (1 + square / trials)
     spread = math.sqrt(square * (value * (1 - value) / trials + square / (4 * trials**2))) / (1 + square / trials)
@@ -84,14 +83,14 @@ def _variance(values: Sequence[float], counts: Sequence[int], total: int) -> flo
 
 
 def _rmse(tally: Tally) -> Estimate | None:
-    found = _of_mean(tally.squared, tally.fourth, tally.labels)
+    found = _of_mean(tally.squared, tally.fourth, tally.measured)
     if found is None:
         return None
     return Estimate(math.sqrt(found.value), math.sqrt(found.low), math.sqrt(found.high), found.labels)
 
 
 def _mae(tally: Tally) -> Estimate | None:
-    return _of_mean(tally.absolute, tally.squared, tally.labels)
+    return _of_mean(tally.absolute, tally.squared, tally.measured)
 
 
 def _of_mean(total: float, squares: float, count: int) -> Estimate | None:

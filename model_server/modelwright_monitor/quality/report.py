@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from modelwright_monitor.conditions import Mark
 from modelwright_monitor.quality.cohorts import DAY_SECONDS, Cohorts, width_days
 from modelwright_monitor.quality.ledger import Totals
 from modelwright_monitor.quality.metrics import Estimate, estimate
 from modelwright_monitor.quality.tally import Tally
-
-DEGRADED = "QualityDegraded"
-SUFFICIENT = "QualitySufficient"
-INSUFFICIENT = "InsufficientLabels"
+from modelwright_server.contract import monitoring
+from modelwright_server.contract.monitoring import MonitoringReason as Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +41,6 @@ class Requirement:
         return f"at least {self.low:g}" if self.low is not None else f"at most {self.high:g}"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The condition ModelQualityDegraded.
-
-    Attributes:
-        status: True, False or Unknown.
-        reason: in a word.
-        message: for people.
-    """
-
-    status: str
-    reason: str
-    message: str
-
-
 def considered(totals: Totals, requirement: Requirement, version: str, now: float) -> Tally:
     """Return what counts for the verdict on a version, named by its key."""
     width = width_days(requirement.max_delay_seconds)
@@ -64,24 +48,25 @@ def considered(totals: Totals, requirement: Requirement, version: str, now: floa
     return totals.cohorts.total(version, oldest - oldest % width, int(now // DAY_SECONDS) + 1)
 
 
-def finding(requirement: Requirement, tally: Tally, name: str) -> Finding:
+def mark(requirement: Requirement, tally: Tally, name: str) -> Mark:
     """Return the verdict on a version of that name."""
     found = estimate(requirement.metric, tally)
     labels = found.labels if found is not None else 0
     if found is None or labels < requirement.min_labels:
-        return Finding("Unknown", INSUFFICIENT, _too_few(requirement, tally, labels, name))
+        message = _too_few(requirement, tally, labels, name)
+        return Mark(monitoring.MODEL_QUALITY, "Unknown", Reason.INSUFFICIENT_LABELS, message)
     short = f"{requirement.metric} of {name} is {found.value:.4g} (95 %: {found.low:.4g} to {found.high:.4g})"
     basis = f"by {labels} labels{_coverage(tally)}{_foreign(tally)}"
     if _wrong(requirement, found):
         message = f"{short}, {basis}; spec.monitoring.quality asks for {requirement.limit}"
-        return Finding("True", DEGRADED, message)
+        return Mark(monitoring.MODEL_QUALITY, "True", Reason.QUALITY_DEGRADED, message)
     within = (requirement.low is None or found.value >= requirement.low) and (
         requirement.high is None or found.value <= requirement.high
     )
     said = f"{requirement.limit} is asked for"
     if not within:
         said = f"that it is not {requirement.limit}, as asked for, is not shown yet"
-    return Finding("False", SUFFICIENT, f"{short}, {basis}; {said}")
+    return Mark(monitoring.MODEL_QUALITY, "False", Reason.QUALITY_SUFFICIENT, f"{short}, {basis}; {said}")
 
 
 def _wrong(requirement: Requirement, found: Estimate) -> bool:
@@ -93,7 +78,7 @@ def _too_few(requirement: Requirement, tally: Tally, usable: int, name: str) -> 
     said = f"{usable} of {requirement.min_labels} labels for {requirement.metric} of {name}{_coverage(tally)}"
     if tally.labels > usable:
         said += f"; {tally.labels - usable} labels say nothing of {requirement.metric}"
-    return f"{said}: post them to port 8083"
+    return f"{said}: post them to port {monitoring.FEEDBACK_PORT}"
 
 
 def _coverage(tally: Tally) -> str:
@@ -109,7 +94,7 @@ def coverage(tally: Tally) -> float:
     return min(tally.labels / tally.predictions, 1.0) if tally.predictions else 0.0
 
 
-def document(requirement: Requirement, totals: Totals, tally: Tally, version: str) -> dict[str, Any]:
+def document(requirement: Requirement, totals: Totals, tally: Tally, version: str, updated_at: str) -> dict[str, Any]:
     """Return ``status.monitoring.quality``.
 
     Args:
@@ -117,11 +102,13 @@ def document(requirement: Requirement, totals: Totals, tally: Tally, version: st
         totals: of all pods.
         tally: what counts for the verdict.
         version: name of the version it is on.
+        updated_at: now, RFC 3339.
     """
     cohorts, marks = totals.to_documents()
     shown = {
         "metric": requirement.metric,
         "version": version,
+        "updatedAt": updated_at,
         **_figures(requirement.metric, tally),
         "labels": tally.labels,
         "predictions": tally.predictions,

@@ -40,10 +40,11 @@ class Tally:
     Attributes:
         predictions: rows that were predicted.
         labels: of them with a label.
-        correct: of these as predicted.
-        foreign: of these with a label that is no class of the model.
+        measured: of these for predicted numbers; the others are for predicted classes.
+        correct: of the others as predicted.
+        foreign: of the others with a label that is no class of the model.
         delay_seconds: from prediction to label, all of them together.
-        absolute: sum of the errors' absolute values; regressions only.
+        absolute: sum of the absolute errors of predicted numbers.
         squared: sum of their squares.
         fourth: sum of their fourth powers.
         negatives: labels of the first of two classes, by bins of the score; empty: none were counted.
@@ -52,6 +53,7 @@ class Tally:
 
     predictions: int = 0
     labels: int = 0
+    measured: int = 0
     correct: int = 0
     foreign: int = 0
     delay_seconds: int = 0

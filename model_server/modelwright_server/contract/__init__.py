@@ -3,7 +3,8 @@
 Standard library only: the operator imports this module (and nothing else of this package) to
 render pods, so a name that changes here changes on both sides at once.  The settings are frozen
 values with `to_env` for the one who renders and `from_env` for the one who is started;
-``from_env(to_env(s)) == s`` for every valid ``s``.  What goes to running servers is in `traffic`.
+``from_env(to_env(s)) == s`` for every valid ``s``.  What goes to running servers is in `traffic`,
+what sidecars find in `monitoring`.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from enum import IntEnum, StrEnum
 from typing import Any, ClassVar, Self
 
+from modelwright_server.contract.monitoring import FEEDBACK_PORT, WINDOW_PORT
 from modelwright_server.contract.traffic import REVISION
 
 REST_PORT = 8080
@@ -47,6 +49,9 @@ ENV_RING_DIR = "MODELWRIGHT_RING_DIR"
 ENV_REVISION = "MODELWRIGHT_REVISION"
 ENV_CONTROL_DIR = "MODELWRIGHT_CONTROL_DIR"
 ENV_CREDENTIALS_DIR = "MODELWRIGHT_CREDENTIALS_DIR"
+ENV_WINDOWS_DIR = "MODELWRIGHT_WINDOWS_DIR"
+ENV_WINDOW_PORT = "MODELWRIGHT_WINDOW_PORT"
+ENV_FEEDBACK_PORT = "MODELWRIGHT_FEEDBACK_PORT"
 ENV_ACCESS_LOG = "MODELWRIGHT_ACCESS_LOG"
 ENV_TRACING_ENDPOINT = "MODELWRIGHT_TRACING_ENDPOINT"
 ENV_ARTIFACT_URI = "MODELWRIGHT_ARTIFACT_URI"
@@ -66,6 +71,7 @@ DEFAULT_MODEL_DIR = "/model"
 DEFAULT_STORES_DIR = "/stores"
 DEFAULT_RING_DIR = "/ring"
 DEFAULT_CONTROL_DIR = "/run/modelwright"
+DEFAULT_WINDOWS_DIR = "/windows"
 DEFAULT_CREDENTIALS_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
 DEFAULT_TERMINATION_LOG = "/dev/termination-log"
 MAX_TERMINATION_BYTES = 1536
@@ -335,11 +341,25 @@ class MonitorSettings(_Settings):
     Attributes:
         deployment: name of the Deployment it follows, its pod's own.
         namespace: its namespace.
+        revision: of the Deployment's revisions the one this pod runs; empty: its pod cannot be monitored.
         control_dir: folder in which it leaves the traffic table for the server.
         credentials_dir: folder with the token it shows the API server, and the certificate it expects there.
+        ring_dir: folder of the rings with what the server answered.
+        model_dir: folder with the model's schema and baseline.
+        windows_dir: folder, its own, in which counts survive the worker.
+        host: address to listen on.
+        window_port: port at which other sidecars ask for counts, 0 for any free one.
+        feedback_port: port at which clients post labels, 0 for any free one.
     """
 
     deployment: str = _env(ENV_DEPLOYMENT, _text)
     namespace: str = _env(ENV_NAMESPACE, _text)
+    revision: str = _env(ENV_REVISION, _optional_revision, "")
     control_dir: str = _env(ENV_CONTROL_DIR, _text, DEFAULT_CONTROL_DIR)
     credentials_dir: str = _env(ENV_CREDENTIALS_DIR, _text, DEFAULT_CREDENTIALS_DIR)
+    ring_dir: str = _env(ENV_RING_DIR, _text, DEFAULT_RING_DIR)
+    model_dir: str = _env(ENV_MODEL_DIR, _text, DEFAULT_MODEL_DIR)
+    windows_dir: str = _env(ENV_WINDOWS_DIR, _text, DEFAULT_WINDOWS_DIR)
+    host: str = _env(ENV_HOST, _text, "0.0.0.0")  # noqa: S104 - the other pods' sidecars come to it
+    window_port: int = _env(ENV_WINDOW_PORT, _whole(0, 65535), WINDOW_PORT)
+    feedback_port: int = _env(ENV_FEEDBACK_PORT, _whole(0, 65535), FEEDBACK_PORT)

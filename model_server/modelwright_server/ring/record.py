@@ -13,7 +13,7 @@ from modelwright_server.schema import Datatype, Schema, TensorSpec
 
 Array = npt.NDArray[Any]
 
-_DTYPES: dict[Datatype, str] = {
+DTYPES: dict[Datatype, str] = {
     Datatype.FP16: "<f2",
     Datatype.FP32: "<f4",
     Datatype.FP64: "<f8",
@@ -53,7 +53,7 @@ class Origin:
 
 def least_bytes(spec: TensorSpec) -> int:
     """Return the fewest bytes a row of a tensor takes; exact but for texts."""
-    return spec.width * (_LENGTH if spec.datatype is Datatype.BYTES else np.dtype(_DTYPES[spec.datatype]).itemsize)
+    return spec.width * (_LENGTH if spec.datatype is Datatype.BYTES else np.dtype(DTYPES[spec.datatype]).itemsize)
 
 
 def most_row_bytes(schema: Schema) -> int:
@@ -106,7 +106,7 @@ class Record:
             if spec.datatype is Datatype.BYTES:
                 array, at = self._texts(spec, count, at)
             else:
-                array = np.frombuffer(self.values, _DTYPES[spec.datatype], count, at)
+                array = np.frombuffer(self.values, DTYPES[spec.datatype], count, at)
                 at += array.nbytes
             found[spec.name] = array.reshape(self.rows, *spec.shape[1:])
         return found, at
