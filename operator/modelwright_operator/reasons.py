@@ -113,6 +113,25 @@ class Reason(StrEnum):
     CPU_REQUEST_MISSING = "CPURequestMissing"
     METRICS_UNAVAILABLE = "MetricsUnavailable"
 
+    # what the sidecars of serving pods find; see modelwright_server.contract.monitoring
+    WINDOWS_CLOSE = "WindowsClose"
+    REPLICAS_MISSING = "ReplicasMissing"
+    ROWS_LOST = "RowsLost"
+    RING_INVALID = "RingInvalid"
+    NO_BASELINE = "NoBaseline"
+    BASELINE_MISMATCH = "BaselineMismatch"
+    AWAITING_FIRST_WINDOW = "AwaitingFirstWindow"
+    INSUFFICIENT_ROWS = "InsufficientRows"
+    BASELINE_CHANGED = "BaselineChanged"
+    REPORT_STALE = "ReportStale"
+    DRIFT_DETECTED = "DriftDetected"
+    NO_DRIFT = "NoDrift"
+    MISSING_VALUES = "MissingValues"
+    VALUES_OUT_OF_RANGE = "ValuesOutOfRange"
+    UNSEEN_CATEGORIES = "UnseenCategories"
+    DATA_AS_EXPECTED = "DataAsExpected"
+    BROKEN_DATA = "BrokenData"
+
     # the verdict on a canary
     CANARY_BROKEN = "CanaryBroken"
     CANARY_WORSE = "CanaryWorse"

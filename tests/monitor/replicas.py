@@ -1,4 +1,4 @@
-"""Replicas of one Deployment without a cluster: sessions with rings, an exchange over loopback, and one shared object."""
+"""Replicas of one Deployment without a cluster: sessions with rings, an exchange over loopback, one shared object."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import copy
 import hashlib
 import json
+import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ import numpy as np
 from modelwright_drift import document, summary
 from modelwright_drift.baseline import Baseline
 from modelwright_monitor.apiserver import ConflictError
-from modelwright_monitor.listener import Listener
+from modelwright_monitor.listener import Answer, Listener, Request
 from modelwright_monitor.peers import Peers
 from modelwright_monitor.session import Folders, Pod, Session
 from modelwright_monitor.windows import now_seconds
@@ -161,7 +162,11 @@ class Replica:
 
     def listen(self) -> int:
         """Answer the other replicas; return the port."""
-        paths = {monitoring.WINDOW_PATH: lambda request: self.session.answer_window(request)}
+
+        def answer(request: Request) -> Answer:
+            return self.session.answer_window(request)  # of the worker that lives then
+
+        paths = {monitoring.WINDOW_PATH: answer}
         self.listener = Listener(self.address, self._port, paths)
         self.listener.start()
         return int(self.listener.server_address[1])
@@ -215,8 +220,6 @@ def replicas(folder: Path, count: int, rules: Object | None = None) -> Generator
 
 
 def _free_port(addresses: list[str]) -> int:
-    import socket
-
     with socket.socket() as probe:
         probe.bind((addresses[0], 0))
         return int(probe.getsockname()[1])

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from modelwright_monitor.apiserver import ApiError
+from modelwright_monitor.listener import Request
 from modelwright_server.contract import monitoring
-from tests.monitor.replicas import RULES, FakeObject, Replica, replicas, rows_of
+from modelwright_server.ring import RingWriter
+from tests.monitor.replicas import RULES, SCHEMA, FakeObject, Replica, replicas, rows_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -157,9 +160,8 @@ def test_a_window_that_could_not_be_written_is_written_later(tmp_path: Path) -> 
 
 
 def _refusing() -> object:
-    from modelwright_monitor.apiserver import ApiError
-
-    raise ApiError("away")
+    message = "away"
+    raise ApiError(message)
 
 
 def test_too_few_rows_are_said_to_be_so_and_how_many_are_missing(tmp_path: Path) -> None:
@@ -204,9 +206,6 @@ def test_a_server_that_began_anew_is_followed(tmp_path: Path) -> None:
         replica.answer(rows_of(RNG, 700))
         replica.count()
         digest = replica.session._model.digest
-        from modelwright_server.ring import RingWriter
-        from tests.monitor.replicas import SCHEMA
-
         names = {"model": "churn", "version": "churn-1", "digest": digest}
         replica.ring = RingWriter.create(replica.folders.ring, "ring-0", SCHEMA, **names)
         replica.answer(rows_of(RNG, 1400))
@@ -242,8 +241,6 @@ def test_windows_of_a_canary_are_apart(tmp_path: Path) -> None:
 
 def test_nobody_but_a_sidecar_cuts_a_window(tmp_path: Path) -> None:
     with replicas(tmp_path, 1) as (api, [replica]):
-        from modelwright_monitor.listener import Request
-
         replica.answer(rows_of(RNG, 100))
         replica.count()
         ours = {"digest": replica.session._model.digest, "track": "stable"}

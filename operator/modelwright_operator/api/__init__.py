@@ -6,6 +6,7 @@ always called a workload.
 
 from modelwright_operator.api.checks import Check, Hook, PrometheusQuery
 from modelwright_operator.api.deployment import (
+    Announced,
     Autoscaling,
     Deployment,
     DeploymentSpec,
@@ -40,6 +41,8 @@ from modelwright_operator.api.model_version import (
     Tensor,
     VersionMetric,
 )
+from modelwright_operator.api.monitoring import Monitoring
+from modelwright_operator.api.monitoring_status import MonitoringStatus
 from modelwright_operator.api.own_code import OwnCode
 from modelwright_operator.api.rollout import (
     Analysis,
@@ -85,6 +88,7 @@ from modelwright_operator.api.tuning import BestTrial, Trial, Tuning, TuningStat
 
 __all__ = [
     "Analysis",
+    "Announced",
     "Answers",
     "Approved",
     "Artifact",
@@ -122,6 +126,8 @@ __all__ = [
     "ModelVersion",
     "ModelVersionSpec",
     "ModelVersionStatus",
+    "Monitoring",
+    "MonitoringStatus",
     "OwnCode",
     "OwnImage",
     "OwnImageReference",

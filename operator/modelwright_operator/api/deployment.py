@@ -21,6 +21,8 @@ from modelwright_operator.api.meta import (
     Text,
     rules,
 )
+from modelwright_operator.api.monitoring import Monitoring
+from modelwright_operator.api.monitoring_status import MonitoringStatus
 from modelwright_operator.api.rollout import Rollout, Traffic
 from modelwright_operator.api.rollout_status import HistoryEntry, Rejection, RolloutStatus, TrafficStatus
 
@@ -109,6 +111,7 @@ class DeploymentSpec(Model):
         default=None,
         description="How the next version takes over, step by step; absent: at once, as soon as it is ready.",
     )
+    monitoring: Monitoring | None = Field(default=None, description="What is watched of live traffic; absent: nothing.")
     progress_deadline_seconds: Annotated[int, Field(ge=10, le=86400)] = Field(
         default=600,
         description="Seconds after which a version that is not ready is reported as stalled, or in a rollout rolled "
@@ -128,6 +131,13 @@ class Revision(Observed):
     )
 
 
+class Announced(Observed):
+    """A condition of the sidecars as it was last told of."""
+
+    type: Short = Field(description="Name of the condition.")
+    status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
+
+
 class DeploymentStatus(Status):
     """What is served."""
 
@@ -145,6 +155,14 @@ class DeploymentStatus(Status):
     )
     history: list[HistoryEntry] = Field(
         default_factory=list[HistoryEntry], max_length=50, description="What happened to the traffic, oldest first."
+    )
+    monitoring: MonitoringStatus | None = Field(
+        default=None, description="What the sidecars of its pods found in live traffic; they write it."
+    )
+    announced: list[Announced] = Field(
+        default_factory=list[Announced],
+        max_length=5,
+        description="What the operator last told of the sidecars' conditions, by an event and a line of history.",
     )
 
 

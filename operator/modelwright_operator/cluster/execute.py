@@ -16,6 +16,7 @@ from modelwright_operator.cluster.gather import now
 from modelwright_operator.decide.conditions import rfc3339
 from modelwright_operator.decide.observed import Child
 from modelwright_operator.errors import Conflict, NotFound, NotOurs, OperatorError
+from modelwright_server.contract import monitoring
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,20 +61,30 @@ class Executor:
             await self._apply(resource, apply)
         for delete in plan.delete:
             await self._delete(delete)
-        if plan.status is not None:
+        if await self._apply_status(resource, kind, plan) and plan.status is not None:
+            for event in plan.events:
+                await self._event(resource, kind, event)
+
+    async def _apply_status(self, resource: api.Resource, kind: str, plan: Plan) -> bool:
+        """Write both parts of the status, each as its manager; tell whether the object is still there."""
+        plural, version = naming.PLURALS[kind], resource.metadata.resource_version
+        parts = ((plan.status, naming.FIELD_MANAGER), (plan.monitor, monitoring.FIELD_MANAGER))
+        for status, manager in parts:
+            if status is None:
+                continue
             metadata = {
                 "name": resource.metadata.name,
                 "namespace": resource.metadata.namespace,
-                "resourceVersion": resource.metadata.resource_version,
+                "resourceVersion": version,
             }
-            plural = naming.PLURALS[kind]
             try:
-                self._store.put(plural, await self._kube.apply_status(plural, metadata, plan.status))
+                written = await self._kube.apply_status(plural, metadata, status, manager)
             except NotFound:
                 self._store.remove(plural, resource.metadata.namespace, resource.metadata.name, resource.metadata.uid)
-                return
-            for event in plan.events:
-                await self._event(resource, kind, event)
+                return False
+            self._store.put(plural, written)
+            version = str(written["metadata"]["resourceVersion"])
+        return True
 
     async def _ensure_identity(self, deployment: api.Deployment, plan: Plan) -> None:
         """See to what pods need beside themselves, where there are pods or about to be."""

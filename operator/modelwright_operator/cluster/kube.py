@@ -201,14 +201,16 @@ class Kube:
             subject=(manifest["kind"], metadata["name"]),
         )
 
-    async def apply_status(self, resource: str, metadata: Mapping[str, str], status: Mapping[str, Any]) -> Raw:
-        """Apply the whole status, on the resourceVersion that the decision was made on."""
+    async def apply_status(
+        self, resource: str, metadata: Mapping[str, str], status: Mapping[str, Any], manager: str = naming.FIELD_MANAGER
+    ) -> Raw:
+        """Apply the whole of a manager's status, on the resourceVersion that the decision was made on."""
         api_version, kind = naming.KNOWN[resource]
         body = {"apiVersion": api_version, "kind": kind, "metadata": dict(metadata), "status": status}
         return await self._call(
             "PATCH",
             path(resource, metadata["namespace"], metadata["name"], "status"),
-            query={"fieldManager": naming.FIELD_MANAGER, "force": "true"},
+            query={"fieldManager": manager, "force": "true"},
             body=body,
             content_type=_APPLY,
             subject=(kind, metadata["name"]),

@@ -150,7 +150,7 @@ class Reconciler:
             return None
         first = error.errors()[0]
         message = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-        status = {key: value for key, value in part(raw, "status").items() if key != "conditions"}
+        status = {key: value for key, value in part(raw, "status").items() if key not in {"conditions", "monitoring"}}
         plan = kinds.unreadable(api.Unreadable.model_validate(raw), status, message, now())
         await self._carry_out(owner, api.Unreadable.model_validate(raw), plan)
         return plan

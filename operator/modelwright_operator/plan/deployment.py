@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from modelwright_operator import api, naming
 from modelwright_operator.decide import compatibility, conditions, pods, rollout, scaling, versions
+from modelwright_operator.decide import monitoring as watched
 from modelwright_operator.decide import tracks as seen
-from modelwright_operator.plan import gateway, rollouts, traffic
+from modelwright_operator.plan import gateway, monitoring, rollouts, traffic
 from modelwright_operator.plan.outcome import Confirm, Delete, Event, Plan, finish, refused, wanted
 from modelwright_operator.reasons import Reason
 from modelwright_operator.render import autoscaler, serving
@@ -85,25 +86,32 @@ def plan(snapshot: DeploymentSnapshot) -> Plan:
         else ()
     )
     happened = tracks.course.happened if tracks.course is not None else ()
+    ruling = watched.ruling(deployment, snapshot.now)
+    told = {**_values(snapshot, tracks), **rollouts.values(snapshot, tracks.course, table)}
+    told, turned = monitoring.announced(snapshot, told)
     writes = Plan(
         apply=() if snapshot.refusals else applies,
         delete=tuple(Delete(child) for child in stale),
         confirm=confirm,
-        events=tuple(
-            Event("Warning" if item.reason in _WARNINGS else "Normal", str(item.reason), item.message[:1000])
-            for item in happened
+        monitor=ruling.part,
+        events=(
+            *(
+                Event("Warning" if item.reason in _WARNINGS else "Normal", str(item.reason), item.message[:1000])
+                for item in happened
+            ),
+            *turned,
         ),
         requeue_after=_sooner(
             _requeue(snapshot, tracks, marks, settled=settled),
             quiet if deployment.spec.autoscaling is not None else None,
+            ruling.look_seconds,
         ),
     )
-    told = {**_values(snapshot, tracks), **rollouts.values(snapshot, tracks.course, table)}
     return finish(deployment, marks, told, snapshot.now, writes)
 
 
-def _sooner(one: float | None, other: float | None) -> float | None:
-    soonest = min(item if item is not None else math.inf for item in (one, other))
+def _sooner(*times: float | None) -> float | None:
+    soonest = min(item if item is not None else math.inf for item in times)
     return soonest if soonest < math.inf else None
 
 
@@ -225,6 +233,7 @@ def _children(
             manifests.append(serving.disruption_budget(deployment, tracks.stable.revision))
         if rules is not None:
             manifests.append(autoscaler.autoscaler(deployment, rules, tracks.stable.revision, grows_only=grows_only))
+        manifests.extend(monitoring.manifests(deployment))
         if spread is not None and (route := gateway.manifest(snapshot, tracks.stable, spread)) is not None:
             manifests.append(route)
     return manifests
@@ -238,7 +247,7 @@ def _stale(snapshot: DeploymentSnapshot, tracks: _Tracks, *, settled: bool) -> l
         return [item for item in (scaler, route) if item is not None]
     keep = {revision.revision for revision in tracks.kept}
     stale: list[Child] = [item for item in snapshot.workloads if item.revision not in keep and not item.deleting]
-    unwanted: set[tuple[str, str]] = set()
+    unwanted = monitoring.unwanted(snapshot.deployment)
     name = snapshot.deployment.metadata.name
     if snapshot.deployment.spec.autoscaling is None:
         unwanted.add((scaling.AUTOSCALER, name))

@@ -13,6 +13,7 @@ from modelwright_operator import naming
 from modelwright_operator.decide import conditions
 from modelwright_operator.raw import is_list, is_map
 from modelwright_operator.render.common import contains
+from modelwright_server.contract import monitoring
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,6 +93,7 @@ class Plan:
 
     Attributes:
         status: the whole status to apply; None: it is as it should be.
+        monitor: the monitor's part of it to apply in its stead, empty to take it away; None: it stays.
         requeue_after: seconds until the object is looked at again without any event.
     """
 
@@ -99,13 +101,14 @@ class Plan:
     delete: tuple[Delete, ...] = ()
     confirm: tuple[Confirm, ...] = ()
     status: Mapping[str, Any] | None = None
+    monitor: Mapping[str, Any] | None = None
     events: tuple[Event, ...] = field(default=())
     requeue_after: float | None = None
 
     @property
     def writes(self) -> bool:
         """Whether carrying it out writes anything."""
-        return bool(self.apply or self.delete or self.status is not None)
+        return bool(self.apply or self.delete or self.status is not None or self.monitor is not None)
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,7 @@ def _events(observed: Sequence[api.Condition], marks: Sequence[Mark]) -> tuple[E
 def values_of(status: api.Status) -> dict[str, Any]:
     """Return a status as it is, but for its conditions and generation, which `finish` writes."""
     return status.model_dump(
-        mode="json", by_alias=True, exclude_none=True, exclude={"conditions", "observed_generation"}
+        mode="json", by_alias=True, exclude_none=True, exclude={"conditions", "observed_generation", "monitoring"}
     )
 
 
@@ -197,7 +200,7 @@ def finish(
         "observedGeneration": generation,
         "conditions": conditions.merge(observed.conditions, marks, generation=generation, now=now),
     }
-    current = observed.model_dump(mode="json", by_alias=True, exclude_none=True)
+    current = _own(observed.model_dump(mode="json", by_alias=True, exclude_none=True))
     candidate = type(observed).model_validate(status).model_dump(mode="json", by_alias=True, exclude_none=True)
     if naming.canonical_json(_sorted(current)) == naming.canonical_json(_sorted(candidate)):
         return plan
@@ -206,9 +209,16 @@ def finish(
         delete=plan.delete,
         confirm=plan.confirm,
         status=status,
+        monitor=plan.monitor,
         events=(*plan.events, *_events(observed.conditions, marks)),
         requeue_after=plan.requeue_after,
     )
+
+
+def _own(status: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what the sidecars write."""
+    conditions_ = [item for item in status["conditions"] if item["type"] not in monitoring.CONDITIONS]
+    return {**{key: value for key, value in status.items() if key != "monitoring"}, "conditions": conditions_}
 
 
 def _sorted(status: dict[str, Any]) -> dict[str, Any]:

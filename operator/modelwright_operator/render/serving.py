@@ -22,6 +22,8 @@ _HASH_VERSION: Final = 1
 _GRACE_SECONDS: Final = 30
 _TMP: Final = "/tmp"  # noqa: S108  # a volume of its own in each pod
 _RING: Final = "ring"
+_READ: Final = {"model": contract.DEFAULT_MODEL_DIR, _RING: contract.DEFAULT_RING_DIR}
+"""What the sidecar reads of the server's volumes."""
 
 
 def default_resources(processes: int = 1) -> api.Resources:
@@ -169,7 +171,7 @@ def workload(  # noqa: PLR0913  # what a workload is made of
     }
     pod = k8s.V1PodSpec(
         service_account_name=naming.MONITOR_ACCOUNT,
-        init_containers=[_fetch(version, settings), sidecar.container(deployment, settings)],
+        init_containers=[_fetch(version, settings), sidecar.container(deployment, revision, settings, _READ)],
         containers=[_server(deployment, version, revision, settings)],
         termination_grace_period_seconds=_GRACE_SECONDS,
         topology_spread_constraints=[k8s.V1TopologySpreadConstraint(**spread)],

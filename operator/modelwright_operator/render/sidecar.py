@@ -9,8 +9,11 @@ from kubernetes.aio.client import models as k8s
 from modelwright_operator import api, naming
 from modelwright_operator.render import common
 from modelwright_server import contract
+from modelwright_server.contract import monitoring
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from modelwright_operator.settings import Settings
 
 TOKEN_SECONDS: Final = 3600
@@ -18,19 +21,29 @@ _CONTROL: Final = "control"
 _TOKEN: Final = "monitor-token"  # noqa: S105  # a volume's name
 _ROOT_CERTIFICATE: Final = "kube-root-ca.crt"  # a ConfigMap that Kubernetes puts into each namespace
 
-# Measured: 18 MiB. What monitoring will count is to fit as well.
+_WINDOWS: Final = "windows"
+
+# Measured: 18 MiB, and some 45 MiB while it monitors. NumPy reserves as much again, which its own limit counts.
 _RESOURCES: Final = api.Resources(
-    requests=api.ResourceList(cpu="10m", memory="32Mi"), limits=api.ResourceList(memory="96Mi")
+    requests=api.ResourceList(cpu="10m", memory="48Mi"), limits=api.ResourceList(memory="128Mi")
 )
 
 
-def container(deployment: api.Deployment, settings: Settings) -> k8s.V1Container:
+def container(
+    deployment: api.Deployment, revision: str, settings: Settings, reads: Mapping[str, str]
+) -> k8s.V1Container:
     """Return the native sidecar, which starts before the server and ends after it.
 
     It has no probes: whatever becomes of it, the server goes on answering, and its supervisor starts it again.
+
+    Args:
+        deployment: whose pods it is in.
+        revision: that they run.
+        settings: of the operator.
+        reads: where the server's volumes are for it, by their names: the model, and what was answered.
     """
     environment = contract.MonitorSettings(
-        deployment=deployment.metadata.name, namespace=deployment.metadata.namespace
+        deployment=deployment.metadata.name, namespace=deployment.metadata.namespace, revision=revision
     ).to_env()
     return k8s.V1Container(
         name=naming.MONITOR_CONTAINER,
@@ -39,12 +52,15 @@ def container(deployment: api.Deployment, settings: Settings) -> k8s.V1Container
         restart_policy="Always",
         command=["python", "-m", contract.MONITOR_MODULE],
         env=common.variables(environment),
+        ports=[k8s.V1ContainerPort(name="windows", container_port=monitoring.WINDOW_PORT, protocol="TCP")],
         resources=common.resources(None, _RESOURCES),
         security_context=common.container_security(),
         termination_message_policy="FallbackToLogsOnError",
         volume_mounts=[
             common.mount(_CONTROL, contract.DEFAULT_CONTROL_DIR),
             common.mount(_TOKEN, contract.DEFAULT_CREDENTIALS_DIR, read_only=True),
+            common.mount(_WINDOWS, contract.DEFAULT_WINDOWS_DIR),
+            *(common.mount(name, path, read_only=True) for name, path in reads.items()),
         ],
     )
 
@@ -55,7 +71,7 @@ def server_mount() -> k8s.V1VolumeMount:
 
 
 def volumes() -> list[k8s.V1Volume]:
-    """Return the control folder, in memory, and the token, which only the sidecar mounts.
+    """Return the control folder and the sidecar's counts, in memory, and the token, which only the sidecar mounts.
 
     The token is bound to the pod and renewed by the kubelet; by the pod's name in it the API server can tell which
     Deployment its holder may write about.
@@ -70,6 +86,7 @@ def volumes() -> list[k8s.V1Volume]:
     ]
     return [
         common.empty_dir(_CONTROL, "1Mi", in_memory=True),
+        common.empty_dir(_WINDOWS, "8Mi", in_memory=True),
         k8s.V1Volume(name=_TOKEN, projected=k8s.V1ProjectedVolumeSource(sources=sources)),
     ]
 

@@ -1,0 +1,130 @@
+"""What the sidecars of serving pods found in live traffic; they write it, the operator reads and ages it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from modelwright_operator.api.meta import Observed, Short, Text
+from modelwright_server.contract import monitoring
+
+FeatureName = Annotated[str, StringConstraints(max_length=256)]
+
+
+class WindowStatus(Observed):
+    """The window that was closed last."""
+
+    sequence: int = Field(default=0, ge=0, description="Its number; grows by one with each window.")
+    rows: int = Field(default=0, ge=0, description="Rows that were counted in it.")
+    started_at: datetime | None = Field(default=None, description="When it began.")
+    closed_at: datetime | None = Field(default=None, description="When it was closed.")
+    closed_by: Short = Field(default="", description="Name of the pod that closed it.")
+    missing: list[Short] = Field(
+        default_factory=list[Short],
+        max_length=monitoring.MOST_MISSING,
+        description="Addresses of the replicas that did not report; their rows are in the next window.",
+    )
+
+
+class Coverage(Observed):
+    """Whose rows are in a window."""
+
+    replicas: int = Field(default=0, ge=0, description="Number of replicas.")
+    reported: int = Field(default=0, ge=0, description="How many of them reported their rows.")
+
+
+class MonitoringTotal(Observed):
+    """All windows of a version together."""
+
+    windows: int = Field(default=0, ge=0, description="Number of windows.")
+    rows: int = Field(default=0, ge=0, description="Rows that were counted.")
+    lost: int = Field(default=0, ge=0, description="Answered rows that could not be counted.")
+
+
+class QualityShare(Observed):
+    """A share of values that the baseline does not explain."""
+
+    share: Literal["missing", "outOfRange", "unseen"] = Field(description="Which values.")
+    live: float = Field(description="Their share of the window's rows, 0 to 1.")
+    expected: float = Field(description="Their share of the baseline's rows, 0 to 1.")
+
+
+class FeatureStatus(Observed):
+    """How far a feature, or a prediction, is from the baseline."""
+
+    name: FeatureName = Field(description="Name of the column or output.")
+    psi: float = Field(default=0, description="Population stability index against the baseline.")
+    psi_debiased: float = Field(default=0, description="The same, less what chance alone gives.")
+    psi_lower: float = Field(
+        default=0, description="Divergence that it has at least, as far as drift.alpha lets one say; 0: not flagged."
+    )
+    p_value: float = Field(
+        default=1, description="Probability of so much divergence by chance, beyond drift.toleratedPSI."
+    )
+    flagged: bool = Field(default=False, description="Whether it drifted in this window.")
+    quality: list[QualityShare] = Field(
+        default_factory=list[QualityShare], max_length=3, description="Shares that the baseline does not explain."
+    )
+
+
+class WindowFlags(Observed):
+    """What one of the last windows showed."""
+
+    sequence: int = Field(description="Number of the window.")
+    drift: bool = Field(default=False, description="Whether a feature drifted.")
+    prediction: bool = Field(default=False, description="Whether the predictions drifted.")
+    quality: bool = Field(default=False, description="Whether the data was broken.")
+    names: list[FeatureName] = Field(
+        default_factory=list[FeatureName], max_length=5, description="Features that drifted, the clearest first."
+    )
+
+
+class TrackMonitoring(Observed):
+    """The windows of one track's pods."""
+
+    window: WindowStatus | None = Field(default=None, description="The window that was closed last.")
+    version: Short | None = Field(default=None, description="Name of the ModelVersion that answered its rows.")
+    digest: Short | None = Field(default=None, description="Digest of that version, whose baseline it is.")
+    revision: Short | None = Field(default=None, description="Hash of everything its pods run.")
+    coverage: Coverage | None = Field(default=None, description="Whose rows are in the window.")
+    lost: int = Field(default=0, ge=0, description="Answered rows of the window that could not be counted.")
+    total: MonitoringTotal | None = Field(default=None, description="All windows of this version together.")
+    features: list[FeatureStatus] = Field(
+        default_factory=list[FeatureStatus],
+        max_length=monitoring.MOST_FEATURES,
+        description="The features that are furthest from the baseline.",
+    )
+    prediction: list[FeatureStatus] = Field(
+        default_factory=list[FeatureStatus],
+        max_length=2,
+        description="The predictions: label and probability of the second of two classes, label, or number.",
+    )
+    recent: list[WindowFlags] = Field(
+        default_factory=list[WindowFlags],
+        max_length=monitoring.MOST_RECENT,
+        description="What the last windows with enough rows showed, oldest first.",
+    )
+
+
+class TrackFinding(Observed):
+    """What would be a condition, were it not the canary's."""
+
+    type: Short = Field(description="Name of the condition.")
+    status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
+    message: Text = Field(default="", description="The same in words.")
+
+
+class CanaryMonitoring(TrackMonitoring):
+    """The windows of the pods that are tried."""
+
+    findings: list[TrackFinding] = Field(
+        default_factory=list[TrackFinding], max_length=5, description="What follows for the canary."
+    )
+
+
+class MonitoringStatus(TrackMonitoring):
+    """What the sidecars found; at the top the pods that clients reach."""
+
+    canary: CanaryMonitoring | None = Field(default=None, description="The same of the pods that are tried.")
