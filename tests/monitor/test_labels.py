@@ -305,8 +305,8 @@ def test_after_a_promotion_the_new_version_is_judged_by_its_own_labels(world: Wo
 
 def test_cohorts_show_when_what_was_predicted(world: World) -> None:
     pod = world.add(1)
-    for days, right in ((12, 60), (6, 50), (0, 40)):
-        pod.post(right, 60 - right, age=days * DAY + 1)
+    for days_ago, right in ((12, 60), (6, 50), (0, 40)):
+        pod.post(right, 60 - right, age=days_ago * DAY + 1)
     world.close_window(pod)
     shown = [(item["labels"], item["value"]) for item in world.quality["cohorts"] if item.get("labels")]
     assert shown == [(60, 1), (60, 0.833333), (60, 0.666667)]
@@ -402,7 +402,7 @@ def test_the_port_opens_once_labels_are_wanted(world: World, monkeypatch: pytest
     quality = world.seen["spec"]["monitoring"].pop("quality")
     pod = world.add(1)
     pod.labels.start()
-    assert pod.labels._listener is None
+    assert vars(pod.labels)["_listener"] is None
     world.seen["spec"]["monitoring"]["quality"] = quality
     world.tell()
     eventually(lambda: pod.labels._listener, "no port")

@@ -36,11 +36,14 @@ def test_tallies_add() -> None:
         {"labels": 1.0},
         {"labels": True},
         {"labels": 2**60},
-        {"squared": float("nan")},
-        {"squared": "1"},
+        {"counts": {"squared": float("nan")}},
+        {"counts": {"squared": "1"}},
+        {"counts": {"correct": -1}},
+        {"counts": []},
         {"positives": [1]},
         {"positives": [1.5] * BINS},
         {"negatives": {}},
+        {"negatives": None},
     ],
 )
 def test_what_is_no_tally_is_refused(document: Any) -> None:

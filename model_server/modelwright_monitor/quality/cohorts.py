@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any, Self, cast
 
 from modelwright_monitor.quality.tally import Tally, TallyError
+from modelwright_server.contract import monitoring
 
 DAY_SECONDS = 86_400
 MOST_COHORTS = 32  # of a version, without those from the future
 _MOST_FUTURE = 4
 MOST_VERSIONS = 3  # stable, canary, previous
-LIMIT = 2 * MOST_VERSIONS * (MOST_COHORTS + _MOST_FUTURE)  # of a document: others may have been these before
+LIMIT = monitoring.MOST_COHORTS  # of a document: twice as many, since others may have been the versions before
 _MAX_KEY = 32
 _LAST_DAY = 2_932_896  # 9999-12-31
 

@@ -21,9 +21,10 @@ from typing import Any, Self, cast
 from modelwright_monitor.quality.cohorts import Cohorts
 from modelwright_monitor.quality.joining import Counted
 from modelwright_monitor.quality.tally import TallyError
+from modelwright_server.contract import monitoring
 
 MOST_PARTS = 16  # sealed and not yet seen in the status: then what is open waits
-MOST_MARKS = 1000
+MOST_MARKS = monitoring.MOST_MARKS
 MARK_SECONDS = 2 * 86_400  # that the mark of a pod is kept which does not answer any more
 _POD = re.compile(r"[0-9a-f]{12}")
 _MAX_PART = 2**53

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self, cast
 
-BINS = 64
+from modelwright_server.contract import monitoring
+
+BINS = monitoring.SCORE_BINS
 MAX_COUNT = 2**53
 MAX_SUM = 1e80  # of fourth powers of errors up to 1e15, more than there are labels
 
@@ -36,6 +38,8 @@ def score_bin(score: float) -> int:
 @dataclass(slots=True)
 class Tally:
     """Counts and sums; the document has the same names in camelCase, without those that are zero.
+
+    Those that only metrics need are in its member `counts`.
 
     Attributes:
         predictions: rows that were predicted.
@@ -75,7 +79,10 @@ class Tally:
 
     def to_document(self) -> dict[str, Any]:
         """Return what differs from an empty tally."""
-        return {_camel(name): value for name, value in asdict(self).items() if value}
+        values = {name: value for name, value in asdict(self).items() if value}
+        counts = {_camel(name): value for name, value in values.items() if name not in _SHOWN}
+        shown = {name: value for name, value in values.items() if name in _SHOWN}
+        return {**shown, "counts": counts} if counts else shown
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
@@ -85,10 +92,14 @@ class Tally:
             TallyError: a member is not what it must be.
         """
         values: dict[str, Any] = {}
+        counts = document.get("counts", {})
+        if not isinstance(counts, dict):
+            message = "counts must be an object"
+            raise TallyError(message)
         for item in fields(cls):
-            name = _camel(item.name)
-            if name in document:
-                values[item.name] = _READ.get(item.name, _count)(name, document[name])
+            name, source = _camel(item.name), document if item.name in _SHOWN else cast("dict[str, Any]", counts)
+            if name in source:
+                values[item.name] = _READ.get(item.name, _count)(name, source[name])
         return cls(**values)
 
 
@@ -113,13 +124,14 @@ def _sum(name: str, value: object) -> float:
 
 def _bins(name: str, value: object) -> list[int]:
     items = cast("list[object]", value) if isinstance(value, list) else []
-    if len(items) != BINS:
-        message = f"{name} must be a list of {BINS}"
+    if (items and len(items) != BINS) or not isinstance(value, list):
+        message = f"{name} must be a list of {BINS}, or empty"
         raise TallyError(message)
     return [_count(name, item) for item in items]
 
 
 _BINNED = ("negatives", "positives")
+_SHOWN = ("predictions", "labels", *_BINNED)
 _SUMS = ("absolute", "squared", "fourth")
 _NUMBERS = tuple(item.name for item in fields(Tally) if item.name not in _BINNED)
 _READ: Mapping[str, Any] = {**dict.fromkeys(_SUMS, _sum), **dict.fromkeys(_BINNED, _bins)}

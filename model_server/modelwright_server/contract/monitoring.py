@@ -23,6 +23,9 @@ CONDITIONS = (MONITORING_HEALTHY, DATA_DRIFT, PREDICTION_DRIFT, DATA_QUALITY, MO
 MOST_FEATURES = 20  # of a report, those that differ most
 MOST_MISSING = 50  # addresses of replicas that did not answer
 MOST_RECENT = 10  # windows that a report remembers
+MOST_COHORTS = 216  # of predictions, by version and day
+MOST_MARKS = 1000  # pods whose labels are in a report
+SCORE_BINS = 64
 
 METRIC_PSI = "modelwright_monitor_psi"
 METRIC_P_VALUE = "modelwright_monitor_p_value"

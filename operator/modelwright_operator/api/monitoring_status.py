@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from modelwright_operator.api.meta import Observed, Short, Text
+from modelwright_operator.api.quality import QualityStatus
 from modelwright_server.contract import monitoring
 
 FeatureName = Annotated[str, StringConstraints(max_length=256)]
@@ -127,4 +128,7 @@ class CanaryMonitoring(TrackMonitoring):
 class MonitoringStatus(TrackMonitoring):
     """What the sidecars found; at the top the pods that clients reach."""
 
+    quality: QualityStatus | None = Field(
+        default=None, description="How good the version that clients reach is, by the labels that came back."
+    )
     canary: CanaryMonitoring | None = Field(default=None, description="The same of the pods that are tried.")
