@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from modelwright_monitor.addresses import by_name
 from modelwright_monitor.apiserver import ApiError
-from modelwright_monitor.deployment import Object, monitored, track_of
+from modelwright_monitor.conditions import holds
+from modelwright_monitor.deployment import Object, conditions_of, monitored, track_of, version_of
 from modelwright_monitor.follow import Connect
 from modelwright_monitor.labels import Labels
 from modelwright_monitor.listener import STACK_BYTES, Answer, Listener, Request
@@ -124,10 +125,17 @@ class Keeper:
         """Say that this model cannot be monitored, if it is the one that clients reach."""
         from modelwright_monitor import session  # noqa: PLC0415 - it is loaded already
 
-        if track_of(self._seen, self._settings.revision) != STABLE:
+        seen, marks = self._seen, session.unfit_marks(error)
+        said = all(holds(conditions_of(seen), mark) for mark in marks)
+        if track_of(seen, self._settings.revision) != STABLE or said:
             return
+        identity = {
+            "version": version_of(seen, STABLE),
+            "digest": session.digest_of(Path(self._settings.model_dir)),
+            "revision": self._settings.revision,
+        }
         try:
-            if writer.tell(session.unfit_marks(error)):
+            if writer.tell(marks, identity):
                 log_error("this model cannot be monitored", problem=str(error))
         except ApiError as refused:
             log_error("conditions cannot be written", problem=str(refused))

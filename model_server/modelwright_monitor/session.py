@@ -70,7 +70,6 @@ class Model:
             UnfitError: there is no baseline, or it is not the model's.
             OSError: it cannot be read.
         """
-        manifest = _read(folder / artifact.MANIFEST, _MOST_MANIFEST)
         try:
             data = _read(folder / document.NAME, document.MAX_BYTES)
         except FileNotFoundError:
@@ -82,7 +81,16 @@ class Model:
             columns = Columns(stated, baseline)
         except (BaselineError, MismatchError, artifact.ArtifactInvalidError) as error:
             raise UnfitError(Reason.BASELINE_MISMATCH, str(error)[:900]) from None
-        return cls(baseline, stated, columns, "sha256:" + hashlib.sha256(manifest).hexdigest())
+        return cls(baseline, stated, columns, digest_of(folder))
+
+
+def digest_of(folder: Path) -> str:
+    """Return the digest of the artifact in a folder.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return "sha256:" + hashlib.sha256(_read(folder / artifact.MANIFEST, _MOST_MANIFEST)).hexdigest()
 
 
 def unfit_marks(error: UnfitError) -> tuple[Mark, ...]:
@@ -164,13 +172,20 @@ class Session:
     def step(self, seen: Object | None) -> float:
         """Count what has come and close the window if it is due; return after how many seconds to come again."""
         self._seen = seen
+        due = time.monotonic() >= self._tick_at
+        track = track_of(seen, self._pod.revision)
         with self._lock:
+            if due:  # before anything is counted: rows of a pod on no track are in no window
+                self._windows.follow(track, closed_of(seen, track))
             before = self._windows.state.rows
             self._windows.count(self._tail.count, lambda: self._tail.positions)
             busy = self._windows.state.rows > before
-        if time.monotonic() >= self._tick_at:
+            if due:
+                self._windows.thaw()
+                self._windows.keep()
+        if due:
             self._tick_at = time.monotonic() + _TICK_SECONDS
-            self._tick(seen)
+            self._tick(seen, track)
         return _BUSY_SECONDS if busy else _IDLE_SECONDS
 
     def end(self) -> None:
@@ -179,15 +194,12 @@ class Session:
             self._windows.keep()
             self._tail.close()
 
-    def _tick(self, seen: Object | None) -> None:
-        track = track_of(seen, self._pod.revision)
-        with self._lock:
-            self._windows.follow(track, closed_of(seen, track))
-            self._windows.thaw()
-            self._windows.keep()
-            age = self._windows.age_seconds()
+    def _tick(self, seen: Object | None, track: str) -> None:
+        """Close the window if it is due."""
         if not track or seen is None:
             return
+        with self._lock:
+            age = self._windows.age_seconds()
         rules = Rules.from_document(part(seen, "spec", "monitoring"))
         if age < rules.min_seconds or time.monotonic() < self._look_at:
             return

@@ -8,7 +8,7 @@ conflict for any other reason is tried again.  So there is one write for each wi
 import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from modelwright_monitor.apiserver import ConflictError
 from modelwright_monitor.conditions import Mark, holds, merged, rfc3339
@@ -20,6 +20,7 @@ from modelwright_monitor.report import Report
 from modelwright_server.contract import CANARY, STABLE, monitoring
 
 _MOST_CONFLICTS = 8
+_BRIEF: Final = ("name", "psi", "pValue", "flagged")  # of each figure, what a canary's report has
 
 
 class TooLateError(Exception):
@@ -76,8 +77,12 @@ class Writer:
                     return True
         return False
 
-    def tell(self, marks: tuple[Mark, ...]) -> bool:
+    def tell(self, marks: tuple[Mark, ...], identity: Mapping[str, str]) -> bool:
         """Write conditions that no window says, where they are not said yet; tell whether that was needed.
+
+        Args:
+            marks: the conditions.
+            identity: version, digest and revision that they are about.
 
         Raises:
             ApiError: they were not taken.
@@ -90,7 +95,8 @@ class Writer:
                 known = conditions_of(seen)
                 if all(holds(known, mark) for mark in marks):
                     return False
-                status = {"monitoring": dict(document_of(seen, STABLE)), "conditions": self._merged(seen, marks)}
+                window = {"sequence": sequence_of(document_of(seen, STABLE)), "rows": 0}
+                status = {"monitoring": {"window": window, **identity}, "conditions": self._merged(seen, marks)}
                 try:
                     connection.apply_status(status, str(seen["metadata"]["resourceVersion"]))
                 except ConflictError:
@@ -110,7 +116,11 @@ class Writer:
             told = {mark.kind: mark for mark in report.marks}
             verdict = [told[kind] for kind in (monitoring.DATA_DRIFT, monitoring.DATA_QUALITY)]
             findings = [{"type": mark.kind, "status": mark.status, "message": mark.message[:1024]} for mark in verdict]
-            document = {**stable, "canary": {**report.document, "findings": findings}}
+            brief = {
+                field: [{name: item[name] for name in _BRIEF} for item in report.document[field]]
+                for field in ("features", "prediction")
+            }
+            document = {**stable, "canary": {**report.document, **brief, "findings": findings}}
             marks = ()
         rows = report.document["window"]["rows"] + report.document["lost"]
         quality, verdict_on_labels = self._quality(seen, offers, Counted(report.document["digest"], rows))

@@ -142,7 +142,9 @@ class FakeCluster:
             self._store(key, _managed(whole, {**_APPLIED_BY_US, "operation": "Update"}, *kept))
             return copied(self.objects[key])
 
-    async def apply_status(self, resource: str, metadata: Mapping[str, str], status: Mapping[str, Any]) -> Raw:
+    async def apply_status(
+        self, resource: str, metadata: Mapping[str, str], status: Mapping[str, Any], manager: str = naming.FIELD_MANAGER
+    ) -> Raw:
         _check_json(status)
         key = Key(resource, metadata["namespace"], metadata["name"])
         with self._request("apply_status", resource, key.name):
@@ -151,10 +153,11 @@ class FakeCluster:
                 message = f"{key.name}: the object has been modified"
                 raise Conflict(message)
             self._check_known({"kind": current["kind"], "status": dict(status)}, key)
-            last = self._owned.get(key, {}).get("status", {})
+            part = "status" if manager == naming.FIELD_MANAGER else f"status of {manager}"
+            last = self._owned.get(key, {}).get(part, {})
             merged = merging.merge(current.get("status", {}), last, copied(dict(status)))
             self._store(key, {**current, "status": merged})
-            self._owned.setdefault(key, {})["status"] = copied(dict(status))
+            self._owned.setdefault(key, {})[part] = copied(dict(status))
             return copied(self.objects[key])
 
     async def delete(self, resource: str, namespace: str, name: str, uid: str) -> None:

@@ -52,19 +52,20 @@ class QualityShare(Observed):
     expected: float = Field(description="Their share of the baseline's rows, 0 to 1.")
 
 
-class FeatureStatus(Observed):
+class Figures(Observed):
     """How far a feature, or a prediction, is from the baseline."""
 
     name: FeatureName = Field(description="Name of the column or output.")
     psi: float = Field(default=0, description="Population stability index against the baseline.")
-    psi_debiased: float = Field(default=0, description="The same, less what chance alone gives.")
-    psi_lower: float = Field(
-        default=0, description="Divergence that it has at least, as far as drift.alpha lets one say; 0: not flagged."
-    )
-    p_value: float = Field(
-        default=1, description="Probability of so much divergence by chance, beyond drift.toleratedPSI."
-    )
+    p_value: float = Field(default=1, description="Probability of so much beyond drift.toleratedPSI by chance.")
     flagged: bool = Field(default=False, description="Whether it drifted in this window.")
+
+
+class FeatureStatus(Figures):
+    """The same, with all that is known."""
+
+    psi_debiased: float = Field(default=0, description="The index, less what chance alone gives.")
+    psi_lower: float = Field(default=0, description="What it is at least, as far as drift.alpha lets one say.")
     quality: list[QualityShare] = Field(
         default_factory=list[QualityShare], max_length=3, description="Shares that the baseline does not explain."
     )
@@ -92,16 +93,6 @@ class TrackMonitoring(Observed):
     coverage: Coverage | None = Field(default=None, description="Whose rows are in the window.")
     lost: int = Field(default=0, ge=0, description="Answered rows of the window that could not be counted.")
     total: MonitoringTotal | None = Field(default=None, description="All windows of this version together.")
-    features: list[FeatureStatus] = Field(
-        default_factory=list[FeatureStatus],
-        max_length=monitoring.MOST_FEATURES,
-        description="The features that are furthest from the baseline.",
-    )
-    prediction: list[FeatureStatus] = Field(
-        default_factory=list[FeatureStatus],
-        max_length=2,
-        description="The predictions: label and probability of the second of two classes, label, or number.",
-    )
     recent: list[WindowFlags] = Field(
         default_factory=list[WindowFlags],
         max_length=monitoring.MOST_RECENT,
@@ -120,6 +111,12 @@ class TrackFinding(Observed):
 class CanaryMonitoring(TrackMonitoring):
     """The windows of the pods that are tried."""
 
+    features: list[Figures] = Field(
+        default_factory=list[Figures],
+        max_length=monitoring.MOST_FEATURES,
+        description="The features that are furthest from the baseline.",
+    )
+    prediction: list[Figures] = Field(default_factory=list[Figures], max_length=2, description="The predictions.")
     findings: list[TrackFinding] = Field(
         default_factory=list[TrackFinding], max_length=5, description="What follows for the canary."
     )
@@ -130,5 +127,15 @@ class MonitoringStatus(TrackMonitoring):
 
     quality: QualityStatus | None = Field(
         default=None, description="How good the version that clients reach is, by the labels that came back."
+    )
+    features: list[FeatureStatus] = Field(
+        default_factory=list[FeatureStatus],
+        max_length=monitoring.MOST_FEATURES,
+        description="The features that are furthest from the baseline.",
+    )
+    prediction: list[FeatureStatus] = Field(
+        default_factory=list[FeatureStatus],
+        max_length=2,
+        description="The predictions: label and probability of the second of two classes, label, or number.",
     )
     canary: CanaryMonitoring | None = Field(default=None, description="The same of the pods that are tried.")

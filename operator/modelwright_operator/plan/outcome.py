@@ -93,17 +93,17 @@ class Plan:
 
     Attributes:
         status: the whole status to apply; None: it is as it should be.
-        monitor: the monitor's part of it to apply in its stead, empty to take it away; None: it stays.
         requeue_after: seconds until the object is looked at again without any event.
+        monitor: the sidecars' part of the status to apply in their stead, empty to take it away; None: it stays.
     """
 
     apply: tuple[Apply, ...] = ()
     delete: tuple[Delete, ...] = ()
     confirm: tuple[Confirm, ...] = ()
     status: Mapping[str, Any] | None = None
-    monitor: Mapping[str, Any] | None = None
     events: tuple[Event, ...] = field(default=())
     requeue_after: float | None = None
+    monitor: Mapping[str, Any] | None = None
 
     @property
     def writes(self) -> bool:

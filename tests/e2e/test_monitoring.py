@@ -1,0 +1,206 @@
+"""Monitoring on a real cluster: sidecars of two replicas count live traffic together and write what it shows."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import time
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_breast_cancer
+
+from modelwright_server.contract import monitoring
+from tests.cluster.settings import ClusterError
+from tests.e2e.fixtures import DEPLOYMENTS, Object, Team, condition, deployment, is_true, rows_body
+from tests.e2e.test_resilience import scale_operator
+from tests.e2e.test_sidecar import KILL_WORKER, MEASURE, MIB, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+pytestmark = pytest.mark.cluster
+
+RULES = {
+    "window": {"rows": 1500, "minSeconds": 5, "maxSeconds": 600},
+    "drift": {"minRows": 500, "flagged": 2, "of": 3},
+}
+ROWS = 50  # of a request
+FEATURES, _ = load_breast_cancer(return_X_y=True)
+SHIFTED = 1  # "mean texture", which goes with few others
+SHIFTED_NAME = "mean texture"
+BRIEF = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:8084/window?brief=1').read().decode())"
+METRICS = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:8084/metrics').read().decode())"
+
+
+class Traffic:
+    """Sends rows of the training data, one feature shifted if wanted, until it is left; counts those answered."""
+
+    def __init__(self, address: str, shift: float = 0.0, *, pace: float = 12) -> None:
+        self.sent = 0
+        self.failures: list[str] = []
+        self._address = address
+        self._shift = shift
+        self._pace = pace
+        self._rng = np.random.default_rng(11)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        scale = FEATURES[:, SHIFTED].std()
+        while not self._stop.wait(1 / self._pace):
+            rows = FEATURES[self._rng.integers(0, len(FEATURES), ROWS)].copy()
+            rows[:, SHIFTED] += self._shift * scale
+            connection = http.client.HTTPConnection(self._address, 80, timeout=10)
+            try:
+                body = json.dumps(rows_body(rows.tolist()))
+                connection.request("POST", "/v2/models/cancer/infer", body, {"Content-Type": "application/json"})
+                answer = connection.getresponse()
+                said = answer.read()
+                if answer.status == 200:
+                    self.sent += ROWS
+                else:
+                    self.failures.append(f"{answer.status} {said[:200]!r}")
+            finally:
+                connection.close()
+
+
+def report(team: Team, name: str = "scores") -> Object:
+    found: Object = team.get(DEPLOYMENTS, name)["status"].get("monitoring") or {}
+    return found
+
+
+def sequence(seen: Object | None) -> int:
+    return int(((((seen or {}).get("status") or {}).get("monitoring") or {}).get("window") or {}).get("sequence", 0))
+
+
+def closed(number: int) -> Callable[[Object | None], bool]:
+    return lambda seen: sequence(seen) >= number
+
+
+def pods(team: Team) -> list[str]:
+    found = team.find("pods", "modelwright.dev/kind=Deployment")
+    return sorted(item["metadata"]["name"] for item in found if not item["metadata"].get("deletionTimestamp"))
+
+
+def in_sidecar(team: Team, pod: str, program: str) -> str:
+    return team.cluster.kubectl("exec", pod, "-n", team.namespace, "-c", "monitor", "--", "python", "-c", program)
+
+
+def left(team: Team) -> int:
+    """Return the rows that are in no window yet, of all pods."""
+    return sum(int(json.loads(in_sidecar(team, pod, BRIEF))["rows"]) for pod in pods(team))
+
+
+def history(team: Team) -> list[str]:
+    return [item["message"] for item in team.get(DEPLOYMENTS, "scores")["status"].get("history") or []]
+
+
+def events(team: Team, reason: str) -> list[Object]:
+    return [item for item in team.find("events") if item.get("reason") == reason]
+
+
+@pytest.mark.timeout(600)
+def test_two_replicas_count_together_and_name_what_drifts(team: Team) -> None:
+    version = team.train("first")["status"]["modelVersion"]
+    team.apply(deployment("scores", {"version": version}, replicas=2, monitoring=RULES))
+    team.wait(DEPLOYMENTS, "scores", is_true("Ready"))
+    seen = team.wait(DEPLOYMENTS, "scores", lambda item: condition(item, "DataDriftDetected"))
+    assert condition(seen, "DataDriftDetected")["reason"] == "AwaitingFirstWindow"
+    address = team.get("services", "scores")["spec"]["clusterIP"]
+
+    # Stationary traffic: no drift, all replicas, one write for each window.
+    versions: dict[int, set[str]] = {}
+    with Traffic(address) as traffic:
+        team.wait(DEPLOYMENTS, "scores", closed(2), deadline=90)
+        end = time.monotonic() + 120
+        while sequence(now := team.get(DEPLOYMENTS, "scores")) < 6:
+            assert time.monotonic() < end, now["status"].get("monitoring")
+            versions.setdefault(sequence(now), set()).add(now["metadata"]["resourceVersion"])
+            time.sleep(0.1)
+        assert {number: len(found) for number, found in versions.items()} == dict.fromkeys(versions, 1)
+        assert condition(now, "DataDriftDetected")["status"] == "False", condition(now, "DataDriftDetected")
+        assert condition(now, "DataQualityDegraded")["status"] == "False", condition(now, "DataQualityDegraded")
+        assert condition(now, "MonitoringHealthy")["status"] == "True", condition(now, "MonitoringHealthy")
+        assert report(team)["coverage"] == {"replicas": 2, "reported": 2}
+
+        # Both sidecars are killed in the middle of a window, one of them twice.
+        for pod in (*pods(team), pods(team)[0]):
+            in_sidecar(team, pod, KILL_WORKER)
+        before = sequence(team.get(DEPLOYMENTS, "scores"))
+        team.wait(DEPLOYMENTS, "scores", closed(before + 3), deadline=90)
+    assert not traffic.failures
+    eventually(lambda: _all_counted(team, traffic.sent), deadline=30)
+    found = report(team)
+    print(f"{found['total']} after {traffic.sent} rows sent")
+
+    # Shifted traffic, with the operator away.
+    scale_operator(team.installation, 0)
+    first = sequence(team.get(DEPLOYMENTS, "scores"))
+    with Traffic(address, shift=0.8) as shifted:
+        drifted = team.wait(
+            DEPLOYMENTS, "scores", lambda item: condition(item, "DataDriftDetected").get("status") == "True"
+        )
+    took = sequence(drifted) - first
+    told = condition(drifted, "DataDriftDetected")
+    print(f"after {took} windows: {told['message']}")
+    # The window that was open when the shift began has rows of both kinds.
+    assert took <= 3
+    assert f"{SHIFTED_NAME} (PSI " in told["message"]
+    worst = drifted["status"]["monitoring"]["features"][0]
+    assert (worst["name"], worst["flagged"]) == (SHIFTED_NAME, True)
+    assert worst["psi"] > 0.1
+    assert is_true("Ready")(drifted), "drift says nothing of serving"
+    assert not shifted.failures
+
+    # The operator is back: one event and one line of history for it.
+    scale_operator(team.installation, 1)
+    eventually(lambda: any("DataDriftDetected is True" in line for line in history(team)), deadline=60)
+    assert sum("DataDriftDetected is True" in line for line in history(team)) == 1
+    eventually(lambda: len(events(team, "DriftDetected")) >= 1)
+
+    _measure(team)
+    _switch_off(team)
+
+
+def _all_counted(team: Team, sent: int) -> bool:
+    """Tell whether each row sent is in a window, open, or known to be lost; it must never be more."""
+    try:
+        open_rows, total = left(team), report(team)["total"]
+    except ClusterError:  # a worker is just coming back
+        return False
+    known = total["rows"] + total["lost"] + open_rows
+    if report(team)["total"] != total:
+        return False  # a window was closed in between
+    assert known <= sent, (total, open_rows, sent)
+    return known == sent
+
+
+def _measure(team: Team) -> None:
+    for pod in pods(team):
+        measured = json.loads(in_sidecar(team, pod, MEASURE))
+        print(f"a monitoring sidecar takes {measured['pss'] / MIB:.1f} MiB")
+        assert measured["pss"] <= 64 * MIB
+        assert f'name="{SHIFTED_NAME}"' in in_sidecar(team, pod, METRICS)
+
+
+def _switch_off(team: Team) -> None:
+    """Switch monitoring off: nothing of it stays."""
+    team.patch(DEPLOYMENTS, "scores", {"spec": {"monitoring": None}})
+    team.wait(DEPLOYMENTS, "scores", lambda item: "monitoring" not in (item or {})["status"])
+    after = team.wait(DEPLOYMENTS, "scores", lambda item: "announced" not in (item or {})["status"])
+    assert {item["type"] for item in after["status"]["conditions"]} & set(monitoring.CONDITIONS) == set()
+    eventually(lambda: team.cluster.get("services", "scores-monitor", team.namespace) is None)
