@@ -157,7 +157,10 @@ class Keeper:
 
     def _answer_metrics(self, request: Request) -> Answer:
         made = self._session
-        return made.answer_metrics(request) if made is not None else _NOT_NOW
+        if made is None:
+            return _NOT_NOW
+        page = made.answer_metrics(request)
+        return Answer(page.status, page.body + self._labels.page(), page.content_type)
 
 
 _NOT_NOW = Answer.problem(HTTPStatus.SERVICE_UNAVAILABLE, "there is no monitoring now")

@@ -14,13 +14,14 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from modelwright_monitor import exposition
 from modelwright_monitor.apiserver import ApiError, ConflictError
 from modelwright_monitor.conditions import Mark, merged, rfc3339
 from modelwright_monitor.deployment import Object, conditions_of, document_of, part
@@ -146,9 +147,10 @@ class Labels:
         self._keep()
         return Answer.document(offer.to_document())
 
-    def counts(self) -> Mapping[str, int]:
-        """Return how many labels there were by what became of them."""
-        return self._feedback.counts()
+    def page(self) -> bytes:
+        """Return what Prometheus reads of labels."""
+        common = {"namespace": self._settings.namespace, "deployment": self._settings.deployment}
+        return exposition.of_labels(common, self._feedback.counts()).encode()
 
     # what is written
 
@@ -207,7 +209,7 @@ class Labels:
         with self._connect() as connection:
             for _ in range(_MOST_CONFLICTS):
                 seen, _version = connection.read()
-                if seen is None or not self._totals(seen).take(offers, self._now()):
+                if seen is None or (not self._totals(seen).take(offers, self._now()) and _judged(seen)):
                     return False
                 document, marks = self.into(seen, offers)
                 if document is None:
@@ -255,8 +257,9 @@ class Labels:
             log("labels are taken", port=self._listener.port)
 
     def _look(self) -> None:
-        """Write labels that no window has taken along for as long as a window may last."""
-        if self._ledger.labels and self._due() and self._write(self.gather):
+        """Write what no window took along for as long as one may last: labels, or a verdict by other rules."""
+        news = self._ledger.labels or not _judged(self._seen)
+        if news and self._due() and self._write(self.gather):
             log("labels written, since no window closes")
 
     def _due(self) -> bool:
@@ -326,6 +329,15 @@ def _classes(folder: Path) -> dict[str, tuple[str, ...]]:
         return {}
     columns = next((spec.columns for spec in stated.outputs if spec.datatype in schema.FLOATS), ())
     return {digest[:10]: columns} if stated.task is schema.Task.CLASSIFICATION and columns else {}
+
+
+def _judged(seen: Object | None) -> bool:
+    """Tell whether the verdict is by the rules as they are now."""
+    generation = part(seen, "metadata").get("generation")
+    return any(
+        item.get("type") == monitoring.MODEL_QUALITY and item.get("observedGeneration") == generation
+        for item in conditions_of(seen)
+    )
 
 
 def _seconds(time_text: object) -> float:

@@ -76,6 +76,16 @@ def has_labels(count: int) -> Callable[[Object | None], bool]:
     return lambda seen: int(quality(seen).get("labels", 0)) >= count
 
 
+def has_rows(count: int) -> Callable[[Object | None], bool]:
+    """Tell whether so many rows are in windows that were closed."""
+
+    def holds(seen: Object | None) -> bool:
+        found = (((seen or {}).get("status") or {}).get("monitoring") or {}).get("total") or {}
+        return int(found.get("rows", 0)) >= count
+
+    return holds
+
+
 def told(kind: str, status: str) -> Callable[[Object | None], bool]:
     return lambda seen: condition(seen, kind).get("status") == status
 
@@ -106,6 +116,7 @@ def test_a_thousand_labels_half_of_them_after_all_pods_were_replaced(served: Tea
     team = served
     service = team.get("services", "scores")["spec"]["clusterIP"]
     items = predicted(team, 1000)
+    team.wait(DEPLOYMENTS, "scores", has_rows(1000))
     before = pods(team)
     address = next(iter(before.values()))
     again = [{name: item[name] for name in ("prediction_id", "label")} for item in items[:30]]
@@ -128,7 +139,7 @@ def test_a_thousand_labels_half_of_them_after_all_pods_were_replaced(served: Tea
     found = quality(seen)
     assert (found["labels"], found["value"]) == (1000, accuracy(items))
     assert found["low"] < found["value"] < found["high"]
-    assert found["predictions"] <= 1000
+    assert (found["predictions"], found["coverage"]) == (1000, 1)
     assert found["meanDelaySeconds"] < 400
     said = condition(seen, "ModelQualityDegraded")
     assert (said["status"], said["reason"]) == ("False", "QualitySufficient"), said

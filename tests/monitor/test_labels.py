@@ -413,6 +413,38 @@ def test_the_port_opens_once_labels_are_wanted(world: World, monkeypatch: pytest
     pod.labels._listener.close(1)
 
 
+def test_a_verdict_by_other_rules_waits_for_no_label(world: World) -> None:
+    pods = [world.add(number) for number in (1, 2)]
+    world.clock = 3700
+    for pod in pods:
+        pod.labels._look()
+        world.tell()
+    assert len(world.writes) == 1
+    assert world.condition(monitoring.MODEL_QUALITY)["reason"] == "InsufficientLabels"
+    world.clock = 7500
+    for pod in pods:
+        pod.labels._look()
+    assert len(world.writes) == 1, "nothing is new"
+    world.seen["metadata"]["generation"] = 2
+    world.tell()
+    for pod in pods:
+        pod.labels._look()
+        world.tell()
+    assert len(world.writes) == 2
+    assert world.condition(monitoring.MODEL_QUALITY)["observedGeneration"] == 2
+
+
+def test_the_metrics_say_what_became_of_labels(world: World) -> None:
+    pod = world.add(1)
+    pod.post(3)
+    pod.labels._feedback.answer("churn", b"[1, 2]")
+    page = pod.labels.page().decode()
+    line = 'modelwright_monitor_feedback_labels_total{namespace="team",deployment="churn",outcome="%s"} %d'
+    assert line % ("accepted", 3) in page
+    assert line % ("malformed", 2) in page
+    assert line % ("too_late", 0) in page
+
+
 def test_rows_that_were_lost_count_as_predicted(world: World) -> None:
     pod = world.add(1)
     document, marks = pod.labels.into(world.seen, [], Counted(DIGEST, 7))
