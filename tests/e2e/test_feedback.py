@@ -111,6 +111,46 @@ def _open(address: str) -> bool:
         return False
 
 
+def refuses_what_cannot_be(service: str, text: str) -> None:
+    forged = [
+        {"prediction_id": text.replace(text.split(".")[1], "0" * 10), "label": 1},
+        {"prediction_id": text[:30], "label": 1},
+        {"prediction_id": text, "label": None},
+        {"prediction_id": text, "label": 1, "time": "2099-01-01T00:00:00Z"},
+    ]
+    status, answer = post(service, forged)
+    assert (status, answer["refused"]) == (400, 4), answer
+    assert post(service, {"prediction_id": text, "label": 1}, model="other")[0] == 404
+    assert post(service, "x" * 600_000)[0] == 413
+
+
+def turns_bad(team: Team, service: str, items: Sequence[Object]) -> None:
+    bad = [{**item, "label": 1 - item["label"], "right": not item["right"]} for item in predicted(team, 600)]
+    post_all(service, bad)
+    seen = team.wait(DEPLOYMENTS, "scores", told("ModelQualityDegraded", "True"), deadline=60)
+    seen = team.wait(DEPLOYMENTS, "scores", has_labels(1600), deadline=60)
+    assert (quality(seen)["labels"], quality(seen)["value"]) == (1600, accuracy([*items, *bad]))
+    said = condition(seen, "ModelQualityDegraded")
+    assert said["reason"] == "QualityDegraded"
+    assert "asks for at least 0.9" in said["message"]
+    assert condition(seen, "Ready")["status"] == "True"
+    eventually(lambda: any(item.get("reason") == "QualityDegraded" for item in team.find("events")))
+    lines = [
+        item for item in team.get(DEPLOYMENTS, "scores")["status"]["history"] if item["event"] == "QualityDegraded"
+    ]
+    assert len(lines) == 1, lines
+
+
+def ends_when_switched_off(team: Team, address: str) -> None:
+    team.patch(DEPLOYMENTS, "scores", {"spec": {"monitoring": {"quality": None}}})
+    seen = team.wait(
+        DEPLOYMENTS, "scores", lambda seen: not quality(seen) and not condition(seen, "ModelQualityDegraded")
+    )
+    eventually(lambda: post(address, {})[0] == 404)
+    ports = {item["name"] for item in team.get("services", "scores")["spec"]["ports"]}
+    assert ports == {"http", "grpc", "metrics"}
+
+
 @pytest.mark.timeout(400)
 def test_a_thousand_labels_half_of_them_after_all_pods_were_replaced(served: Team) -> None:
     team = served
@@ -145,40 +185,6 @@ def test_a_thousand_labels_half_of_them_after_all_pods_were_replaced(served: Tea
     assert (said["status"], said["reason"]) == ("False", "QualitySufficient"), said
     print(said["message"], {item["pod"]: item["part"] for item in found["pods"]})
 
-    # What cannot be is refused, and changes nothing.
-    text = items[0]["prediction_id"]
-    forged = [
-        {"prediction_id": text.replace(text.split(".")[1], "0" * 10), "label": 1},
-        {"prediction_id": text[:30], "label": 1},
-        {"prediction_id": text, "label": None},
-        {"prediction_id": text, "label": 1, "time": "2099-01-01T00:00:00Z"},
-    ]
-    status, answer = post(service, forged)
-    assert (status, answer["refused"]) == (400, 4), answer
-    assert post(service, again[0], model="other")[0] == 404
-    assert post(service, "x" * 600_000)[0] == 413
-
-    # The model turns bad.
-    bad = [{**item, "label": 1 - item["label"], "right": not item["right"]} for item in predicted(team, 600)]
-    post_all(service, bad)
-    seen = team.wait(DEPLOYMENTS, "scores", told("ModelQualityDegraded", "True"), deadline=60)
-    seen = team.wait(DEPLOYMENTS, "scores", has_labels(1600), deadline=60)
-    assert (quality(seen)["labels"], quality(seen)["value"]) == (1600, accuracy([*items, *bad]))
-    said = condition(seen, "ModelQualityDegraded")
-    assert said["reason"] == "QualityDegraded"
-    assert "asks for at least 0.9" in said["message"]
-    assert condition(seen, "Ready")["status"] == "True"
-    eventually(lambda: any(item.get("reason") == "QualityDegraded" for item in team.find("events")))
-    lines = [
-        item for item in team.get(DEPLOYMENTS, "scores")["status"]["history"] if item["event"] == "QualityDegraded"
-    ]
-    assert len(lines) == 1, lines
-
-    # No labels are wanted any more.
-    team.patch(DEPLOYMENTS, "scores", {"spec": {"monitoring": {"quality": None}}})
-    seen = team.wait(
-        DEPLOYMENTS, "scores", lambda seen: not quality(seen) and not condition(seen, "ModelQualityDegraded")
-    )
-    eventually(lambda: post(next(iter(after.values())), again)[0] == 404)
-    ports = {item["name"] for item in team.get("services", "scores")["spec"]["ports"]}
-    assert ports == {"http", "grpc", "metrics"}
+    refuses_what_cannot_be(service, items[0]["prediction_id"])
+    turns_bad(team, service, items)
+    ends_when_switched_off(team, next(iter(after.values())))
