@@ -105,6 +105,19 @@ def left(team: Team) -> int:
     return sum(int(json.loads(in_sidecar(team, pod, BRIEF))["rows"]) for pod in pods(team))
 
 
+def kill_worker(team: Team, pod: str) -> None:
+    """Kill the worker of a sidecar, as soon as there is one."""
+
+    def killed() -> bool:
+        try:
+            in_sidecar(team, pod, KILL_WORKER)
+        except ClusterError:  # between two workers
+            return False
+        return True
+
+    eventually(killed)
+
+
 def history(team: Team) -> list[str]:
     return [item["message"] for item in team.get(DEPLOYMENTS, "scores")["status"].get("history") or []]
 
@@ -139,7 +152,7 @@ def test_two_replicas_count_together_and_name_what_drifts(team: Team) -> None:
 
         # Both sidecars are killed in the middle of a window, one of them twice.
         for pod in (*pods(team), pods(team)[0]):
-            in_sidecar(team, pod, KILL_WORKER)
+            kill_worker(team, pod)
         before = sequence(team.get(DEPLOYMENTS, "scores"))
         team.wait(DEPLOYMENTS, "scores", closed(before + 3), deadline=90)
     assert not traffic.failures
@@ -174,6 +187,57 @@ def test_two_replicas_count_together_and_name_what_drifts(team: Team) -> None:
 
     _measure(team)
     _switch_off(team)
+
+
+@pytest.mark.timeout(600)
+def test_a_canarys_windows_are_apart_and_a_promotion_begins_anew(team: Team) -> None:
+    first = team.train("first")["status"]["modelVersion"]
+    second = team.train("second", seed=8)["status"]["modelVersion"]
+    steps = [{"weight": 50, "hold": {"minSeconds": 5, "minRequests": 20}, "approval": "Required"}]
+    rules = {"window": {**RULES["window"], "rows": 800}, "drift": RULES["drift"]}
+    rollout = {"steps": steps, "postPromotionWatchSeconds": 0}
+    team.apply(deployment("scores", {"version": first}, monitoring=rules, rollout=rollout))
+    team.wait(DEPLOYMENTS, "scores", is_true("Ready"))
+    address = team.get("services", "scores")["spec"]["clusterIP"]
+    with Traffic(address) as traffic:
+        team.wait(DEPLOYMENTS, "scores", closed(1), deadline=90)
+        team.patch(DEPLOYMENTS, "scores", {"spec": {"model": {"version": second}}})
+        team.wait(DEPLOYMENTS, "scores", lambda seen: sequence(_canary(seen)) >= 2, deadline=180)
+        found = report(team)
+        assert (found["version"], found["canary"]["version"]) == (first, second)
+        assert found["digest"] != found["canary"]["digest"]
+        assert {item["type"]: item["status"] for item in found["canary"]["findings"]} == {
+            "DataDriftDetected": "False",
+            "DataQualityDegraded": "False",
+        }
+        assert found["coverage"] == found["canary"]["coverage"] == {"replicas": 1, "reported": 1}
+
+        seen = team.wait(DEPLOYMENTS, "scores", is_true("ApprovalRequired"), deadline=120)
+        before, revision = sequence(seen), seen["status"]["canary"]["revision"]
+        approval = f"modelwright.dev/approve={revision}/1"
+        team.cluster.kubectl("annotate", DEPLOYMENTS, "scores", "-n", team.namespace, approval)
+        changed = team.wait(
+            DEPLOYMENTS,
+            "scores",
+            lambda seen: condition(seen, "DataDriftDetected").get("reason") == "BaselineChanged",
+            deadline=120,
+        )
+        assert sequence(changed) >= before
+        team.wait(DEPLOYMENTS, "scores", lambda _: report(team).get("version") == second, deadline=90)
+        assert sequence(team.get(DEPLOYMENTS, "scores")) > before
+    assert not traffic.failures
+
+    # A broken upstream is named as such, and not as drift.
+    with Traffic(address, shift=1000):
+        broken = team.wait(DEPLOYMENTS, "scores", is_true("DataQualityDegraded", "ValuesOutOfRange"), deadline=120)
+    assert SHIFTED_NAME in condition(broken, "DataQualityDegraded")["message"]
+    assert condition(broken, "DataDriftDetected")["reason"] == "BrokenData"
+
+
+def _canary(seen: Object | None) -> Object:
+    """Return a Deployment whose report is that of the canary."""
+    found = ((seen or {}).get("status") or {}).get("monitoring") or {}
+    return {"status": {"monitoring": found.get("canary") or {}}}
 
 
 def _all_counted(team: Team, sent: int) -> bool:

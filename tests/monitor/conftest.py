@@ -71,7 +71,13 @@ def api(tmp_path: Path) -> Generator[FakeApi]:
 
 
 @pytest.fixture
-def sidecar(api: FakeApi, tmp_path: Path) -> Generator[Sidecar]:
+def environment() -> dict[str, str]:
+    """What a test adds to the sidecar's environment; replaced by those that do."""
+    return {}
+
+
+@pytest.fixture
+def sidecar(api: FakeApi, tmp_path: Path, environment: dict[str, str]) -> Generator[Sidecar]:
     control = tmp_path / "control"
     control.mkdir()
     env = os.environ | {
@@ -81,6 +87,7 @@ def sidecar(api: FakeApi, tmp_path: Path) -> Generator[Sidecar]:
         "MODELWRIGHT_DEPLOYMENT": "churn",
         "MODELWRIGHT_CONTROL_DIR": str(control),
         "MODELWRIGHT_CREDENTIALS_DIR": str(api.folder),
+        **environment,
     }
     log = tmp_path / "log"
     with log.open("wb") as stderr:

@@ -1,4 +1,4 @@
-"""An API server for one Deployment, over TLS: list and watch, and whatever may go wrong with them."""
+"""An API server for one Deployment, over TLS: list, watch, apply of its status, and whatever may go wrong with them."""
 
 import contextlib
 import copy
@@ -53,6 +53,7 @@ class FakeApi:
         self.answer: tuple[int, dict[str, str]] | None = None
         self.closes = False
         self.requests: list[tuple[str, str]] = []
+        self.applied: list[Object] = []
         self._changed = threading.Condition()
         self._version = 100
         self._object: Object | None = None
@@ -91,12 +92,32 @@ class FakeApi:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
-    def put(self, traffic: Object | None, *, uid: str = "u1") -> None:
-        """Give the Deployment this status.traffic."""
+    def put(self, traffic: Object | None, *, uid: str = "u1", spec: Object | None = None) -> None:
+        """Give the Deployment this status.traffic, and a spec."""
         status = {} if traffic is None else {"traffic": traffic}
+        before = (self._object or {}).get("status") or {}
+        if spec is not None:
+            status = {**before, **status}
         kind = "MODIFIED" if self._object else "ADDED"
-        self._object = {"metadata": {"name": "churn", "uid": uid}, "status": status}
+        self._object = {"metadata": {"name": "churn", "uid": uid}, "spec": spec or {}, "status": status}
         self._tell(kind, self._object)
+
+    @property
+    def status(self) -> Object:
+        """The Deployment's status."""
+        return dict((self._object or {}).get("status") or {})
+
+    def apply(self, body: Object, query: dict[str, str]) -> tuple[int, Object]:
+        """Apply a status, as its only manager; return the answer."""
+        with self._changed:
+            if self._object is None:
+                return 404, {"message": "not found"}
+            if body["metadata"]["resourceVersion"] != self._object["metadata"]["resourceVersion"]:
+                return 409, {"message": "the object has been modified"}
+            self.applied.append({"query": query, "status": body["status"]})
+            self._object = {**self._object, "status": {**self._object["status"], **body["status"]}}
+        self._tell("MODIFIED", self._object)
+        return 200, self._object
 
     def delete(self) -> None:
         """Delete the Deployment."""
@@ -111,6 +132,7 @@ class FakeApi:
     def _tell(self, kind: str, seen: Object) -> None:
         with self._changed:
             self._version += 1
+            seen["metadata"] = {**seen.get("metadata", {}), "resourceVersion": str(self._version)}
             event = {"type": kind, "object": copy.deepcopy(seen)}
             self._events.append((self._version, event))
             self._changed.notify_all()
@@ -176,6 +198,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._watch(int(query["resourceVersion"]), float(query["timeoutSeconds"]))
         else:
             self._send(200, self.api.listed())
+
+    def do_PATCH(self) -> None:
+        address = urlsplit(self.path)
+        query = {key: values[0] for key, values in parse_qs(address.query).items()}
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        assert address.path == f"{COLLECTION}/churn/status"
+        assert self.headers["Content-Type"] == "application/apply-patch+yaml"
+        if self.api.answer is not None:
+            self._send(*self.api.answer)
+        else:
+            self._send(*self.api.apply(body, query))
 
     def _send(self, status: int, document: Object) -> None:
         body = json.dumps(document).encode()

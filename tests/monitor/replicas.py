@@ -204,7 +204,7 @@ def replicas(folder: Path, count: int, rules: Object | None = None) -> Generator
     write_model(folder / "model")
     api = FakeObject(rules or RULES)
     addresses = [f"127.0.0.{number}" for number in range(1, count + 1)]
-    port = _free_port(addresses)
+    port = free_port(addresses)
     found = [Replica(api, folder, number, addresses, port) for number in range(1, count + 1)]
     for replica in found:
         replica.listen()
@@ -219,7 +219,7 @@ def replicas(folder: Path, count: int, rules: Object | None = None) -> Generator
                 replica.listener.server_close()
 
 
-def _free_port(addresses: list[str]) -> int:
+def free_port(addresses: list[str]) -> int:
     with socket.socket() as probe:
         probe.bind((addresses[0], 0))
         return int(probe.getsockname()[1])
