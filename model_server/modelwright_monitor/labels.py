@@ -32,12 +32,14 @@ from modelwright_monitor.listener import STACK_BYTES, Answer, Request
 from modelwright_monitor.quality import cohorts, report, wanted
 from modelwright_monitor.quality.joining import Rules
 from modelwright_monitor.quality.ledger import Ledger, Offer, Totals
+from modelwright_monitor.quality.memory import Memory
 from modelwright_monitor.quality.tally import Tally, TallyError
 from modelwright_server import artifact, schema
 from modelwright_server.contract import STABLE, MonitorSettings, monitoring
 from modelwright_server.logs import log, log_error
 
 _FILE = "labels.json"
+_MEMORY = "labelled"
 _MAX_FILE_BYTES = 8 << 20
 _MAX_OFFER_BYTES = 2 << 20
 _ASK_SECONDS = 3.0
@@ -98,7 +100,7 @@ class Labels:
         self._file_lock = threading.Lock()
         self._trouble = ""
         self._ledger = self._read()
-        self._feedback = Feedback(self._ledger, self._keep, now)
+        self._feedback = Feedback(self._ledger, self._remembered, self._keep, now)
         self._listener: Listener | None = None
         self._started = now()
         self._changed = threading.Event()
@@ -313,6 +315,13 @@ class Labels:
         except (OSError, TallyError) as error:
             self._say(f"what an earlier worker left cannot be read: {error}")
             return Ledger()
+
+    def _remembered(self) -> Memory:
+        try:
+            return Memory(self._file.with_name(_MEMORY))
+        except OSError as error:
+            self._say(f"which predictions have a label would not survive the worker: {error.strerror}")
+            return Memory()
 
     def _say(self, trouble: str) -> None:
         if trouble != self._trouble:

@@ -143,9 +143,7 @@ def turns_bad(team: Team, service: str, items: Sequence[Object]) -> None:
 
 def ends_when_switched_off(team: Team, address: str) -> None:
     team.patch(DEPLOYMENTS, "scores", {"spec": {"monitoring": {"quality": None}}})
-    seen = team.wait(
-        DEPLOYMENTS, "scores", lambda seen: not quality(seen) and not condition(seen, "ModelQualityDegraded")
-    )
+    team.wait(DEPLOYMENTS, "scores", lambda seen: not quality(seen) and not condition(seen, "ModelQualityDegraded"))
     eventually(lambda: post(address, {})[0] == 404)
     ports = {item["name"] for item in team.get("services", "scores")["spec"]["ports"]}
     assert ports == {"http", "grpc", "metrics"}

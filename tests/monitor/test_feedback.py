@@ -19,6 +19,7 @@ from modelwright_monitor.feedback.intake import MOST_LABELS, Feedback, Wanted
 from modelwright_monitor.feedback.listener import MAX_BODY_BYTES, MAX_HEAD_BYTES, THREADS, Listener
 from modelwright_monitor.quality.joining import Rules
 from modelwright_monitor.quality.ledger import Ledger
+from modelwright_monitor.quality.memory import Memory
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -78,7 +79,7 @@ class Server:
 @pytest.fixture
 def server() -> Generator[Server]:
     ledger, kept = Ledger(), list[int]()
-    feedback = Feedback(ledger, lambda: kept.append(ledger.labels), lambda: NOW)
+    feedback = Feedback(ledger, Memory, lambda: kept.append(ledger.labels), lambda: NOW)
     feedback.wanted = Wanted(frozenset({"churn"}), RULES)
     found = Listener("127.0.0.1", 0, feedback.answer)
     found.start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +12,9 @@ from modelwright_monitor.quality.cohorts import LIMIT, MOST_COHORTS, Cohorts, Ke
 from modelwright_monitor.quality.ledger import MARK_SECONDS, MOST_PARTS, Ledger, Mark, Offer, Totals
 from modelwright_monitor.quality.memory import Memory
 from modelwright_monitor.quality.tally import BINS, Tally, TallyError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DAY = 86_400
 TODAY = 20_779
@@ -251,3 +254,17 @@ def test_labels_sent_twice_are_noticed() -> None:
     for number in range(100_000):
         memory.add(f"y{number}")
     assert memory.add("a"), "in the end it is forgotten"
+
+
+def test_the_next_worker_knows_which_predictions_have_a_label(tmp_path: Path) -> None:
+    file = tmp_path / "labelled"
+    first = Memory(file, slots=1024)
+    for number in range(1500):
+        assert first.add(f"x{number}")
+    second = Memory(file, slots=1024)
+    assert not any(second.add(f"x{number}") for number in range(1000, 1500))
+    assert second.add("new")
+    file.write_bytes(b"broken")
+    assert Memory(file, slots=1024).add("new")
+    file.write_bytes(b"\xff" * 8 * (2 + 2048))
+    assert Memory(file, slots=1024).add("new"), "a broken table is begun anew"

@@ -55,11 +55,18 @@ class Wanted:
 class Feedback:
     """Takes labels; called by several threads."""
 
-    def __init__(self, ledger: Ledger, kept: Callable[[], object], now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        remembered: Callable[[], Memory],
+        kept: Callable[[], object],
+        now: Callable[[], float],
+    ) -> None:
         """Begin without anything wanted.
 
         Args:
             ledger: where labels are counted.
+            remembered: gives what is known of labels before; called once, when the first ones come.
             kept: called after each request that changed it, before it is answered.
             now: seconds since 1970.
         """
@@ -67,7 +74,8 @@ class Feedback:
         self._ledger = ledger
         self._kept = kept
         self._now = now
-        self._memory = Memory()
+        self._remembered = remembered
+        self._memory: Memory | None = None
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
 
@@ -96,6 +104,7 @@ class Feedback:
 
     def _take(self, items: list[object], rules: Rules) -> Answer:
         now = self._now()
+        memory = self._memory = self._memory or self._remembered()
         counted = list[Counted]()
         told: list[dict[str, object]] = []
         outcomes: Counter[str] = Counter()
@@ -108,7 +117,7 @@ class Feedback:
                 if len(told) < MOST_TOLD:
                     told.append({"index": at, "reason": str(error.refusal), "error": str(error)})
                 continue
-            if self._memory.add(f"{prediction.version_key}.{prediction.nonce}.{prediction.number}"):
+            if memory.add(f"{prediction.version_key}.{prediction.nonce}.{prediction.number}"):
                 outcomes[ACCEPTED] += 1
                 counted.append(found)
             else:
