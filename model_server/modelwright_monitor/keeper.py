@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from modelwright_monitor.writer import Writer
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 2.0, 60.0
+_LOOK_SECONDS = 0.5
 METRICS_PATH = "/metrics"
 
 
@@ -52,6 +53,7 @@ class Keeper:
         self._seen: Object | None = None
         self._session: Session | None = None
         self._listener: Listener | None = None
+        self._unfit = False
 
     def take(self, seen: Object | None) -> None:
         """Take in the Deployment as it is now; None: it is gone."""
@@ -109,17 +111,30 @@ class Keeper:
                 writer,
             )
         except session.UnfitError as error:
+            self._unfit = True
             self._tell(writer, error)
             return
+        self._unfit = False
         log("monitoring", deployment=settings.deployment, revision=settings.revision)
         self._session = made
+        closer = threading.Thread(target=self._close, args=(made,), name="closer", daemon=True)
+        closer.start()
         try:
             while self._wanted():
-                seconds = made.step(self._seen)
-                time.sleep(seconds)
+                time.sleep(made.count(self._seen))
         finally:
             self._session = None
+            closer.join()
             made.end()
+
+    def _close(self, made: "Session") -> None:
+        """Close windows as long as there is this session."""
+        while self._session is made:
+            try:
+                made.look(self._seen)
+            except Exception as error:  # noqa: BLE001 - whatever it is: rows are counted in another thread
+                log_error("looking at the window failed", problem=f"{type(error).__name__}: {error}"[:500])
+            time.sleep(_LOOK_SECONDS)
 
     def _tell(self, writer: "Writer", error: "UnfitError") -> None:
         """Say that this model cannot be monitored, if it is the one that clients reach."""
@@ -153,7 +168,9 @@ class Keeper:
 
     def _answer_window(self, request: Request) -> Answer:
         made = self._session
-        return made.answer_window(request) if made is not None else _NOT_NOW
+        if made is not None:
+            return made.answer_window(request)
+        return Answer.document(NO_PART) if self._unfit else _NOT_NOW
 
     def _answer_metrics(self, request: Request) -> Answer:
         made = self._session
@@ -163,4 +180,16 @@ class Keeper:
         return Answer(page.status, page.body + self._labels.page(), page.content_type)
 
 
+# Of a pod whose model cannot be monitored: it is in no window, and missing from none.
+NO_PART = {
+    "format": 1,
+    "pod": "",
+    "track": "",
+    "digest": "",
+    "rows": 0,
+    "lost": 0,
+    "openedAt": 0,
+    "problem": "",
+    "tally": None,
+}
 _NOT_NOW = Answer.problem(HTTPStatus.SERVICE_UNAVAILABLE, "there is no monitoring now")

@@ -1,7 +1,7 @@
 """Monitoring, while `spec.monitoring` is there: rows are counted, windows closed, and what they show is written.
 
-Two threads: one counts and closes windows, the other answers the sidecars that close them.  A lock is between them,
-never held while anything is waited for but the file in memory.
+Three threads: one counts, one closes windows, which may wait for others, and one answers the sidecars that close them.
+A lock is between them, never held while anything is waited for but the file in memory.
 """
 
 import hashlib
@@ -169,8 +169,8 @@ class Session:
 
     # what the counting thread does
 
-    def step(self, seen: Object | None) -> float:
-        """Count what has come and close the window if it is due; return after how many seconds to come again."""
+    def count(self, seen: Object | None) -> float:
+        """Count what has come; return after how many seconds to come again."""
         self._seen = seen
         due = time.monotonic() >= self._tick_at
         track = track_of(seen, self._pod.revision)
@@ -183,9 +183,7 @@ class Session:
             if due:
                 self._windows.thaw()
                 self._windows.keep()
-        if due:
-            self._tick_at = time.monotonic() + _TICK_SECONDS
-            self._tick(seen, track)
+                self._tick_at = time.monotonic() + _TICK_SECONDS
         return _BUSY_SECONDS if busy else _IDLE_SECONDS
 
     def end(self) -> None:
@@ -194,12 +192,15 @@ class Session:
             self._windows.keep()
             self._tail.close()
 
-    def _tick(self, seen: Object | None, track: str) -> None:
+    # what the closing thread does
+
+    def look(self, seen: Object | None) -> None:
         """Close the window if it is due."""
+        with self._lock:
+            track = self._windows.state.track
+            age = self._windows.age_seconds()
         if not track or seen is None:
             return
-        with self._lock:
-            age = self._windows.age_seconds()
         rules = Rules.from_document(part(seen, "spec", "monitoring"))
         if age < rules.min_seconds or time.monotonic() < self._look_at:
             return
@@ -229,6 +230,8 @@ class Session:
         deadline = time.monotonic() + CLOSE_SECONDS
         with self._lock:
             sequence = self._windows.state.closed + 1
+            if self._windows.state.track != track:
+                return
             try:
                 own = self._windows.cut(sequence, self._pod.name, "")
             except NotNowError as error:
@@ -276,9 +279,8 @@ class Session:
 
         Counts are given to anybody; a cut only to a sidecar of this Deployment.
         """
-        query = request.query
-        ours = (query.get("digest"), query.get("track")) == (self._model.digest, self._windows.state.track)
-        if "sequence" not in query or not ours:
+        query, track = request.query, self._windows.state.track
+        if "sequence" not in query or (query.get("digest"), query.get("track")) != (self._model.digest, track):
             with self._lock:
                 state = self._windows.state
                 shown = state.frozen if state.frozen is not None else None
@@ -291,10 +293,12 @@ class Session:
             return Answer.problem(HTTPStatus.FORBIDDEN, "only sidecars of this Deployment close its windows")
         try:
             with self._lock:
+                if self._windows.state.track != track:
+                    return Answer.problem(HTTPStatus.CONFLICT, "the track has changed")
                 frozen = self._windows.cut(int(query["sequence"]), query.get("by", "")[:253], request.server)
         except (NotNowError, ValueError) as error:
             return Answer.problem(HTTPStatus.CONFLICT, str(error))
-        return Answer.document(self._part(frozen.tally, frozen.opened_at, self._windows.state.track).to_document())
+        return Answer.document(self._part(frozen.tally, frozen.opened_at, track).to_document())
 
     def answer_metrics(self, _request: Request) -> Answer:
         """Return the page for Prometheus."""

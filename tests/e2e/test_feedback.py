@@ -12,7 +12,7 @@ from sklearn.datasets import load_breast_cancer
 
 from modelwright_server.contract import monitoring
 from tests.e2e.fixtures import DEPLOYMENTS, Object, Team, condition, deployment, is_true, rows_body
-from tests.e2e.test_sidecar import KILL_WORKER, eventually
+from tests.e2e.test_sidecar import KILL_WORKER, MEASURE, MIB, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -91,7 +91,14 @@ def told(kind: str, status: str) -> Callable[[Object | None], bool]:
 
 
 def accuracy(items: Sequence[Object]) -> float:
-    return round(sum(item["right"] for item in items) / len(items), 6)
+    return round(sum(bool(item["right"]) for item in items) / len(items), 6)
+
+
+def takes_little(team: Team, pod: str) -> None:
+    said = team.cluster.kubectl("exec", pod, "-n", team.namespace, "-c", "monitor", "--", "python", "-c", MEASURE)
+    pss = json.loads(said)["pss"]
+    print(f"the sidecar takes {pss / MIB:.1f} MiB while it monitors and takes labels")
+    assert pss <= 64 * MIB
 
 
 @pytest.fixture
@@ -185,4 +192,5 @@ def test_a_thousand_labels_half_of_them_after_all_pods_were_replaced(served: Tea
 
     refuses_what_cannot_be(service, items[0]["prediction_id"])
     turns_bad(team, service, items)
+    takes_little(team, next(iter(after)))
     ends_when_switched_off(team, next(iter(after.values())))

@@ -18,7 +18,7 @@ from modelwright_drift.baseline import Baseline
 from modelwright_monitor.apiserver import ConflictError
 from modelwright_monitor.listener import Answer, Listener, Request
 from modelwright_monitor.peers import Peers
-from modelwright_monitor.session import Folders, Pod, Session
+from modelwright_monitor.session import Folders, Pod, Session, digest_of
 from modelwright_monitor.windows import now_seconds
 from modelwright_monitor.writer import Writer
 from modelwright_server.contract import monitoring
@@ -73,6 +73,11 @@ def write_model(folder: Path, made: Baseline | None = None) -> str:
     (folder / "baseline.json").write_bytes(document.dump(made or baseline()))
     (folder / "manifest.json").write_bytes(b"{}")
     return "sha256:" + hashlib.sha256(b"{}").hexdigest()
+
+
+def new_ring(folder: Path, digest: str, schema: Schema = SCHEMA) -> RingWriter:
+    """Make the ring of a server that begins."""
+    return RingWriter.create(folder, "ring-0", schema, model="churn", version="churn-1", digest=digest)
 
 
 class FakeObject:
@@ -144,9 +149,7 @@ class Replica:
         self.name = f"churn-{REVISION}-7c9d8f6b54-xxxx{number}"
         self._addresses = addresses
         self._port = port
-        digest = "sha256:" + hashlib.sha256((self.folders.model / "manifest.json").read_bytes()).hexdigest()
-        names = {"model": "churn", "version": "churn-1", "digest": digest}
-        self.ring = RingWriter.create(self.folders.ring, "ring-0", SCHEMA, **names)
+        self.ring = new_ring(self.folders.ring, digest_of(self.folders.model))
         self.session = self.started()
         self.listener: Listener | None = None
 
@@ -190,12 +193,13 @@ class Replica:
     def step(self) -> None:
         """Do what a second brings."""
         self.session._tick_at = self.session._look_at = float("-inf")
-        self.session.step(self.api.read()[0])
+        self.session.count(self.api.read()[0])
+        self.session.look(self.api.read()[0])
 
     def count(self) -> None:
         """Count only."""
         self.session._tick_at = float("inf")
-        self.session.step(self.api.read()[0])
+        self.session.count(self.api.read()[0])
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from modelwright_monitor.tally import Tally, TallyError, most_bytes
 from modelwright_server.contract import monitoring
 from modelwright_server.ring import RingReader, RingWriter
 from modelwright_server.schema import Datatype, Schema, Task, TensorSpec
-from tests.monitor.replicas import SCHEMA, Replica, baseline, replicas, rows_of, write_model
+from tests.monitor.replicas import SCHEMA, Replica, baseline, new_ring, replicas, rows_of, write_model
 from tests.ring.rings import TEXTS, texts
 
 if TYPE_CHECKING:
@@ -50,16 +50,14 @@ def link(replica: Replica) -> None:
 
 
 def foreign(replica: Replica) -> None:
-    names = {"model": "churn", "version": "churn-1", "digest": "sha256:" + "0" * 64}
-    RingWriter.create(replica.folders.ring, "ring-0", SCHEMA, **names)
+    new_ring(replica.folders.ring, "sha256:" + "0" * 64)
 
 
 def renamed(replica: Replica) -> None:
     """Make a ring whose features have other names."""
     [spec] = SCHEMA.inputs
     other = Schema((TensorSpec(spec.name, spec.datatype, spec.shape, ("b", "a", "c")),), SCHEMA.outputs, SCHEMA.task)
-    names = {"model": "churn", "version": "churn-1", "digest": replica.session._model.digest}
-    RingWriter.create(replica.folders.ring, "ring-0", other, **names)
+    new_ring(replica.folders.ring, replica.session._model.digest, other)
 
 
 @pytest.mark.parametrize("spoil", [truncated, nonsense, huge, link, foreign, renamed])
@@ -85,8 +83,7 @@ def test_a_ring_that_is_none_is_said_once_where_nothing_else_is(tmp_path: Path) 
             replica.step()
         assert len(api.writes) == 1
         assert api.condition(monitoring.MONITORING_HEALTHY)["reason"] == "RingInvalid"
-        names = {"model": "churn", "version": "churn-1", "digest": replica.session._model.digest}
-        replica.ring = RingWriter.create(replica.folders.ring, "ring-0", SCHEMA, **names)
+        replica.ring = new_ring(replica.folders.ring, replica.session._model.digest)
         replica.answer(rows_of(RNG, 1000))
         replica.step()
         replica.step()

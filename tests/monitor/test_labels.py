@@ -15,6 +15,7 @@ import pytest
 
 from modelwright_monitor import labels as labels_module
 from modelwright_monitor.apiserver import ApiError
+from modelwright_monitor.conditions import Mark
 from modelwright_monitor.labels import Counted, Labels, now_seconds
 from modelwright_monitor.listener import Answer, Listener
 from modelwright_monitor.report import Report
@@ -66,6 +67,15 @@ class World(FakeObject):
         """Let each pod see the Deployment as it is."""
         for pod in self.pods:
             pod.labels.take(self.read()[0])
+
+    def close_canary(self, pod: Pod, rows: int, digest: str) -> None:
+        """Let a pod close the first window of the canary."""
+        marks = tuple(Mark(kind, "Unknown", "r", "m") for kind in (monitoring.DATA_DRIFT, monitoring.DATA_QUALITY))
+        window = {"sequence": 1, "rows": rows}
+        document = {"window": window, "lost": 0, "digest": digest, "features": [], "prediction": []}
+        writer = Writer(self.connect, self.now, time.sleep, pod.labels)  # type: ignore[arg-type]
+        assert writer.close("canary", 1, lambda _before: Report(document, marks, (), ()), time.monotonic() + 20)
+        self.tell()
 
     def close_window(self, pod: Pod, rows: int = 100, sequence: int | None = None) -> bool:
         """Let a pod close a window as its session does."""
@@ -301,6 +311,23 @@ def test_after_a_promotion_the_new_version_is_judged_by_its_own_labels(world: Wo
     world.tell()
     world.close_window(pod)
     assert {item["version"] for item in world.quality["cohorts"]} == {"a" * 10}
+
+
+def test_labels_of_a_canary_are_cohorts_of_its_own(world: World) -> None:
+    pod = world.add(1)
+    world.seen["status"]["canary"] = stable(OTHER, "churn-2")
+    world.tell()
+    pod.post(60)
+    pod.post(0, 30, digest=OTHER)
+    world.close_canary(pod, 200, OTHER)
+    assert world.seen["status"]["monitoring"]["canary"]["window"]["rows"] == 200
+    assert (world.quality["version"], world.quality["labels"], world.quality["predictions"]) == ("churn-1", 60, 0)
+    assert world.condition(monitoring.MODEL_QUALITY)["status"] == "False"
+    found = {item["version"]: (item.get("predictions"), item["labels"]) for item in world.quality["cohorts"]}
+    assert found == {KEY: (None, 60), "a" * 10: (200, 30)}
+    world.close_window(pod, rows=300)
+    assert world.quality["predictions"] == 300
+    assert len(world.quality["cohorts"]) == 2
 
 
 def test_cohorts_show_when_what_was_predicted(world: World) -> None:

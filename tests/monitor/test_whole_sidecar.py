@@ -7,6 +7,7 @@ import re
 import signal
 import time
 import urllib.request
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +109,10 @@ def test_monitoring_is_switched_on_and_off(
     eventually(lambda: len(api.applied) > count, sidecar.said())
 
 
+def _another(sidecar: Sidecar, worker: int) -> bool:
+    return sidecar.worker() != worker
+
+
 def test_killed_again_and_again_no_row_is_counted_twice_and_none_is_lost(
     api: FakeApi, sidecar: Sidecar, ring: RingWriter
 ) -> None:
@@ -120,7 +125,7 @@ def test_killed_again_and_again_no_row_is_counted_twice_and_none_is_lost(
         worker = sidecar.worker()
         time.sleep(float(RNG.uniform(0, 0.6)))
         os.kill(worker, signal.SIGKILL)
-        eventually(lambda gone=worker: sidecar.worker() != gone, sidecar.said())
+        eventually(partial(_another, sidecar, worker), sidecar.said())
     eventually(lambda: reported(api), sidecar.said())
 
     def rest() -> bool:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from modelwright_monitor.apiserver import ApiError
+from modelwright_monitor.keeper import NO_PART
 from modelwright_monitor.listener import Request
+from modelwright_monitor.peers import Part
 from modelwright_server.contract import monitoring
-from modelwright_server.ring import RingWriter
-from tests.monitor.replicas import RULES, SCHEMA, FakeObject, Replica, replicas, rows_of
+from tests.monitor.replicas import RULES, FakeObject, Replica, baseline, new_ring, replicas, rows_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,8 +82,7 @@ def test_one_write_for_each_window_however_many_close_it_at_once(tmp_path: Path)
 
 def _left(replica: Replica) -> int:
     replica.session._tick_at = 0
-    replica.session._look_at = float("inf")
-    replica.session.step(replica.api.read()[0])
+    replica.session.count(replica.api.read()[0])
     state = replica.session._windows.state
     return state.open.rows + (state.frozen.tally.rows if state.frozen is not None else 0)
 
@@ -151,7 +151,7 @@ def test_a_window_that_could_not_be_written_is_written_later(tmp_path: Path) -> 
             replica.answer(rows_of(RNG, 1100))
             replica.count()
         api.down = True
-        found[0].session._writer._connect = _refusing
+        found[0].session._writer._connect = _refusing  # type: ignore[assignment]
         found[0].step()
         assert api.writes == []
         api.down = False
@@ -206,8 +206,7 @@ def test_a_server_that_began_anew_is_followed(tmp_path: Path) -> None:
         replica.answer(rows_of(RNG, 700))
         replica.count()
         digest = replica.session._model.digest
-        names = {"model": "churn", "version": "churn-1", "digest": digest}
-        replica.ring = RingWriter.create(replica.folders.ring, "ring-0", SCHEMA, **names)
+        replica.ring = new_ring(replica.folders.ring, digest)
         replica.answer(rows_of(RNG, 1400))
         replica.count()
         replica.step()
@@ -252,3 +251,8 @@ def test_nobody_but_a_sidecar_cuts_a_window(tmp_path: Path) -> None:
             assert answer.status == 409, sequence
         assert replica.session._windows.state.open.rows == 100
         assert isinstance(api, FakeObject)
+
+
+def test_who_cannot_be_monitored_is_missing_from_no_window() -> None:
+    part = Part.from_document(NO_PART, baseline(), "sha256:mine")
+    assert (part.digest, part.track, part.rows) == ("", "", 0)

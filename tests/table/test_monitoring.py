@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from modelwright_monitor.report import Rules
 from modelwright_operator import api, naming
 from modelwright_operator.decide.monitoring import ruling, turns
 from modelwright_operator.reasons import Reason
@@ -14,7 +16,11 @@ from modelwright_server.contract import monitoring
 from modelwright_server.contract.monitoring import MonitoringReason
 from tests.support import builders as make
 from tests.support.clock import START
+from tests.table import rollouts
 from tests.table.planning import Planned, planned, revision_of, service_of, workload_of
+
+if TYPE_CHECKING:
+    from tests.support.traffic import Traffic
 
 Raw = dict[str, Any]
 
@@ -177,3 +183,78 @@ def test_what_drifts_serves_as_before() -> None:
 
 def test_every_reason_of_the_sidecars_is_one_of_ours() -> None:
     assert {item.value for item in MonitoringReason} <= {item.value for item in Reason}
+
+
+def own(traffic: Traffic) -> Raw:
+    found: Raw = traffic.world.get(naming.DEPLOYMENTS, "churn")
+    return found
+
+
+async def report(traffic: Traffic, *marks: tuple[str, str, str]) -> None:
+    """Write what a sidecar does when it closes a window."""
+    seen = own(traffic)
+    now = rfc3339(START + timedelta(seconds=traffic.world.clock.seconds()))
+    conditions = [
+        {"type": kind, "status": status, "reason": reason, "message": "m", "lastTransitionTime": now}
+        for kind, status, reason in marks
+    ]
+    document = {
+        "window": {"sequence": 1, "rows": 1000, "closedAt": now, "closedBy": "churn-x"},
+        "digest": seen["status"]["stable"]["digest"],
+    }
+    metadata = {name: seen["metadata"][name] for name in ("name", "namespace", "resourceVersion")}
+    written = {"monitoring": document, "conditions": conditions}
+    await traffic.world.cluster.apply_status(naming.DEPLOYMENTS, metadata, written, monitoring.FIELD_MANAGER)
+
+
+def statuses(traffic: Traffic) -> int:
+    """Return how often a status was written."""
+    return sum(call.verb == "apply_status" for call in traffic.world.cluster.writes())
+
+
+def told(traffic: Traffic) -> dict[str, str]:
+    known = own(traffic)["status"]["conditions"]
+    return {item["type"]: item["reason"] for item in known if item["type"] in monitoring.CONDITIONS}
+
+
+@pytest.mark.asyncio
+async def test_a_report_is_begun_left_alone_aged_and_taken_away_and_each_is_written_once() -> None:
+    async with rollouts.serving(monitoring=RULES) as traffic:
+        await traffic.flow(30)
+        assert set(told(traffic).values()) == {"AwaitingFirstWindow"}
+        assert traffic.world.get(naming.SERVICES, "churn-monitor")
+        writes = statuses(traffic)
+        await traffic.flow(3000)
+        assert statuses(traffic) == writes, "nothing is written while no window closes"
+
+        await report(traffic, *QUIET)
+        await traffic.flow(60)
+        assert told(traffic) == {kind: reason for kind, _, reason in QUIET}
+        assert own(traffic)["status"]["monitoring"]["window"]["rows"] == 1000
+        assert statuses(traffic) == writes + 2, "the sidecar's, and what was told of it"
+
+        await traffic.flow(800)
+        assert set(told(traffic).values()) == {"ReportStale"}
+        assert own(traffic)["status"]["monitoring"]["window"]["rows"] == 1000
+        aged = statuses(traffic)
+        await traffic.flow(3000)
+        assert statuses(traffic) == aged
+
+        traffic.world.cluster.edit(naming.DEPLOYMENTS, "churn", lambda raw: raw["spec"].pop("monitoring"))
+        await traffic.flow(60)
+        assert told(traffic) == {}
+        assert "monitoring" not in own(traffic)["status"]
+        assert "announced" not in own(traffic)["status"]
+        services = {item["metadata"]["name"] for item in traffic.world.cluster.all(naming.SERVICES)}
+        assert "churn-monitor" not in services
+
+
+def test_the_sidecars_defaults_are_those_of_the_api() -> None:
+    default = api.Monitoring()
+    both = {**default.window.model_dump(), **default.drift.model_dump()}
+    assert asdict(Rules()) == both
+    assert Rules.from_document({}) == Rules()
+    assert Rules.from_document(default.model_dump(mode="json", by_alias=True)) == Rules()
+    assert Rules.from_document({"window": {"rows": 7}, "drift": {"toleratedPSI": 0, "of": 5}}) == Rules(
+        rows=7, tolerated_psi=0, of=5
+    )

@@ -42,6 +42,8 @@ ACCEPTED = {
     "a holdout of its own": JOB().spec(
         data=[*data(), {"name": "test", "uri": "pvc://lake/a.csv"}], evaluation={"holdout": "test"}
     ),
+    "monitoring as it is by default": DEPLOYMENT().spec(monitoring={}),
+    "monitoring of small windows": DEPLOYMENT().spec(monitoring={"window": {"rows": 50}, "drift": {"minRows": 50}}),
     "gates": JOB().spec(
         gates=[{"metric": "accuracy", "min": 1}, {"metric": "f1", "max": 0}, {"metric": "log_loss", "max": 3}]
     ),
@@ -109,7 +111,6 @@ ACCEPTED = {
     "no replicas": DEPLOYMENT().spec(replicas=0),
     "the longest name of a Deployment": DEPLOYMENT("a" * 35),
     "labels of one's own": DEPLOYMENT().spec(pod={"labels": {"team.example.test/cost": "7"}}),
-    "monitoring as short as can be": DEPLOYMENT().spec(monitoring={}),
     "monitoring with windows alone": DEPLOYMENT().spec(monitoring={"window": {"rows": 1000}}),
     "monitoring with drift alone": DEPLOYMENT().spec(monitoring={"drift": {"minRows": 2000}}),
     "quality of classes": DEPLOYMENT().spec(monitoring={"quality": {"metric": "roc_auc", "min": 0.8}}),
@@ -121,6 +122,19 @@ ACCEPTED = {
 REFUSED: dict[str, tuple[make.Maker, str]] = {
     "an unknown field": (JOB().spec(champion={}), "field not declared in schema"),
     "an unknown nested field": (JOB().spec(trainer={"notebook": {}}), "field not declared in schema"),
+    "more rows to judge than a window has": (
+        DEPLOYMENT().spec(monitoring={"drift": {"minRows": 2001}}),
+        "spec.monitoring.drift.minRows is above spec.monitoring.window.rows",
+    ),
+    "more windows flagged than looked at": (
+        DEPLOYMENT().spec(monitoring={"drift": {"flagged": 4}}),
+        "spec.monitoring.drift.flagged is above",
+    ),
+    "windows that close before they may": (
+        DEPLOYMENT().spec(monitoring={"window": {"minSeconds": 61, "maxSeconds": 60}}),
+        "spec.monitoring.window.minSeconds is above",
+    ),
+    "no chance of a false alarm": (DEPLOYMENT().spec(monitoring={"drift": {"alpha": 0}}), "alpha"),
     "no trainer": (JOB().spec(trainer=None), "spec.trainer says how to train"),
     "no data": (JOB().spec(data=[]), ".spec.data: has 0 items"),
     "two data sets of one name": (JOB().spec(data=data() * 2), "duplicate"),
@@ -280,10 +294,6 @@ REFUSED: dict[str, tuple[make.Maker, str]] = {
     "a name that another's Service has": (DEPLOYMENT("churn-canary"), "-canary"),
     "windows too small to say anything": (
         DEPLOYMENT().spec(monitoring={"window": {"rows": 400}}),
-        "no window would have enough",
-    ),
-    "rows that no window has": (
-        DEPLOYMENT().spec(monitoring={"drift": {"minRows": 2001}}),
         "no window would have enough",
     ),
     "quality without a limit": (

@@ -65,7 +65,6 @@ class Monitoring(Model):
     model_config = ConfigDict(
         json_schema_extra=rules(
             (
-                # either may be absent: the API server fills in what is in an object, not the object
                 "(has(self.drift) ? self.drift.minRows : 500) <= (has(self.window) ? self.window.rows : 2000)",
                 "spec.monitoring.drift.minRows is above spec.monitoring.window.rows: no window would have enough",
             )
