@@ -6,6 +6,10 @@ UV := .cache/uv-$(UV_VERSION)/bin/uv
 PYTHON := .venv/bin/python
 CHART := charts/modelwright
 
+# How many tests run at a time, each with a cluster of its own: most of a test's time is waiting. 0: one after the other.
+WORKERS ?= 2
+PYTEST := $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
 # onnxruntime reports to its makers unless it is told not to before it is imported.
 export ORT_DISABLE_TELEMETRY := 1
 # uv takes the Python that is here and never fetches another.
@@ -66,22 +70,22 @@ arch: setup ## Check that imports go the way the architecture says
 test-fast: setup ## Run the tests that need no cluster
 	@$(PYTHON) -m tests.support.object_store
 	@$(PYTHON) -m tests.support.feast_library
-	@$(PYTHON) -m pytest -m 'not cluster' $(PYTEST_ARGS)
+	@$(PYTEST) -m 'not cluster' $(PYTEST_ARGS)
 
 .PHONY: test-cluster
 test-cluster: setup ## Run the tests on the real Kubernetes (KEEP=1 leaves it running)
-	@$(on_cluster) $(PYTHON) -m pytest -m cluster $(PYTEST_ARGS)
+	@$(on_clusters) $(PYTEST) -m cluster $(PYTEST_ARGS)
 
 .PHONY: test
 test: lint types arch ## Run every check and every test (KEEP=1 leaves the cluster running)
-	@$(on_cluster) $(PYTHON) -m pytest $(PYTEST_ARGS)
+	@$(on_clusters) $(PYTEST) $(PYTEST_ARGS)
 
-# What takes minutes the first time is done here, in sight and outside any test's time limit. A cluster that was not
-# running before goes when the recipe ends, however it ends, and says so only if that fails: the last line is pytest's.
-define on_cluster
+# What takes minutes the first time is done here, in sight and outside any test's time limit. Clusters that were not
+# running before go when the recipe ends, however it ends, and say so only if that fails: the last line is pytest's.
+define on_clusters
 set -e; \
-if $(PYTHON) -m tests.cluster status > /dev/null 2>&1; then KEEP=1; fi; \
-down() { [[ -n "$${KEEP:-}" ]] || said=$$($(PYTHON) -m tests.cluster down 2>&1) || echo "$$said" >&2; }; \
+made=$$([[ -n "$${KEEP:-}" ]] || $(PYTHON) -m tests.support.workers missing $(WORKERS)); \
+down() { said=$$($(PYTHON) -m tests.support.workers down $$made 2>&1) || echo "$$said" >&2; }; \
 trap down EXIT; \
 $(PYTHON) -m tests.images build; \
 $(PYTHON) -m tests.support.object_store; \
@@ -112,6 +116,9 @@ demo: setup ## From nothing to a prediction, on a real cluster (KEEP=1 leaves it
 
 bench-%: setup ## Measure % (serving, peers, soak, …), print tables, write build/bench/%.json; BENCH_ARGS: more
 	@$(PYTHON) -m tests.benchmarks $* $(BENCH_ARGS)
+
+.PHONY: calibrate
+calibrate: bench-calibration ## How often drift is found where there is none, and where there is: the whole grid, some half an hour
 
 .PHONY: clean
 clean: ## Remove what was made in this folder; the cache of programs and images stays

@@ -4,4 +4,10 @@ import os
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before onnxruntime is imported anywhere
 
-pytest_plugins = ["tests.cluster.fixtures", "tests.e2e.fixtures", "tests.e2e.rollouts", "tests.support.plugin"]
+pytest_plugins = [
+    "tests.cluster.fixtures",
+    "tests.e2e.fixtures",
+    "tests.e2e.rollouts",
+    "tests.support.plugin",
+    "tests.support.workers",
+]

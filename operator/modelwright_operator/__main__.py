@@ -22,12 +22,13 @@ from modelwright_operator.cluster.evidence import EvidenceReader
 from modelwright_operator.cluster.execute import Executor
 from modelwright_operator.cluster.inbox import Inbox
 from modelwright_operator.cluster.leader import Leader
+from modelwright_operator.cluster.notify import Notifier
 from modelwright_operator.cluster.progress import ProgressReader
 from modelwright_operator.cluster.reconcile import Reconciler
 from modelwright_operator.cluster.rejections import RejectionReader
 from modelwright_operator.cluster.routes import RouteReader
 from modelwright_operator.cluster.store import Owner, Store
-from modelwright_operator.cluster.telemetry import Telemetry
+from modelwright_operator.cluster.telemetry import Telemetry, conditions
 from modelwright_operator.cluster.workqueue import WorkQueue
 from modelwright_operator.errors import OperatorError, SettingsError
 
@@ -86,9 +87,11 @@ class Operator:
         self._rejections = RejectionReader(settings, port, self._store, self._queue)
         self._routes = RouteReader(settings, port, self._store, self._queue)
         self._leader = Leader(settings, port)
-        executor = Executor(port, self._store, settings)
+        self._notifier = Notifier(settings, self._telemetry)
+        executor = Executor(port, self._store, settings, self._notifier)
         self._reconciler = Reconciler(settings, self._store, self._queue, executor, self._telemetry)
         self._telemetry.leader.set_function(lambda: float(self._leader.leading))
+        self._telemetry.observe_conditions(lambda: conditions(self._store) if self._leader.leading else ())
         self._telemetry.observe(
             "modelwright_operator_queue_depth", "Objects waiting to be reconciled.", lambda: float(len(self._queue))
         )
@@ -152,6 +155,7 @@ class Operator:
             asyncio.create_task(self._evidence.run(), name="evidence"),
             asyncio.create_task(self._checks.run(), name="checks"),
             asyncio.create_task(self._routes.run(), name="routes"),
+            asyncio.create_task(self._notifier.run(), name="notifications"),
             asyncio.create_task(self._leader.keep(), name="leadership"),
             *(asyncio.create_task(self._reconciler.work(), name=f"worker-{i}") for i in range(self._settings.workers)),
         }

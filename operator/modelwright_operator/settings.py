@@ -40,6 +40,10 @@ class Settings:
     prometheus_url: str = ""
     """Base URL of the Prometheus that checks of rollouts may ask; `{namespace}` in it stands for the namespace of the
     object that asks. Empty: such checks cannot be read."""
+    webhook_file: str = ""
+    """File with the address of a webhook that events are posted to; empty: none."""
+    webhook_events: str = "Warnings"
+    """Which of them: Warnings (and approvals that are waited for), or All."""
     tracing_endpoint: str = ""
     """Where serving pods send OpenTelemetry spans (OTLP over HTTP); empty: nowhere."""
     resync_seconds: int = 300
@@ -72,6 +76,7 @@ class Settings:
 
 
 _CHOICES: Final = {
+    "webhook_events": ("Warnings", "All"),
     "image_pull_policy": ("Always", "IfNotPresent", "Never"),
     "log_level": ("debug", "info", "warning", "error"),
     "log_format": ("json", "console"),

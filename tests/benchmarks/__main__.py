@@ -6,7 +6,16 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from tests.benchmarks import automl, object_store, operator_scale, routing, serving_start, training_memory, verdicts
+from tests.benchmarks import (
+    automl,
+    calibration,
+    object_store,
+    operator_scale,
+    routing,
+    serving_start,
+    training_memory,
+    verdicts,
+)
 from tests.benchmarks.report import machine, write
 from tests.benchmarks.serving import peers, soak
 from tests.benchmarks.serving import run as serving
@@ -28,6 +37,7 @@ LOCAL = {
     "soak": soak,
     "training-memory": training_memory,
     "automl": automl,
+    "calibration": calibration,
     "verdicts": verdicts,
 }
 

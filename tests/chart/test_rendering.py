@@ -156,6 +156,35 @@ def test_a_service_monitor_only_where_the_cluster_knows_it(render: Render) -> No
     (service,) = of_kind(render(), "Service")
     assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]
+    assert monitor["spec"]["endpoints"][0]["honorLabels"] is True, "else conditions are in the operator's namespace"
+
+
+def test_the_webhooks_address_is_mounted_and_nowhere_else(render: Render) -> None:
+    assert "MODELWRIGHT_WEBHOOK_FILE" not in environment(render())
+    manifests = render(alerts={"webhook": {"secretName": "chat", "secretKey": "slack", "events": "All"}})
+    settings = from_environment(environment(manifests))
+    (deployment,) = of_kind(manifests, "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    (mount,), (volume,) = pod["containers"][0]["volumeMounts"], pod["volumes"]
+    assert volume["secret"] == {"secretName": "chat", "items": [{"key": "slack", "path": "url"}]}
+    assert settings.webhook_file == f"{mount['mountPath']}/url"
+    assert settings.webhook_events == "All"
+    assert mount["readOnly"] is True
+
+
+def test_alerting_rules_only_where_they_are_asked_for(render: Render) -> None:
+    assert not of_kind(render(), "PrometheusRule")
+    (rule,) = of_kind(render(alerts={"prometheusRule": {"enabled": True, "labels": {"a": "b"}}}), "PrometheusRule")
+    assert rule["metadata"]["labels"]["a"] == "b"
+    assert rule["spec"] == yaml.safe_load((CHART / "files" / "alerts.yaml").read_text(encoding="utf-8"))
+
+
+def test_a_dashboard_only_where_it_is_asked_for(render: Render) -> None:
+    assert not of_kind(render(), "ConfigMap")
+    (found,) = of_kind(render(dashboard={"enabled": True, "labels": {"a": "b"}}), "ConfigMap")
+    assert {"a": "b", "grafana_dashboard": "1"}.items() <= found["metadata"]["labels"].items()
+    written = (CHART / "files" / "dashboards" / "modelwright.json").read_text(encoding="utf-8")
+    assert json.loads(found["data"]["modelwright.json"]) == json.loads(written)
 
 
 def test_an_old_cluster_is_refused(helm: Helm) -> None:

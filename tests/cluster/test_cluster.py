@@ -31,7 +31,7 @@ RESTRICTED: Json = {
     "runAsNonRoot": True,
     "seccompProfile": {"type": "RuntimeDefault"},
 }
-FAULTY = "7"
+FAULTY = "15"
 """Index of the cluster that the faults are done to."""
 
 

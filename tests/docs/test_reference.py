@@ -112,7 +112,7 @@ def test_every_setting_of_the_operator_is_documented_with_its_default() -> None:
 def test_every_metric_of_the_operator_is_documented() -> None:
     source = "\n".join(path.read_text(encoding="utf-8") for path in _OPERATOR_SOURCE.rglob("*.py"))
     assert set(pages.names(_REFERENCE / "metrics.md", "Operator")) == set(
-        re.findall(r'"(modelwright_operator_[a-z_]+)"', source)
+        re.findall(r'"(modelwright_(?:operator_[a-z_]+|condition))"', source)
     )
 
 

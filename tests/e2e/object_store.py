@@ -13,6 +13,7 @@ from tests.cluster.binaries import STORE, ensure_binaries
 from tests.cluster.images import write_program_archive
 from tests.e2e.fixtures import Object, Team, is_true
 from tests.support import failing_proxy
+from tests.support.pods import restricted_pod, service
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -53,7 +54,8 @@ def run_store(team: Team, folder: Path) -> S3Store:
             {"name": "meta", "mountPath": "/meta"},
         ],
     }
-    team.apply(_pod("store", container, "data", "meta"), _service("store", "store"))
+    volumes: list[Object] = [{"name": name, "emptyDir": {}} for name in ("data", "meta")]
+    team.apply(restricted_pod("store", container, volumes=volumes), service("store", "store", PORT))
     team.wait("pods", "store", is_true("Ready"), deadline=60)
     address = team.get("services", "store")["spec"]["clusterIP"]
     config: Any = {name.lower(): value for name, value in SECRET.items()}
@@ -74,7 +76,7 @@ def run_failing(team: Team, rules: Iterable[Mapping[str, Any]]) -> None:
         ],
     }
     hosts = sorted({str(rule["host"]) for rule in told})
-    team.apply(_pod("proxy", container), *(_service(host, "proxy") for host in hosts))
+    team.apply(restricted_pod("proxy", container), *(service(host, "proxy", PORT) for host in hosts))
     team.wait("pods", "proxy", is_true("Ready"), deadline=60)
 
 
@@ -82,31 +84,3 @@ def failures(team: Team) -> list[str]:
     """Return the failures that the proxy made, a line each."""
     said = team.cluster.kubectl("logs", "proxy", "-n", team.namespace)
     return [line for line in str(said).splitlines() if line]
-
-
-def _pod(name: str, container: Object, *volumes: str) -> Object:
-    container = {
-        "name": name,
-        "imagePullPolicy": "IfNotPresent",
-        "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1},
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-        **container,
-    }
-    spec: Object = {
-        "containers": [container],
-        "volumes": [{"name": each, "emptyDir": {}} for each in volumes],
-        "automountServiceAccountToken": False,
-        "terminationGracePeriodSeconds": 1,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 65532,
-            "fsGroup": 65532,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-    }
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}}, "spec": spec}
-
-
-def _service(name: str, app: str) -> Object:
-    spec: Object = {"selector": {"app": app}, "ports": [{"port": PORT}]}
-    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}

@@ -66,8 +66,8 @@ def test_a_gateway_spreads_the_requests_of_a_rollout(
     spec: Object = {"replicas": 2, "rollout": ROLLOUT, "traffic": TRAFFIC}
     with (
         gateway.definitions(trials.cluster),
-        removed_afterwards(trials, NAME),
         gateway.gateway(trials, tmp_path) as address,
+        removed_afterwards(trials, NAME),
     ):
         trials.apply(deployment(NAME, {"version": first}, **spec))
         trials.wait(DEPLOYMENTS, NAME, serves(first), deadline=120)

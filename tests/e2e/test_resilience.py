@@ -43,7 +43,9 @@ def scale_operator(installation: Installation, replicas: int) -> None:
     cluster, name = installation.cluster, installation.workload
     cluster.kubectl("scale", f"deployment/{name}", f"--replicas={replicas}", "-n", NAMESPACE)
     cluster.wait(
-        "deployments.apps", name, NAMESPACE, lambda seen: seen and seen["status"].get("readyReplicas", 0) == replicas
+        *("deployments.apps", name, NAMESPACE),
+        lambda seen: seen and seen["status"].get("readyReplicas", 0) == replicas,
+        deadline=120,
     )
     if not replicas:
         selector = "app.kubernetes.io/name=modelwright"
@@ -69,8 +71,8 @@ class Process:
             "MODELWRIGHT_TRAINING_IMAGE": installation.images["training"],
             "MODELWRIGHT_FEAST_IMAGE": installation.images["feast"],
             "MODELWRIGHT_WATCH_NAMESPACES": namespace,
-            "MODELWRIGHT_HEALTH_PORT": "18191",
-            "MODELWRIGHT_METRICS_PORT": "18192",
+            "MODELWRIGHT_HEALTH_PORT": "0",
+            "MODELWRIGHT_METRICS_PORT": "0",
             **settings,
         }
         self._log = Path(tempfile.mkdtemp()) / "operator.log"

@@ -10,6 +10,7 @@ import pytest
 from tests.e2e.fixtures import DEPLOYMENTS, Object, Team, condition, deployment
 from tests.e2e.rollouts import ROLLOUT, phase, removed_afterwards, serves, want
 from tests.e2e.test_serving import clients
+from tests.support.pods import restricted_pod, service
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +20,6 @@ pytestmark = pytest.mark.cluster
 STEP: Object = {"weight": 50, "hold": {"minSeconds": 1, "minRequests": 20}}
 HOOK: Object = {"name": "revenue", "hook": {"service": "judge", "port": 8080, "path": "/revenue"}, "intervalSeconds": 5}
 QUERY: Object = {"name": "p99", "prometheus": {"query": 'p99{version="$canary"}'}, "max": 0.5, "intervalSeconds": 5}
-_RESTRICTED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
 def judge(image: str) -> list[Object]:
@@ -29,41 +29,19 @@ def judge(image: str) -> list[Object]:
         "query": json.dumps({"status": "success", "data": {"resultType": "scalar", "result": [1, "0.2"]}}),
     }
     items = [{"key": "revenue", "path": "revenue"}, {"key": "query", "path": "api/v1/query"}]
-    pod: Object = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "judge", "labels": {"app": "judge"}},
-        "spec": {
-            "containers": [
-                {
-                    "name": "judge",
-                    "image": image,
-                    "command": ["python", "-m", "http.server", "8080", "--directory", "/answers"],
-                    "readinessProbe": {"httpGet": {"path": "/revenue", "port": 8080}, "periodSeconds": 1},
-                    "securityContext": _RESTRICTED,
-                    "volumeMounts": [{"name": "answers", "mountPath": "/answers"}],
-                }
-            ],
-            "automountServiceAccountToken": False,
-            "terminationGracePeriodSeconds": 1,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": 65532,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "volumes": [{"name": "answers", "configMap": {"name": "answers", "items": items}}],
-        },
+    container: Object = {
+        "image": image,
+        "command": ["python", "-m", "http.server", "8080", "--directory", "/answers"],
+        "readinessProbe": {"httpGet": {"path": "/revenue", "port": 8080}, "periodSeconds": 1},
+        "volumeMounts": [{"name": "answers", "mountPath": "/answers"}],
     }
-    services: list[Object] = [
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": name},
-            "spec": {"selector": {"app": "judge"}, "ports": [{"port": port, "targetPort": 8080}]},
-        }
-        for name, port in (("judge", 8080), ("prometheus", 9090))
+    volume = {"name": "answers", "configMap": {"name": "answers", "items": items}}
+    return [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "answers"}, "data": answers},
+        restricted_pod("judge", container, volumes=[volume]),
+        service("judge", "judge", 8080),
+        service("prometheus", "judge", 9090, 8080),
     ]
-    return [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "answers"}, "data": answers}, pod, *services]
 
 
 def awaiting(words: str) -> Callable[[Object | None], bool]:

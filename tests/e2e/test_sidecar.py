@@ -19,6 +19,7 @@ from tests.cluster.settings import ClusterError, load_settings
 from tests.e2e.fixtures import DEPLOYMENTS, Object, Team, condition, deployment, is_true
 from tests.e2e.test_resilience import scale_operator
 from tests.support.load import Clients
+from tests.support.pods import restricted_pod
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -161,18 +162,7 @@ def test_the_table_reaches_the_server_whatever_becomes_of_the_worker_and_of_the_
 
 # What the token may do. Whose it is, is in the pod's name; pods are never told apart by what runs in them.
 
-POD = {
-    "serviceAccountName": naming.MONITOR_ACCOUNT,
-    "nodeSelector": {"modelwright.dev/test": "no-node-has-this"},
-    "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
-    "containers": [
-        {
-            "name": "monitor",
-            "image": "example.test/none",
-            "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-        }
-    ],
-}
+NOWHERE = {"modelwright.dev/test": "no-node-has-this"}
 
 
 class Sidecars:
@@ -183,7 +173,10 @@ class Sidecars:
         self._folder = folder
 
     def make_pod(self, name: str) -> None:
-        self._team.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": POD})
+        container = {"image": "example.test/none"}
+        self._team.apply(
+            restricted_pod(name, container, serviceAccountName=naming.MONITOR_ACCOUNT, nodeSelector=NOWHERE)
+        )
 
     def token(self, pod: str | None) -> str:
         """Return a token of the sidecars' account, bound to a pod as the kubelet asks for it."""

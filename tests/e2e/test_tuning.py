@@ -127,11 +127,14 @@ def test_sixteen_trials_four_at_a_time_end_in_a_served_version(searching: Team) 
     assert first["status"]["stage"] == "search"
     [job] = search_jobs(team, "tuned")
     assert (job["spec"]["completions"], job["spec"]["parallelism"]) == (16, 4)
-    running = [
-        pod["metadata"]["name"]
-        for pod in team.find("pods", f"batch.kubernetes.io/job-name={job['metadata']['name']}")
-        if pod["status"]["phase"] == "Running"
-    ]
+    running: list[str] = []
+
+    def some_run(_: Object | None) -> list[str]:
+        pods = team.find("pods", f"batch.kubernetes.io/job-name={job['metadata']['name']}")
+        running[:] = [pod["metadata"]["name"] for pod in pods if pod["status"]["phase"] == "Running"]
+        return running
+
+    team.wait("jobs.batch", job["metadata"]["name"], some_run)
     team.cluster.delete("pods", running[0], team.namespace)
     team.wait(JOBS, "tuned", ended(4), deadline=120)
     team.cluster.delete("jobs.batch", job["metadata"]["name"], team.namespace)

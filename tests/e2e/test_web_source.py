@@ -21,6 +21,7 @@ from tests.e2e.fixtures import (
     rows_body,
     training_job,
 )
+from tests.support.pods import restricted_pod, service
 from tests.support.web_server import make_authority
 
 if TYPE_CHECKING:
@@ -50,38 +51,20 @@ def web_server(image: str, chain: str, files: dict[str, bytes]) -> list[Object]:
     """Return a pod that hands out files to those who have the token, and its Service."""
     kept = {name: base64.b64encode(content).decode() for name, content in files.items()}
     container: Object = {
-        "name": "web",
         "image": image,
         "command": ["python", "-c", SERVER],
         "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1},
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         "volumeMounts": [{"name": "files", "mountPath": "/files"}, {"name": "tls", "mountPath": "/tls"}],
     }
-    spec: Object = {
-        "containers": [container],
-        "volumes": [
-            {"name": "files", "configMap": {"name": "files"}},
-            {"name": "tls", "secret": {"secretName": "web-tls"}},
-        ],
-        "automountServiceAccountToken": False,
-        "terminationGracePeriodSeconds": 1,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 65532,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-    }
-    ports = [{"port": PORT}]
+    volumes: list[Object] = [
+        {"name": "files", "configMap": {"name": "files"}},
+        {"name": "tls", "secret": {"secretName": "web-tls"}},
+    ]
     return [
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "files"}, "binaryData": kept},
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "web-tls"}, "stringData": {"server.pem": chain}},
-        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "labels": {"app": "web"}}, "spec": spec},
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": "web"},
-            "spec": {"selector": {"app": "web"}, "ports": ports},
-        },
+        restricted_pod("web", container, volumes=volumes),
+        service("web", "web", PORT),
     ]
 
 

@@ -8,6 +8,8 @@ import secrets
 import tarfile
 from typing import TYPE_CHECKING, Any
 
+from tests.support.pods import restricted_pod
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -15,11 +17,6 @@ if TYPE_CHECKING:
 
 _FOLDER = "/claim"
 _UNPACK = "import tarfile; tarfile.open('/files/files.tar').extractall()"
-_RESTRICTED = {
-    "allowPrivilegeEscalation": False,
-    "readOnlyRootFilesystem": True,
-    "capabilities": {"drop": ["ALL"]},
-}
 
 
 def write_files(team: Team, claim: str, files: Mapping[str, bytes]) -> None:
@@ -50,35 +47,13 @@ def run_in_claim(team: Team, claim: str, program: str, *, files: str | None = No
     if files:
         volumes.append({"name": "files", "configMap": {"name": files}})
         mounts.append({"name": "files", "mountPath": "/files"})
-    team.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": name},
-            "spec": {
-                "containers": [
-                    {
-                        "name": "python",
-                        "image": team.installation.images["serving"],
-                        "command": ["python", "-c", program],
-                        "workingDir": _FOLDER,
-                        "securityContext": _RESTRICTED,
-                        "volumeMounts": mounts,
-                    }
-                ],
-                "restartPolicy": "Never",
-                "automountServiceAccountToken": False,
-                "securityContext": {
-                    "runAsNonRoot": True,
-                    "runAsUser": 65532,
-                    "runAsGroup": 65532,
-                    "fsGroup": 65532,
-                    "seccompProfile": {"type": "RuntimeDefault"},
-                },
-                "volumes": volumes,
-            },
-        }
-    )
+    container = {
+        "image": team.installation.images["serving"],
+        "command": ["python", "-c", program],
+        "workingDir": _FOLDER,
+        "volumeMounts": mounts,
+    }
+    team.apply(restricted_pod(name, container, restartPolicy="Never", volumes=volumes))
     ended = team.wait("pods", name, lambda pod: (pod or {}).get("status", {}).get("phase") in {"Succeeded", "Failed"})
     said = team.cluster.kubectl("logs", name, "-n", team.namespace)
     assert ended["status"]["phase"] == "Succeeded", said

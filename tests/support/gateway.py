@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tests.cluster import load as load_image
 from tests.cluster.binaries import GATEWAY, GATEWAY_API, ensure_binaries, module_folder
 from tests.cluster.images import write_program_archive
+from tests.support.pods import restricted_pod, service
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -66,11 +67,8 @@ def _resource(item: Raw) -> str:
 
 
 def _controller(namespace: str) -> list[Raw]:
-    labels = {"app": GATEWAY}
     container: Raw = {
-        "name": GATEWAY,
         "image": IMAGE,
-        "imagePullPolicy": "IfNotPresent",
         "args": [
             "--providers.kubernetesgateway=true",
             f"--providers.kubernetesgateway.namespaces={namespace}",
@@ -79,17 +77,6 @@ def _controller(namespace: str) -> list[Raw]:
             "--global.sendanonymoususage=false",
         ],
         "readinessProbe": {"tcpSocket": {"port": _PORT}, "periodSeconds": 1},
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-    }
-    spec: Raw = {
-        "serviceAccountName": GATEWAY,
-        "containers": [container],
-        "terminationGracePeriodSeconds": 1,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 65532,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
     }
     listener: Raw = {
         "name": "web",
@@ -99,13 +86,8 @@ def _controller(namespace: str) -> list[Raw]:
     }
     return [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": GATEWAY}},
-        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": GATEWAY, "labels": labels}, "spec": spec},
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": GATEWAY},
-            "spec": {"selector": labels, "ports": [{"port": 80, "targetPort": _PORT}]},
-        },
+        restricted_pod(GATEWAY, container, serviceAccountName=GATEWAY),
+        service(GATEWAY, GATEWAY, 80, _PORT),
         {
             "apiVersion": f"{_GROUP}/v1",
             "kind": "Gateway",

@@ -9,6 +9,7 @@ from tests.cluster import load as load_image
 from tests.cluster.binaries import METRICS, ensure_binaries
 from tests.cluster.images import write_program_archive
 from tests.e2e.fixtures import condition
+from tests.support.pods import restricted_pod, service
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -61,33 +62,17 @@ def running_metrics_server(cluster: Cluster, namespace: str, folder: Path) -> Ge
 
 
 def _server() -> list[Raw]:
-    labels = {"app": METRICS}
     container: Raw = {
-        "name": METRICS,
         "image": IMAGE,
-        "imagePullPolicy": "IfNotPresent",
         "args": list(_ARGUMENTS),
         "readinessProbe": {"httpGet": {"path": "/readyz", "port": _PORT, "scheme": "HTTPS"}, "periodSeconds": 1},
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108  # the pod's own
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }
-    spec: Raw = {
-        "serviceAccountName": METRICS,
-        "containers": [container],
-        "volumes": [{"name": "tmp", "emptyDir": {}}],
-        "terminationGracePeriodSeconds": 1,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 65532,
-            "fsGroup": 65532,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-    }
-    service = {"selector": labels, "ports": [{"port": 443, "targetPort": _PORT}]}
+    volumes = [{"name": "tmp", "emptyDir": {}}]
     return [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": METRICS}},
-        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": METRICS, "labels": labels}, "spec": spec},
-        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": METRICS}, "spec": service},
+        restricted_pod(METRICS, container, serviceAccountName=METRICS, volumes=volumes),
+        service(METRICS, METRICS, 443, _PORT),
     ]
 
 

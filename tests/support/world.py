@@ -14,6 +14,7 @@ from modelwright_operator import naming
 from modelwright_operator.cluster import execute, gather, reconcile
 from modelwright_operator.cluster.execute import Executor
 from modelwright_operator.cluster.inbox import Inbox
+from modelwright_operator.cluster.notify import Notifier
 from modelwright_operator.cluster.progress import ProgressReader
 from modelwright_operator.cluster.reconcile import Reconciler
 from modelwright_operator.cluster.rejections import RejectionReader
@@ -102,7 +103,7 @@ class World:
         queue: Any = self.agenda
         port: Any = self.cluster
         self.inbox = Inbox(self.settings, port, self.store, queue)
-        executor = Executor(port, self.store, self.settings)
+        executor = Executor(port, self.store, self.settings, Notifier(self.settings, Telemetry()))
         self.reconciler = Reconciler(self.settings, self.store, queue, executor, Telemetry())
         self.progress = ProgressReader(self.settings, port, self.store, queue)
         self.rejections = RejectionReader(self.settings, port, self.store, queue)

@@ -8,7 +8,9 @@ import pytest
 
 from modelwright_operator import api, naming
 from modelwright_operator.cluster.execute import Executor
+from modelwright_operator.cluster.notify import Notifier
 from modelwright_operator.cluster.store import Store
+from modelwright_operator.cluster.telemetry import Telemetry
 from modelwright_operator.decide.observed import Child
 from modelwright_operator.errors import ClusterUnavailable, Conflict, NotOurs, Refused
 from modelwright_operator.plan.outcome import Apply, Confirm, Delete, Event, Plan
@@ -26,7 +28,7 @@ class Stage:
         self.cluster = FakeCluster()
         self.store = Store()
         port: Any = self.cluster
-        self.executor = Executor(port, self.store, make.SETTINGS)
+        self.executor = Executor(port, self.store, make.SETTINGS, Notifier(make.SETTINGS, Telemetry()))
         self.cluster.create(make.deployment().raw)
 
     @property

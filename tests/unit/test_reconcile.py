@@ -9,6 +9,7 @@ import pytest
 
 from modelwright_operator import naming
 from modelwright_operator.cluster.execute import Executor
+from modelwright_operator.cluster.notify import Notifier
 from modelwright_operator.cluster.reconcile import Reconciler
 from modelwright_operator.cluster.store import Owner, Store
 from modelwright_operator.cluster.telemetry import Telemetry
@@ -41,7 +42,7 @@ class Shop:
         self.queue = Watched()
         self.telemetry = Telemetry()
         port: Any = self.cluster
-        executor = Executor(port, self.store, make.SETTINGS)
+        executor = Executor(port, self.store, make.SETTINGS, Notifier(make.SETTINGS, Telemetry()))
         self.reconciler = Reconciler(make.SETTINGS, self.store, self.queue, executor, self.telemetry)
         self.store.put(naming.DEPLOYMENTS, self.cluster.create(make.deployment().raw))
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from modelwright_operator.cluster.kube import Kube
+    from modelwright_operator.cluster.notify import Notifier
     from modelwright_operator.cluster.store import Store
     from modelwright_operator.plan.outcome import Apply, Confirm, Delete, Event, Plan
     from modelwright_operator.settings import Settings
@@ -39,11 +40,12 @@ def plural_of(raw: Mapping[str, Any]) -> str:
 class Executor:
     """Carries plans out."""
 
-    def __init__(self, kube: Kube, store: Store, settings: Settings) -> None:
+    def __init__(self, kube: Kube, store: Store, settings: Settings, notifier: Notifier) -> None:
         self._kube = kube
         self._store = store
         self._identity = settings.identity
         self._accounts = MonitorAccounts(kube, settings)
+        self._notifier = notifier
 
     async def execute(self, resource: api.Resource, kind: str, plan: Plan) -> None:
         """Write everything a plan holds.
@@ -64,6 +66,7 @@ class Executor:
         if await self._apply_status(resource, kind, plan) and plan.status is not None:
             for event in plan.events:
                 await self._event(resource, kind, event)
+                self._notifier.tell(resource, kind, event)
 
     async def _apply_status(self, resource: api.Resource, kind: str, plan: Plan) -> bool:
         """Write both parts of the status, each as its manager; tell whether the object is still there."""
