@@ -114,7 +114,16 @@ class Labels:
         threading.Thread(target=self._run, name="labels", daemon=True).start()
 
     def take(self, seen: Object | None) -> None:
-        """Take in the Deployment as it is now; None: it is gone."""
+        """Take in the Deployment as it is now; None: it is gone.
+
+        Whatever it may be: the one who calls this follows the traffic table.
+        """
+        try:
+            self._take(seen)
+        except Exception as error:  # noqa: BLE001 - see above
+            self._say(f"the Deployment cannot be read: {type(error).__name__}: {error}"[:500])
+
+    def _take(self, seen: Object | None) -> None:
         self._seen = seen
         requirement = wanted.requirement(seen)
         if requirement is None:

@@ -461,6 +461,21 @@ def test_a_verdict_by_other_rules_waits_for_no_label(world: World) -> None:
     assert world.condition(monitoring.MODEL_QUALITY)["observedGeneration"] == 2
 
 
+@pytest.mark.parametrize(
+    "quality", [{"metric": "f7", "min": 0.5}, {"metric": "accuracy", "min": "high"}, {"metric": ["accuracy"]}, 7, []]
+)
+def test_what_another_release_may_ask_for_stops_nothing(world: World, quality: Any) -> None:
+    pod = world.add(1)
+    world.seen["spec"]["monitoring"]["quality"] = quality
+    world.tell()
+    assert world.close_window(pod)
+    world.seen["spec"]["monitoring"]["quality"] = QUALITY
+    world.tell()
+    pod.post(60)
+    world.close_window(pod)
+    assert world.quality["labels"] == 60
+
+
 def test_the_metrics_say_what_became_of_labels(world: World) -> None:
     pod = world.add(1)
     pod.post(3)

@@ -1,6 +1,7 @@
 """What a Deployment says of labels: whether it wants any, how good the model has to be, whose predictions are known."""
 
 from modelwright_monitor.deployment import Object, part
+from modelwright_monitor.quality.metrics import METRICS
 from modelwright_monitor.quality.report import Requirement
 from modelwright_server.contract import CANARY, STABLE
 
@@ -12,18 +13,24 @@ _KEY = slice(len("sha256:"), len("sha256:") + 10)
 
 
 def requirement(seen: Object | None) -> Requirement | None:
-    """Return ``spec.monitoring.quality``, which the API server has checked; None: no labels are wanted."""
+    """Return ``spec.monitoring.quality``, which the API server has checked; None: no labels are wanted.
+
+    What only a later release understands is as if it were not there.
+    """
     document = part(seen, "spec", "monitoring", "quality")
-    if not document:
+    if str(document.get("metric")) not in METRICS:
         return None
     low, high = document.get("min"), document.get("max")
-    return Requirement(
-        metric=str(document["metric"]),
-        low=float(low) if low is not None else None,
-        high=float(high) if high is not None else None,
-        max_delay_seconds=int(document.get("maxLabelDelaySeconds", _MAX_DELAY_SECONDS)),
-        min_labels=int(document.get("minLabels", _MIN_LABELS)),
-    )
+    try:
+        return Requirement(
+            metric=str(document["metric"]),
+            low=float(low) if low is not None else None,
+            high=float(high) if high is not None else None,
+            max_delay_seconds=int(document.get("maxLabelDelaySeconds", _MAX_DELAY_SECONDS)),
+            min_labels=int(document.get("minLabels", _MIN_LABELS)),
+        )
+    except (TypeError, ValueError):
+        return None
 
 
 def key_of(digest: str) -> str:
