@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 _MOST_MESSAGE = 2048
@@ -15,6 +16,11 @@ class Mark:
     status: str
     reason: str
     message: str
+
+
+def rfc3339(seconds: float) -> str:
+    """Return a time as Kubernetes writes it, to the second."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def merged(

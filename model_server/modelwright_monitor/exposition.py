@@ -32,12 +32,21 @@ def text(common: Mapping[str, str], pod: Mapping[str, float], document: Mapping[
     return "\n".join(lines) + "\n"
 
 
+def of_labels(common: Mapping[str, str], outcomes: Mapping[str, int]) -> str:
+    """Return what the page has of labels: how many there were by what became of them."""
+    name = monitoring.METRIC_FEEDBACK
+    lines = [f"# HELP {name} {_HELP[name]}", f"# TYPE {name} counter"]
+    lines += [f"{name}{_labels({**common, 'outcome': outcome})} {count}" for outcome, count in outcomes.items()]
+    return "\n".join(lines) + "\n"
+
+
 _HELP = {
     monitoring.METRIC_ROWS: "Rows this pod counted.",
     monitoring.METRIC_LOST: "Answered rows this pod could not count.",
     monitoring.METRIC_WINDOWS: "Windows this pod closed.",
     monitoring.METRIC_REFUSED: "Reports of this pod that the API server did not take.",
     monitoring.METRIC_OPEN_ROWS: "Rows in this pod's part of the open window.",
+    monitoring.METRIC_FEEDBACK: "Labels that were posted to this pod, by what became of them.",
     monitoring.METRIC_PSI: "Population stability index against the baseline, of the last window.",
     monitoring.METRIC_P_VALUE: "Probability of so much divergence beyond the tolerated one by chance.",
 }

@@ -12,10 +12,12 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelwright_monitor.addresses import by_name
 from modelwright_monitor.apiserver import ApiError
 from modelwright_monitor.conditions import holds
 from modelwright_monitor.deployment import Object, conditions_of, monitored, track_of, version_of
 from modelwright_monitor.follow import Connect
+from modelwright_monitor.labels import Labels
 from modelwright_monitor.listener import STACK_BYTES, Answer, Listener, Request
 from modelwright_server.contract import STABLE, MonitorSettings, monitoring
 from modelwright_server.logs import log, log_error
@@ -32,7 +34,7 @@ METRICS_PATH = "/metrics"
 class Keeper:
     """Keeps a session as long as one is wanted."""
 
-    def __init__(self, settings: MonitorSettings, pod: str, address: str, connect: Connect) -> None:
+    def __init__(self, settings: MonitorSettings, pod: str, address: str, connect: Connect, labels: Labels) -> None:
         """Remember who this is; nothing is begun.
 
         Args:
@@ -40,11 +42,13 @@ class Keeper:
             pod: its name.
             address: its own, as others reach it.
             connect: to the API server.
+            labels: that come back to this pod.
         """
         self._settings = settings
         self._pod = pod
         self._address = address
         self._connect = connect
+        self._labels = labels
         self._changed = threading.Condition()
         self._seen: Object | None = None
         self._session: Session | None = None
@@ -90,7 +94,7 @@ class Keeper:
         """Monitor until it is no longer wanted."""
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its buffers for each would be most of the memory
         from modelwright_monitor import session  # noqa: PLC0415 - see above
-        from modelwright_monitor.peers import Peers, by_name  # noqa: PLC0415 - see above
+        from modelwright_monitor.peers import Peers  # noqa: PLC0415 - see above
         from modelwright_monitor.windows import now_seconds  # noqa: PLC0415 - see above
         from modelwright_monitor.writer import Writer  # noqa: PLC0415 - see above
 
@@ -98,7 +102,7 @@ class Keeper:
         pod = session.Pod(self._pod, settings.deployment, settings.namespace, settings.revision)
         folders = session.Folders(Path(settings.model_dir), Path(settings.ring_dir), Path(settings.windows_dir))
         service = f"{monitoring.service_name(settings.deployment)}.{settings.namespace}.svc"
-        writer = Writer(self._connect, now_seconds, time.sleep)
+        writer = Writer(self._connect, now_seconds, time.sleep, self._labels)
         try:
             made = session.Session(
                 pod,
@@ -154,7 +158,11 @@ class Keeper:
     def _listen(self) -> None:
         if self._listener is not None:
             return
-        paths = {monitoring.WINDOW_PATH: self._answer_window, METRICS_PATH: self._answer_metrics}
+        paths = {
+            monitoring.WINDOW_PATH: self._answer_window,
+            monitoring.LABELS_PATH: self._labels.answer,
+            METRICS_PATH: self._answer_metrics,
+        }
         self._listener = Listener(self._settings.host, self._settings.window_port, paths)
         self._listener.start()
 
@@ -166,7 +174,10 @@ class Keeper:
 
     def _answer_metrics(self, request: Request) -> Answer:
         made = self._session
-        return made.answer_metrics(request) if made is not None else _NOT_NOW
+        if made is None:
+            return _NOT_NOW
+        page = made.answer_metrics(request)
+        return Answer(page.status, page.body + self._labels.page(), page.content_type)
 
 
 # Of a pod whose model cannot be monitored: it is in no window, and missing from none.

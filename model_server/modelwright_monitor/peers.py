@@ -6,7 +6,6 @@ What they say is read up to a limit, in a short time, and believed only as far a
 import contextlib
 import http.client
 import json
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -103,15 +102,6 @@ class Answers:
     missing: frozenset[str]
 
 
-def by_name(service: str) -> list[str]:
-    """Return the addresses behind a headless Service's name.
-
-    Raises:
-        OSError: it has none, or nobody can say.
-    """
-    return [str(item[4][0]) for item in socket.getaddrinfo(service, None, type=socket.SOCK_STREAM)]
-
-
 class Peers:
     """Finds and asks them."""
 
@@ -119,7 +109,7 @@ class Peers:
         """Remember whom to ask.
 
         Args:
-            find: gives the addresses of all sidecars (`by_name`); raises OSError where they cannot be found.
+            find: gives the addresses of all sidecars (`addresses.by_name`); raises OSError where they cannot be found.
             port: on which sidecars answer.
             baseline: whose counts are expected.
             own: the own pod's address, which is not asked.

@@ -154,7 +154,7 @@ def report(
             "lost": int(total.get("lost", 0)) + window.tally.lost,
         },
         "features": [_figures(finding) for finding in _first(features, names)],
-        "prediction": [_figures(finding) for finding in prediction.findings],
+        "prediction": [brief(_figures(finding)) for finding in prediction.findings],
         "recent": recent,
     }
     marks = (judged.healthy(), judged.data_drift(), judged.prediction_drift(), judged.quality())
@@ -182,6 +182,11 @@ def _first(verdict: Verdict, broken: set[str]) -> list[Finding]:
     """Return the features that people look at first: broken ones, then the least likely by chance."""
     ordered = sorted(verdict.findings, key=lambda finding: (finding.name not in broken, finding.p, -finding.psi))
     return ordered[: monitoring.MOST_FEATURES]
+
+
+def brief(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures that predictions and a canary are reported with."""
+    return {name: figures[name] for name in ("name", "psi", "pValue", "flagged")}
 
 
 def _figures(finding: Finding) -> dict[str, Any]:

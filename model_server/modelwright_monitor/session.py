@@ -18,7 +18,7 @@ from modelwright_drift.baseline import Baseline, BaselineError
 from modelwright_monitor import exposition
 from modelwright_monitor.apiserver import ApiError
 from modelwright_monitor.columns import Columns, MismatchError
-from modelwright_monitor.conditions import Mark
+from modelwright_monitor.conditions import Mark, rfc3339
 from modelwright_monitor.deployment import Object, conditions_of, document_of, part, sequence_of, track_of, version_of
 from modelwright_monitor.listener import Answer, Request
 from modelwright_monitor.peers import Answers, Part, Peers, together
@@ -26,7 +26,7 @@ from modelwright_monitor.report import Report, Rules, Window, report
 from modelwright_monitor.tail import Tail
 from modelwright_monitor.tally import Tally
 from modelwright_monitor.windows import CLOSE_SECONDS, Closed, Frozen, NotNowError, Windows, now_seconds
-from modelwright_monitor.writer import TooLateError, Writer, rfc3339
+from modelwright_monitor.writer import TooLateError, Writer
 from modelwright_server import artifact, schema
 from modelwright_server.contract import STABLE, monitoring
 from modelwright_server.contract.monitoring import MonitoringReason as Reason

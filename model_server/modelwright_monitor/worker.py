@@ -1,16 +1,24 @@
 """The worker: what the sidecar does, in a process that may end at any moment and is started again."""
 
 import os
+import signal
 import socket
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from modelwright_monitor import apiserver, memory
+from modelwright_monitor.addresses import by_name
+from modelwright_monitor.apiserver import Object
 from modelwright_monitor.control import Control
 from modelwright_monitor.follow import Follower
 from modelwright_monitor.keeper import Keeper
-from modelwright_server.contract import MonitorSettings
+from modelwright_monitor.labels import Labels
+from modelwright_server.contract import MonitorSettings, monitoring
 from modelwright_server.logs import configure
+
+
+class _EndError(BaseException):
+    """The pod ends: the supervisor gives the worker two seconds."""
 
 
 def main() -> int:
@@ -28,9 +36,26 @@ def main() -> int:
     def connect() -> AbstractContextManager[apiserver.Connection]:
         return apiserver.connect(identity, settings.namespace, settings.deployment)
 
-    keeper = Keeper(settings, socket.gethostname(), _own_address(identity), connect)
-    keeper.start()
-    Follower(connect, Control(Path(settings.control_dir)), keeper.take).run()
+    def observe(seen: Object | None) -> None:
+        labels.take(seen)
+        keeper.take(seen)
+
+    address = _own_address(identity)
+    service = f"{monitoring.service_name(settings.deployment)}.{settings.namespace}.svc"
+    labels = Labels(settings, address, lambda: by_name(service), connect)
+    keeper = Keeper(settings, socket.gethostname(), address, connect, labels)
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        labels.start()
+        keeper.start()
+        Follower(connect, Control(Path(settings.control_dir)), observe).run()
+    except _EndError:
+        labels.end()
+        return 0
+
+
+def _end(_number: int, _frame: object) -> None:
+    raise _EndError
 
 
 def _own_address(identity: apiserver.Identity) -> str:

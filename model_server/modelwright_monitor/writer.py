@@ -7,36 +7,38 @@ conflict for any other reason is tried again.  So there is one write for each wi
 
 import random
 import time
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from modelwright_monitor.apiserver import ConflictError
-from modelwright_monitor.conditions import Mark, holds, merged
+from modelwright_monitor.conditions import Mark, holds, merged, rfc3339
 from modelwright_monitor.deployment import Object, conditions_of, document_of, monitored, part, sequence_of
 from modelwright_monitor.follow import Connect
-from modelwright_monitor.report import Report
+from modelwright_monitor.labels import Counted, Labels
+from modelwright_monitor.quality.ledger import Offer
+from modelwright_monitor.report import Report, brief
 from modelwright_server.contract import CANARY, STABLE, monitoring
 
 _MOST_CONFLICTS = 8
 _BRIEF: Final = ("name", "psi", "pValue", "flagged")  # of each figure, what a canary's report has
-_CARRIED: Final = ("quality",)  # of the document, what windows say nothing of
 
 
 class TooLateError(Exception):
     """The window cannot be written any more: its parts may have been put back."""
 
 
-def rfc3339(seconds: float) -> str:
-    """Return a time as Kubernetes writes it, to the second."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 class Writer:
     """Writes for one pod."""
 
-    def __init__(self, connect: Connect, now: Callable[[], float], sleep: Callable[[float], object]) -> None:
+    def __init__(
+        self,
+        connect: Connect,
+        now: Callable[[], float],
+        sleep: Callable[[float], object],
+        labels: Labels | None = None,
+    ) -> None:
         self._connect = connect
+        self._labels = labels
         self._now = now
         self._sleep = sleep
 
@@ -53,6 +55,7 @@ class Writer:
             ApiError: it was not taken.
             TooLateError: the deadline is over.
         """
+        offers = self._labels.gather() if self._labels is not None else []
         with self._connect() as connection:
             for _ in range(_MOST_CONFLICTS):
                 seen, _version = connection.read()
@@ -62,7 +65,7 @@ class Writer:
                 if sequence_of(before) != sequence - 1:
                     return False
                 report = make(before)
-                status = self._status(seen, track, report)
+                status = self._status(seen, track, report, offers)
                 if time.monotonic() >= deadline:
                     message = f"window {sequence} was not closed in time"
                     raise TooLateError(message)
@@ -102,10 +105,10 @@ class Writer:
                     return True
         return False
 
-    def _status(self, seen: Object, track: str, report: Report) -> dict[str, Any]:
+    def _status(self, seen: Object, track: str, report: Report, offers: Sequence[Offer]) -> dict[str, Any]:
         stable, canary = document_of(seen, STABLE), document_of(seen, CANARY)
         if track == STABLE:
-            document = {**report.document, **{name: stable[name] for name in _CARRIED if name in stable}}
+            document = dict(report.document)
             if canary and canary.get("revision") == part(seen, "status", "traffic", CANARY).get("revision"):
                 document["canary"] = canary
             marks = report.marks
@@ -113,18 +116,29 @@ class Writer:
             told = {mark.kind: mark for mark in report.marks}
             verdict = [told[kind] for kind in (monitoring.DATA_DRIFT, monitoring.DATA_QUALITY)]
             findings = [{"type": mark.kind, "status": mark.status, "message": mark.message[:1024]} for mark in verdict]
-            brief = {
-                field: [{name: item[name] for name in _BRIEF} for item in report.document[field]]
-                for field in ("features", "prediction")
-            }
-            document = {**stable, "canary": {**report.document, **brief, "findings": findings}}
+            features = [brief(item) for item in report.document["features"]]
+            document = {**stable, "canary": {**report.document, "features": features, "findings": findings}}
             marks = ()
-        return {"monitoring": document, "conditions": self._merged(seen, marks)}
+        rows = report.document["window"]["rows"] + report.document["lost"]
+        quality, verdict_on_labels = self._quality(seen, offers, Counted(report.document["digest"], rows))
+        document.pop("quality", None)
+        if quality is None:
+            return {"monitoring": document, "conditions": self._merged(seen, marks, without={monitoring.MODEL_QUALITY})}
+        conditions = self._merged(seen, (*marks, *verdict_on_labels))
+        return {"monitoring": {**document, "quality": quality}, "conditions": conditions}
 
-    def _merged(self, seen: Object, marks: tuple[Mark, ...]) -> list[dict[str, Any]]:
+    def _quality(
+        self, seen: Object, offers: Sequence[Offer], counted: Counted
+    ) -> tuple[dict[str, Any] | None, tuple[Mark, ...]]:
+        """Return what labels say, with those that come along; windows themselves say nothing of it."""
+        if self._labels is None:
+            return None, ()
+        return self._labels.into(seen, offers, counted)
+
+    def _merged(self, seen: Object, marks: tuple[Mark, ...], without: Collection[str] = ()) -> list[dict[str, Any]]:
         """Return all of the monitor's conditions, those not given as they are: what is left out goes."""
         now, generation = rfc3339(self._now()), int(part(seen, "metadata").get("generation", 0))
         known = conditions_of(seen)
         told = {mark.kind for mark in marks}
-        others = [dict(item) for item in known if item.get("type") not in told]
+        others = [dict(item) for item in known if item.get("type") not in told | set(without)]
         return [*others, *merged(known, marks, generation=generation, now=now)]

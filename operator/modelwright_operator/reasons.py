@@ -131,6 +131,9 @@ class Reason(StrEnum):
     UNSEEN_CATEGORIES = "UnseenCategories"
     DATA_AS_EXPECTED = "DataAsExpected"
     BROKEN_DATA = "BrokenData"
+    QUALITY_DEGRADED = "QualityDegraded"
+    QUALITY_SUFFICIENT = "QualitySufficient"
+    INSUFFICIENT_LABELS = "InsufficientLabels"
 
     # the verdict on a canary
     CANARY_BROKEN = "CanaryBroken"

@@ -26,6 +26,7 @@ _BLOCKS = [
     for path in pages.PAGES
     for index, block in enumerate(pages.blocks(path, "yaml"))
 ]
+_FOREIGN = {("v1", "PersistentVolumeClaim"), ("v1", "Pod"), ("networking.k8s.io/v1", "NetworkPolicy")}
 _SETTINGS = Settings(serving_image="serving", training_image="training", feast_image="feast")
 
 
@@ -33,7 +34,7 @@ def _check(document: dict[str, Any]) -> None:
     """Check one object as the API server and the operator would."""
     assert document["metadata"]["name"]
     if document["apiVersion"] != naming.API_VERSION:
-        assert (document["apiVersion"], document["kind"]) in {("v1", "PersistentVolumeClaim"), ("v1", "Pod")}
+        assert (document["apiVersion"], document["kind"]) in _FOREIGN
         return
     kind = document["kind"]
     schema = structural.schema_of(kind)

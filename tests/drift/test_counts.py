@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from modelwright_drift import baseline, counts, summary
+from modelwright_server.contract import prediction
 from modelwright_server.ring import layout
 from modelwright_server.ring.writer import cut
 
@@ -59,9 +60,9 @@ def test_whole_numbers_as_categories() -> None:
 
 
 def test_texts_are_cut_where_the_ring_cuts_them() -> None:
-    assert baseline.TEXT_BYTES == layout.MAX_TEXT
+    assert baseline.TEXT_BYTES == layout.MAX_TEXT == prediction.MAX_TEXT
     for text in ("x" * 65, "ü" * 40, "€" * 30, "a" * 63 + "ü", "short"):
-        assert counts.cut(text).encode() == cut(text.encode())
+        assert counts.cut(text).encode() == cut(text.encode()) == prediction.label_text(text).encode()
     feature = summary.categorical("t", "BYTES", ["ü" * 40] * 20)
     assert counts.count_categories(feature, ["ü" * 32, "ü" * 99]).tolist() == [2, 0, 0]
 

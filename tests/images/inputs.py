@@ -17,6 +17,7 @@ SOURCES = (
     "operator/modelwright_training",
     "model_server/modelwright_server",
     "model_server/modelwright_drift",
+    "model_server/modelwright_monitor",
 )
 WHEEL_TABLES = ("build-system", "project")
 

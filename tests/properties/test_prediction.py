@@ -9,7 +9,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelwright_server.prediction import MAX_LENGTH, Issuer, label_text, parse
+from modelwright_server.contract.prediction import MAX_LENGTH, label_text, parse
+from modelwright_server.prediction import Issuer
 from modelwright_server.schema import Datatype, Schema, Task, TensorSpec
 
 SCHEMA = Schema(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from modelwright_server.prediction import parse
+from modelwright_server.contract.prediction import parse
 from modelwright_server.ring import Record, RingReader
 from tests.server.process import DEADLINE, NAME, VERSION, Answer, Server, settings
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelwright_server.prediction import MAX_LENGTH, Issuer, label_text, parse
+from modelwright_server.contract.prediction import MAX_LENGTH, label_text, parse
+from modelwright_server.prediction import Issuer
 from modelwright_server.schema import Datatype, Schema, Task, TensorSpec
 
 INPUTS = (TensorSpec("input", Datatype.FP32, (-1, 3)),)

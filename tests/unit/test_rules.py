@@ -117,6 +117,12 @@ ACCEPTED = {
     ),
     "the longest name of a Deployment": DEPLOYMENT("a" * 35),
     "labels of one's own": DEPLOYMENT().spec(pod={"labels": {"team.example.test/cost": "7"}}),
+    "monitoring with windows alone": DEPLOYMENT().spec(monitoring={"window": {"rows": 1000}}),
+    "monitoring with drift alone": DEPLOYMENT().spec(monitoring={"drift": {"minRows": 2000}}),
+    "quality of classes": DEPLOYMENT().spec(monitoring={"quality": {"metric": "roc_auc", "min": 0.8}}),
+    "quality of numbers": DEPLOYMENT().spec(
+        monitoring={"quality": {"metric": "rmse", "max": 250, "maxLabelDelaySeconds": 7776000, "minLabels": 1000}}
+    ),
 }
 
 REFUSED: dict[str, tuple[make.Maker, str]] = {
@@ -312,6 +318,31 @@ REFUSED: dict[str, tuple[make.Maker, str]] = {
     "a name of a Deployment too long": (DEPLOYMENT("a" * 36), "35 characters"),
     "a name of a Deployment that starts with a digit": (DEPLOYMENT("1a"), "start with a letter"),
     "a name that another's Service has": (DEPLOYMENT("churn-canary"), "-canary"),
+    "windows too small to say anything": (
+        DEPLOYMENT().spec(monitoring={"window": {"rows": 400}}),
+        "no window would have enough",
+    ),
+    "quality without a limit": (
+        DEPLOYMENT().spec(monitoring={"quality": {"metric": "accuracy"}}),
+        "exactly one of min and max",
+    ),
+    "quality with two limits": (
+        DEPLOYMENT().spec(monitoring={"quality": {"metric": "accuracy", "min": 0.5, "max": 1}}),
+        "exactly one of min and max",
+    ),
+    "an accuracy with a maximum": (
+        DEPLOYMENT().spec(monitoring={"quality": {"metric": "accuracy", "max": 0.5}}),
+        "accuracy and roc_auc have a min",
+    ),
+    "an error with a minimum": (
+        DEPLOYMENT().spec(monitoring={"quality": {"metric": "rmse", "min": 0.5}}),
+        "rmse and mae a max",
+    ),
+    "an accuracy in percent": (DEPLOYMENT().spec(monitoring={"quality": {"metric": "accuracy", "min": 88}}), "min"),
+    "a metric that labels do not give": (
+        DEPLOYMENT().spec(monitoring={"quality": {"metric": "f1", "min": 0.5}}),
+        "metric",
+    ),
     "a name that another's monitor has": (DEPLOYMENT("churn-monitor"), "-monitor"),
     "the operator's own labels": (
         DEPLOYMENT().spec(pod={"labels": {"modelwright.dev/revision": "x"}}),

@@ -13,7 +13,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from enum import IntEnum, StrEnum
 from typing import Any, ClassVar, Self
 
-from modelwright_server.contract.monitoring import WINDOW_PORT
+from modelwright_server.contract.monitoring import FEEDBACK_PORT, WINDOW_PORT
 from modelwright_server.contract.traffic import REVISION
 
 REST_PORT = 8080
@@ -51,6 +51,7 @@ ENV_CONTROL_DIR = "MODELWRIGHT_CONTROL_DIR"
 ENV_CREDENTIALS_DIR = "MODELWRIGHT_CREDENTIALS_DIR"
 ENV_WINDOWS_DIR = "MODELWRIGHT_WINDOWS_DIR"
 ENV_WINDOW_PORT = "MODELWRIGHT_WINDOW_PORT"
+ENV_FEEDBACK_PORT = "MODELWRIGHT_FEEDBACK_PORT"
 ENV_ACCESS_LOG = "MODELWRIGHT_ACCESS_LOG"
 ENV_TRACING_ENDPOINT = "MODELWRIGHT_TRACING_ENDPOINT"
 ENV_ARTIFACT_URI = "MODELWRIGHT_ARTIFACT_URI"
@@ -348,6 +349,7 @@ class MonitorSettings(_Settings):
         windows_dir: folder, its own, in which counts survive the worker.
         host: address to listen on.
         window_port: port at which other sidecars ask for counts, 0 for any free one.
+        feedback_port: port at which clients post labels, 0 for any free one.
     """
 
     deployment: str = _env(ENV_DEPLOYMENT, _text)
@@ -360,3 +362,4 @@ class MonitorSettings(_Settings):
     windows_dir: str = _env(ENV_WINDOWS_DIR, _text, DEFAULT_WINDOWS_DIR)
     host: str = _env(ENV_HOST, _text, "0.0.0.0")  # noqa: S104 - the other pods' sidecars come to it
     window_port: int = _env(ENV_WINDOW_PORT, _whole(0, 65535), WINDOW_PORT)
+    feedback_port: int = _env(ENV_FEEDBACK_PORT, _whole(0, 65535), FEEDBACK_PORT)

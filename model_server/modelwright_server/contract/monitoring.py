@@ -9,6 +9,8 @@ from enum import StrEnum
 
 WINDOW_PORT = 8084
 WINDOW_PATH = "/window"
+LABELS_PATH = "/labels"
+FEEDBACK_PORT = 8083
 FIELD_MANAGER = "modelwright-monitor"
 
 MONITORING_HEALTHY = "MonitoringHealthy"
@@ -21,6 +23,9 @@ CONDITIONS = (MONITORING_HEALTHY, DATA_DRIFT, PREDICTION_DRIFT, DATA_QUALITY, MO
 MOST_FEATURES = 20  # of a report, those that differ most
 MOST_MISSING = 50  # addresses of replicas that did not answer
 MOST_RECENT = 10  # windows that a report remembers
+MOST_COHORTS = 216  # of predictions, by version and day
+MOST_MARKS = 1000  # pods whose labels are in a report
+SCORE_BINS = 64
 
 METRIC_PSI = "modelwright_monitor_psi"
 METRIC_P_VALUE = "modelwright_monitor_p_value"
@@ -28,6 +33,7 @@ METRIC_ROWS = "modelwright_monitor_rows_total"
 METRIC_LOST = "modelwright_monitor_rows_lost_total"
 METRIC_WINDOWS = "modelwright_monitor_windows_total"
 METRIC_REFUSED = "modelwright_monitor_writes_refused_total"
+METRIC_FEEDBACK = "modelwright_monitor_feedback_labels_total"
 METRIC_OPEN_ROWS = "modelwright_monitor_window_rows"
 
 
@@ -56,3 +62,6 @@ class MonitoringReason(StrEnum):
     UNSEEN_CATEGORIES = "UnseenCategories"
     DATA_AS_EXPECTED = "DataAsExpected"
     BROKEN_DATA = "BrokenData"
+    QUALITY_DEGRADED = "QualityDegraded"
+    QUALITY_SUFFICIENT = "QualitySufficient"
+    INSUFFICIENT_LABELS = "InsufficientLabels"

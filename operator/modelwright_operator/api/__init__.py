@@ -44,6 +44,7 @@ from modelwright_operator.api.model_version import (
 from modelwright_operator.api.monitoring import Monitoring
 from modelwright_operator.api.monitoring_status import MonitoringStatus
 from modelwright_operator.api.own_code import OwnCode
+from modelwright_operator.api.quality import Quality, QualityStatus
 from modelwright_operator.api.retraining import (
     MOST_PER_WEEK,
     Outcome,
@@ -150,6 +151,8 @@ __all__ = [
     "PrometheusQuery",
     "Provenance",
     "PublishedArtifact",
+    "Quality",
+    "QualityStatus",
     "Rejection",
     "Resolved",
     "Resource",

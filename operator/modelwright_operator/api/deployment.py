@@ -23,7 +23,7 @@ from modelwright_operator.api.meta import (
 )
 from modelwright_operator.api.monitoring import Monitoring
 from modelwright_operator.api.monitoring_status import MonitoringStatus
-from modelwright_operator.api.retraining import NEEDS_AGE, NEEDS_MONITORING, Retraining, RetrainingStatus
+from modelwright_operator.api.retraining import NEEDS_AGE, NEEDS_MONITORING, NEEDS_QUALITY, Retraining, RetrainingStatus
 from modelwright_operator.api.rollout import Rollout, Traffic
 from modelwright_operator.api.rollout_status import HistoryEntry, Rejection, RolloutStatus, TrafficStatus
 
@@ -95,7 +95,7 @@ class Autoscaling(Model):
 class DeploymentSpec(Model):
     """What to serve and how."""
 
-    model_config = ConfigDict(json_schema_extra=rules(NEEDS_MONITORING, NEEDS_AGE))
+    model_config = ConfigDict(json_schema_extra=rules(NEEDS_MONITORING, NEEDS_AGE, NEEDS_QUALITY))
 
     model: ModelReference = Field(description="Which version to serve.")
     replicas: Annotated[int, Field(ge=0, le=1000)] = Field(

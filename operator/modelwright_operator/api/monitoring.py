@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from modelwright_operator.api.meta import Model, rules
+from modelwright_operator.api.quality import Quality
 
 
 class MonitoringWindow(Model):
@@ -72,6 +73,9 @@ class Monitoring(Model):
 
     window: MonitoringWindow = Field(default_factory=MonitoringWindow, description="How many rows are judged together.")
     drift: Drift = Field(default_factory=Drift, description="When features and predictions count as drifted.")
+    quality: Quality | None = Field(
+        default=None, description="How good the model must be by the labels that come back; absent: none are taken."
+    )
     max_model_age_seconds: Annotated[int, Field(ge=60, le=315_360_000)] | None = Field(
         default=None,
         description="Seconds after which the version that answers is stale, counted from the ModelVersion's creation; "

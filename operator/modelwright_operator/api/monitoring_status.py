@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from modelwright_operator.api.meta import Observed, Short, Text
+from modelwright_operator.api.quality import QualityStatus
 from modelwright_server.contract import monitoring
 
 FeatureName = Annotated[str, StringConstraints(max_length=256)]
@@ -124,13 +125,16 @@ class CanaryMonitoring(TrackMonitoring):
 class MonitoringStatus(TrackMonitoring):
     """What the sidecars found; at the top the pods that clients reach."""
 
+    quality: QualityStatus | None = Field(
+        default=None, description="How good the version that clients reach is, by the labels that came back."
+    )
     features: list[FeatureStatus] = Field(
         default_factory=list[FeatureStatus],
         max_length=monitoring.MOST_FEATURES,
         description="The features that are furthest from the baseline.",
     )
-    prediction: list[FeatureStatus] = Field(
-        default_factory=list[FeatureStatus],
+    prediction: list[Figures] = Field(
+        default_factory=list[Figures],
         max_length=2,
         description="The predictions: label and probability of the second of two classes, label, or number.",
     )

@@ -22,6 +22,13 @@ NEEDS_MONITORING: Final = (
     f"{_TRIGGERED} || has(self.monitoring) || self.retraining.triggers.all(t, t == 'Age')",
     "spec.retraining.triggers has what only spec.monitoring can find: give that, or leave the trigger out",
 )
+NEEDS_QUALITY: Final = (
+    (
+        f"{_TRIGGERED} || !('Quality' in self.retraining.triggers)"
+        " || (has(self.monitoring) && has(self.monitoring.quality))"
+    ),
+    "spec.retraining.triggers has Quality, which needs spec.monitoring.quality to tell what is not good enough",
+)
 _CRON: Final = r"^[0-9A-Za-z*/,#-]+( [0-9A-Za-z*/,#-]+){4}$"
 
 TriggerName = Literal["DataDrift", "PredictionDrift", "Quality", "Age"]

@@ -1,4 +1,4 @@
-"""What monitoring adds to a Deployment: the headless Service by which the sidecars of its pods find each other."""
+"""What monitoring adds to a Deployment: the Service by which its sidecars find each other, and the labels' port."""
 
 from __future__ import annotations
 
@@ -12,6 +12,17 @@ from modelwright_server.contract import monitoring
 
 if TYPE_CHECKING:
     from modelwright_operator import api
+
+
+def feedback_ports(deployment: api.Deployment) -> list[k8s.V1ServicePort]:
+    """Return the port of the Deployment's Service at which labels are posted, if any are wanted.
+
+    It leads to the pods' by number: not every Kubernetes finds the name of a port in a native sidecar.
+    """
+    if deployment.spec.monitoring is None or deployment.spec.monitoring.quality is None:
+        return []
+    number = monitoring.FEEDBACK_PORT
+    return [k8s.V1ServicePort(name="feedback", port=number, target_port=number, protocol="TCP", app_protocol="http")]
 
 
 def service(deployment: api.Deployment) -> common.Manifest:

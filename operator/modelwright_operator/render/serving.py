@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from kubernetes.aio.client import models as k8s
 
 from modelwright_operator import api, naming
-from modelwright_operator.render import common, sidecar
+from modelwright_operator.render import common, monitoring, sidecar
 from modelwright_operator.render.quantities import canonical_resources
 from modelwright_server import contract
 
@@ -244,6 +244,7 @@ def service(deployment: api.Deployment, revision: str, *, canary: bool = False) 
                     protocol="TCP",
                     app_protocol="http",
                 ),
+                *([] if canary else monitoring.feedback_ports(deployment)),
             ],
         ),
     )

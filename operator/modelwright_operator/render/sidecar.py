@@ -52,7 +52,10 @@ def container(
         restart_policy="Always",
         command=["python", "-m", contract.MONITOR_MODULE],
         env=common.variables(environment),
-        ports=[k8s.V1ContainerPort(name="windows", container_port=monitoring.WINDOW_PORT, protocol="TCP")],
+        ports=[
+            k8s.V1ContainerPort(name="windows", container_port=monitoring.WINDOW_PORT, protocol="TCP"),
+            k8s.V1ContainerPort(name="feedback", container_port=monitoring.FEEDBACK_PORT, protocol="TCP"),
+        ],
         resources=common.resources(None, _RESOURCES),
         security_context=common.container_security(),
         termination_message_policy="FallbackToLogsOnError",

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from modelwright_server import prediction
+from modelwright_server.contract import prediction
 from modelwright_server.grpc import open_inference_pb2 as pb
 from tests.server.grpc import triton
 from tests.server.grpc.client import DTYPES, Stub, connected, request, values

@@ -1,0 +1,1 @@
+"""Labels that come back, over HTTP: `listener` reads requests, `intake` takes the labels in them."""
