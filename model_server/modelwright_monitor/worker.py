@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import threading
+import traceback
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -15,10 +17,6 @@ from modelwright_monitor.keeper import Keeper
 from modelwright_monitor.labels import Labels
 from modelwright_server.contract import MonitorSettings, monitoring
 from modelwright_server.logs import configure
-
-
-class _EndError(BaseException):
-    """The pod ends: the supervisor gives the worker two seconds."""
 
 
 def main() -> int:
@@ -44,18 +42,25 @@ def main() -> int:
     service = f"{monitoring.service_name(settings.deployment)}.{settings.namespace}.svc"
     labels = Labels(settings, address, lambda: by_name(service), connect)
     keeper = Keeper(settings, socket.gethostname(), address, connect, labels)
-    signal.signal(signal.SIGTERM, _end)
+    follower = Follower(connect, Control(Path(settings.control_dir)), observe)
+    # No thread takes the signal by a handler: one that waits for the API server would come to it only with the answer.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_follow, args=(follower,), name="follower", daemon=True).start()
+    labels.start()
+    keeper.start()
+    signal.sigwait({signal.SIGTERM})
+    labels.end()  # the supervisor gives the worker two seconds
+    return 0
+
+
+def _follow(follower: Follower) -> None:
+    """Follow; whatever ends that ends the worker, which the supervisor starts again."""
     try:
-        labels.start()
-        keeper.start()
-        Follower(connect, Control(Path(settings.control_dir)), observe).run()
-    except _EndError:
-        labels.end()
-        return 0
-
-
-def _end(_number: int, _frame: object) -> None:
-    raise _EndError
+        follower.run()
+    except BaseException:  # noqa: BLE001 - see above
+        traceback.print_exc()
+    finally:
+        os._exit(1)
 
 
 def _own_address(identity: apiserver.Identity) -> str:
