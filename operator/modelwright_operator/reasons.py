@@ -164,6 +164,7 @@ class Reason(StrEnum):
     COOLING_DOWN = "CoolingDown"
     BUDGET_SPENT = "BudgetSpent"
     TEMPLATE_NOT_FOUND = "TemplateNotFound"
+    TEMPLATE_RUNNING = "TemplateRunning"
     TEMPLATE_NOT_SUSPENDED = "TemplateNotSuspended"
     TEMPLATE_PINNED = "TemplatePinned"
     TEMPLATE_MISMATCH = "TemplateMismatch"

@@ -13,6 +13,8 @@ from tests.support.fake_cluster import FakeCluster
 from tests.support.world import World
 from tests.table.scenarios import SCENARIOS, Scenario
 
+pytestmark = pytest.mark.timeout(1200)  # a story of a hundred calls is played a hundred times
+
 Raw = dict[str, Any]
 _VOLATILE = {
     "lastTransitionTime",

@@ -367,7 +367,7 @@ async def test_a_run_that_the_api_server_refuses_stalls_nothing_else() -> None:
     [
         ({"data": [{"name": "all", "uri": "sklearn://iris", "digest": "sha256:" + "0" * 64}]}, "TemplatePinned"),
         ({"model": "other"}, "TemplateMismatch"),
-        ({"suspend": False}, "TemplateNotSuspended"),
+        ({"suspend": False}, "TemplateRunning"),
     ],
 )
 async def test_an_unfit_template_is_said_at_once(spec: Raw, reason: str) -> None:
@@ -385,7 +385,8 @@ async def test_a_template_that_completed_is_as_good() -> None:
         await story.settle()
         story.drifts()
         await story.settle()
-        assert story.state["blocked"]["reason"] == "TemplateNotSuspended"
+        assert story.state["blocked"]["reason"] == "TemplateRunning"
+        assert not any("TemplateRunning" in item["message"] for item in story.status.get("history", ())), "it passes"
         story.digests = ["a", "b"]
         await story.train()
         await story.train()

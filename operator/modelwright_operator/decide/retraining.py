@@ -51,7 +51,7 @@ _REASONS: Final = {
     "Superseded": Reason.SUPERSEDED,
     "Failed": Reason.RETRAINING_FAILED,
 }
-_QUIET: Final = frozenset({Reason.COOLING_DOWN})
+_QUIET: Final = frozenset({Reason.COOLING_DOWN, Reason.TEMPLATE_RUNNING})
 """What a run waits for that is worth no event: it passes by itself, and the status says when."""
 
 

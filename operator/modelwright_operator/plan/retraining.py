@@ -129,7 +129,10 @@ def _unfit(
         message = f"spec.retraining.trainingJob: there is no TrainingJob {name} in this namespace: create it"
         return Block(Reason.TEMPLATE_NOT_FOUND, f"{message} with spec.suspend true")
     if not template.spec.get("suspend") and not template.has(conditions.COMPLETE):
-        message = f"TrainingJob {name} neither waits nor completed: make it anew with spec.suspend true"
+        if not template.has(conditions.FAILED):
+            message = f"TrainingJob {name} trains itself: it is a template once it has completed"
+            return Block(Reason.TEMPLATE_RUNNING, message)
+        message = f"TrainingJob {name} failed and does not wait, either: make it anew with spec.suspend true"
         return Block(Reason.TEMPLATE_NOT_SUSPENDED, message)
     pinned = [str(item.get("name")) for item in template.spec.get("data") or () if item.get("digest")]
     if pinned:
