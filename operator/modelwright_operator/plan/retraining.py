@@ -129,11 +129,7 @@ def _unfit(
         message = f"spec.retraining.trainingJob: there is no TrainingJob {name} in this namespace: create it"
         return Block(Reason.TEMPLATE_NOT_FOUND, f"{message} with spec.suspend true")
     if not template.spec.get("suspend") and not template.has(conditions.COMPLETE):
-        if not template.has(conditions.FAILED):
-            message = f"TrainingJob {name} trains itself: it is a template once it has completed"
-            return Block(Reason.TEMPLATE_RUNNING, message)
-        message = f"TrainingJob {name} failed and does not wait, either: make it anew with spec.suspend true"
-        return Block(Reason.TEMPLATE_NOT_SUSPENDED, message)
+        return _unsuspended(name, template)
     pinned = [str(item.get("name")) for item in template.spec.get("data") or () if item.get("digest")]
     if pinned:
         message = f"TrainingJob {name} pins the digest of {', '.join(pinned)} in spec.data, so it can learn nothing new"
@@ -144,6 +140,14 @@ def _unfit(
         message = f"TrainingJob {name} makes versions of model {model}, but {served} is served: name another one"
         return Block(Reason.TEMPLATE_MISMATCH, message)
     return None
+
+
+def _unsuspended(name: str, template: Child) -> Block:
+    if template.has(conditions.FAILED):
+        message = f"TrainingJob {name} failed and does not wait, either: make it anew with spec.suspend true"
+        return Block(Reason.TEMPLATE_NOT_SUSPENDED, message)
+    message = f"TrainingJob {name} trains itself: it is a template once it has completed"
+    return Block(Reason.TEMPLATE_RUNNING, message)
 
 
 def _waits(snapshot: DeploymentSnapshot, state: api.RetrainingStatus) -> bool:
