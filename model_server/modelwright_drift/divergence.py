@@ -76,15 +76,19 @@ def compare(counts: npt.NDArray[np.int64], shares: tuple[float, ...], baseline_r
     effective = rows * baseline_rows / (rows + baseline_rows)
     live, expected = pooled(counts, np.array(shares), effective)
     bins = len(expected)
-    statistic = float(np.sum((live - rows * expected) ** 2 / (rows * expected))) / (1 + rows / baseline_rows)
+    wanted = rows * expected
+    excess = live - wanted
+    statistic = float(excess @ (excess / wanted)) / (1 + rows / baseline_rows)
     smoothed = (live + 0.5) / (rows + 0.5 * bins)
-    psi = float(np.sum((smoothed - expected) * np.log(smoothed / expected)))
+    psi = float((smoothed - expected) @ np.log(smoothed / expected))
     return Divergence(statistic, bins - 1, effective, psi, psi - (bins - 1) * (1 / rows + 1 / baseline_rows))
 
 
 def pooled(counts: npt.NDArray[np.int64], shares: Array, effective: float) -> tuple[Array, Array]:
     """Put bins together in which too few rows are expected for the approximation; which ones, live counts don't say."""
     live = counts.astype(np.float64)
+    if float(shares.min()) * effective >= LEAST_EXPECTED:
+        return live, shares
     order = np.argsort(shares, kind="stable")
     live, shares = live[order], shares[order]
     count = int(np.searchsorted(shares * effective, LEAST_EXPECTED))

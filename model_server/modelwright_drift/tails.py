@@ -5,6 +5,7 @@ compare with SciPy).  Terms are made outward from the largest, by their ratios, 
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -154,6 +155,7 @@ def _around(mean: float) -> tuple[int, int]:
     return max(0, math.floor(mean - reach)), math.ceil(mean + reach)
 
 
+@lru_cache(maxsize=16)  # features of a window have one mean, most of them
 def _weights(mean: float, low: int, high: int) -> Array:
     """Return Poisson probabilities of low … high, which is all that counts, so they add up to 1."""
     if mean == 0:
@@ -175,10 +177,11 @@ def _poisson_like(start: float, mean: float, first: int, last: int) -> Array:
 
 def _outward(log_peak: float, peak: int, log_ratios: Array) -> Array:
     """Return terms whose neighbours' ratios are given, from the one at `peak` on in both directions."""
-    after = np.cumsum(log_ratios[peak:])
-    before = -np.cumsum(log_ratios[:peak][::-1])[::-1]
-    with np.errstate(under="ignore"):
-        return np.exp(log_peak + np.concatenate([before, [0.0], after]))
+    logs = np.empty(len(log_ratios) + 1)
+    logs[peak] = log_peak
+    logs[peak + 1 :] = log_peak + log_ratios[peak:].cumsum()
+    logs[:peak] = log_peak - log_ratios[:peak][::-1].cumsum()[::-1]
+    return np.exp(logs, out=logs)
 
 
 def _log_poisson(a: float, mean: float) -> float:

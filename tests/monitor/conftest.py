@@ -5,8 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,8 @@ from typing import Any
 import pytest
 
 from tests.monitor.fake_api import FakeApi, certificate
-
-
-def eventually(holds: Callable[[], object], what: str, deadline: float = 20) -> None:
-    end = time.monotonic() + deadline
-    while not holds():
-        assert time.monotonic() < end, what
-        time.sleep(0.01)
+from tests.monitor.labelled import World
+from tests.monitor.replicas import eventually, free_port, write_model
 
 
 @dataclass
@@ -96,3 +90,12 @@ def sidecar(api: FakeApi, tmp_path: Path, environment: dict[str, str]) -> Genera
     yield started
     if process.poll() is None:
         assert started.end() == 0, started.said()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Generator[World]:
+    write_model(tmp_path / "model")
+    made = World(tmp_path, free_port(["127.0.0.1"]))
+    yield made
+    for pod in list(made.pods):
+        pod.gone()

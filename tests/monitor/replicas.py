@@ -66,6 +66,13 @@ def baseline(rows: int = 5000, seed: int = 1) -> Baseline:
     return Baseline(features, (label, score))
 
 
+def eventually(holds: Callable[[], object], what: str, deadline: float = 20) -> None:
+    end = time.monotonic() + deadline
+    while not holds():
+        assert time.monotonic() < end, what
+        time.sleep(0.01)
+
+
 def write_model(folder: Path, made: Baseline | None = None) -> str:
     """Write what fetch leaves; return the digest."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -227,10 +234,3 @@ def free_port(addresses: list[str]) -> int:
     with socket.socket() as probe:
         probe.bind((addresses[0], 0))
         return int(probe.getsockname()[1])
-
-
-def until(holds: Callable[[], object], what: str, deadline: float = 20) -> None:
-    end = time.monotonic() + deadline
-    while not holds():
-        assert time.monotonic() < end, what
-        time.sleep(0.01)

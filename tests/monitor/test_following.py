@@ -3,8 +3,9 @@
 import time
 
 from modelwright_server.contract.traffic import Table
-from tests.monitor.conftest import Sidecar, eventually
+from tests.monitor.conftest import Sidecar
 from tests.monitor.fake_api import TABLE, FakeApi
+from tests.monitor.replicas import eventually
 
 
 def test_the_table_is_what_the_status_says(api: FakeApi, sidecar: Sidecar) -> None:

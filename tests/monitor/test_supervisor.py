@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from modelwright_monitor import memory
-from tests.monitor.conftest import Sidecar, eventually
+from tests.monitor.conftest import Sidecar
 from tests.monitor.fake_api import TABLE, FakeApi
+from tests.monitor.replicas import eventually
 
 PROGRAM = """
 import os, sys, time

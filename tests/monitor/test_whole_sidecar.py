@@ -16,10 +16,10 @@ import pytest
 
 from modelwright_server.contract import monitoring
 from modelwright_server.ring import RingWriter
-from tests.monitor.conftest import Sidecar, eventually
-from tests.monitor.replicas import REVISION, SCHEMA, free_port, outputs_of, rows_of, write_model
+from tests.monitor.replicas import REVISION, SCHEMA, eventually, free_port, outputs_of, rows_of, write_model
 
 if TYPE_CHECKING:
+    from tests.monitor.conftest import Sidecar
     from tests.monitor.fake_api import FakeApi
 
 RNG = np.random.default_rng(5)

@@ -7,7 +7,6 @@ of built-in kinds, immutable fields, garbage collection by owner. Any call can b
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +16,7 @@ from modelwright_server.contract import monitoring
 from tests.support import defaults, merging, structural
 from tests.support.clock import Clock
 from tests.support.copying import copied
+from tests.support.fake_objects import applied, check_json, managed, managers, owners, resource_of, selected
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -100,12 +100,12 @@ class FakeCluster:
 
     async def list(self, resource: str, namespace: str | None, selector: str | None = None) -> AsyncIterator[Raw]:
         with self._request("list", resource, ""):
-            listed = [copied(raw) for raw in self.all(resource, namespace) if _selected(raw, selector)]
+            listed = [copied(raw) for raw in self.all(resource, namespace) if selected(raw, selector)]
         for raw in listed:
             yield raw
 
     async def apply(self, resource: str, manifest: Raw, *, force: bool) -> Raw:
-        _check_json(manifest)
+        check_json(manifest)
         metadata = manifest["metadata"]
         key = Key(resource, metadata["namespace"], metadata["name"])
         with self._request("apply", resource, key.name):
@@ -118,18 +118,18 @@ class FakeCluster:
                 message = f"{key.name}: the object has been modified"
                 raise Conflict(message)
             self._check_known(manifest, key)
-            body = _body(manifest)
+            body = applied(manifest)
             last = self._owned.get(key, {}).get(naming.FIELD_MANAGER, {})
             if current is not None and not force and (field := merging.clash(current, body)):
                 message = f"conflict with another manager: {field}"
                 raise Conflict(message)
             merged = merging.merge(current or self._blank(key), last, body)
-            self._store(key, _managed(merged, _APPLIED_BY_US, *_managers(current or {})))
+            self._store(key, managed(merged, _APPLIED_BY_US, *managers(current or {})))
             self._owned.setdefault(key, {})[naming.FIELD_MANAGER] = body
             return copied(self.objects[key])
 
     async def replace(self, resource: str, manifest: Raw) -> Raw:
-        _check_json(manifest)
+        check_json(manifest)
         metadata = manifest["metadata"]
         key = Key(resource, metadata["namespace"], metadata["name"])
         with self._request("replace", resource, key.name):
@@ -139,14 +139,14 @@ class FakeCluster:
                 raise Conflict(message)
             given = {name: metadata[name] for name in ("labels", "annotations")}
             whole = copied({**current, "metadata": {**current["metadata"], **given}, "spec": manifest["spec"]})
-            kept = [entry for entry in _managers(current) if entry == _APPLIED_BY_US]
-            self._store(key, _managed(whole, {**_APPLIED_BY_US, "operation": "Update"}, *kept))
+            kept = [entry for entry in managers(current) if entry == _APPLIED_BY_US]
+            self._store(key, managed(whole, {**_APPLIED_BY_US, "operation": "Update"}, *kept))
             return copied(self.objects[key])
 
     async def apply_status(
         self, resource: str, metadata: Mapping[str, str], status: Mapping[str, Any], manager: str = naming.FIELD_MANAGER
     ) -> Raw:
-        _check_json(status)
+        check_json(status)
         key = Key(resource, metadata["namespace"], metadata["name"])
         with self._request("apply_status", resource, key.name):
             current = self._found(key)
@@ -237,7 +237,7 @@ class FakeCluster:
         changed = copied(self._found(key))
         change(changed)
         if not merging.equal(changed.get("spec"), self._found(key).get("spec")):
-            changed = _managed(changed, editor, *_managers(changed))
+            changed = managed(changed, editor, *managers(changed))
         self._store(key, changed)
         return self.objects[key]
 
@@ -264,7 +264,7 @@ class FakeCluster:
         gone = {**raw, "metadata": {**raw["metadata"], "resourceVersion": str(self._version)}}
         self._tell(resource, "DELETED", gone)
         uid = raw["metadata"]["uid"]
-        for other in [other for other, child in self.objects.items() if uid in _owners(child)]:
+        for other in [other for other, child in self.objects.items() if uid in owners(child)]:
             if other in self.objects:
                 self.remove(other.resource, other.name, other.namespace)
 
@@ -396,40 +396,3 @@ class _Request:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None and self._call.writes and self._cluster.crash_after == len(self._cluster.writes()) - 1:
             raise Crash(self._call)
-
-
-def resource_of(raw: Mapping[str, Any]) -> str:
-    """Return the plural of an object's resource."""
-    identity = (raw["apiVersion"], raw["kind"])
-    return next(plural for plural, known in naming.KNOWN.items() if known == identity)
-
-
-def _managers(raw: Raw) -> list[Raw]:
-    return list(raw.get("metadata", {}).get("managedFields", ()))
-
-
-def _managed(raw: Raw, *entries: Raw) -> Raw:
-    """Return the object with these managers of its spec, each once."""
-    unique = [entry for index, entry in enumerate(entries) if entry not in entries[:index]]
-    ordered = sorted(unique, key=lambda entry: (str(entry["manager"]), str(entry["operation"])))
-    return {**raw, "metadata": {**raw["metadata"], "managedFields": ordered}}
-
-
-def _body(manifest: Raw) -> Raw:
-    metadata = {name: value for name, value in manifest["metadata"].items() if name not in {"uid", "resourceVersion"}}
-    return copied({**{name: value for name, value in manifest.items() if name != "status"}, "metadata": metadata})
-
-
-def _owners(raw: Raw) -> set[str]:
-    return {owner["uid"] for owner in raw["metadata"].get("ownerReferences", ())}
-
-
-def _selected(raw: Raw, selector: str | None) -> bool:
-    if selector is None:
-        return True
-    label, _, value = selector.partition("=")
-    return bool(raw["metadata"].get("labels", {}).get(label) == value)
-
-
-def _check_json(value: object) -> None:
-    json.dumps(value, allow_nan=False)

@@ -12,7 +12,7 @@ from modelwright_operator.plan import kinds
 from modelwright_operator.render import serving, training, verification
 from tests.support.builders import NAMESPACE, SETTINGS, Maker, stored
 from tests.support.clock import START
-from tests.support.fake_cluster import resource_of
+from tests.support.fake_objects import resource_of
 from tests.support.kubelet import workload_status
 
 if TYPE_CHECKING:

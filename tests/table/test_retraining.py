@@ -9,7 +9,7 @@ import pytest
 from modelwright_operator import naming
 from modelwright_operator.errors import Refused
 from tests.support import kubelet
-from tests.table.retraining import COOLDOWN, DAY, MONITORING, A, B, loop, template
+from tests.table.retraining import COOLDOWN, DAY, MONITORING, A, B, loop
 
 Raw = dict[str, Any]
 pytestmark = pytest.mark.asyncio
@@ -360,37 +360,6 @@ async def test_a_run_that_the_api_server_refuses_stalls_nothing_else() -> None:
         story.world.cluster.faults.clear()
         await story.settle(120)
         assert story.condition == "True/RetrainingRunning"
-
-
-@pytest.mark.parametrize(
-    ("spec", "reason"),
-    [
-        ({"data": [{"name": "all", "uri": "sklearn://iris", "digest": "sha256:" + "0" * 64}]}, "TemplatePinned"),
-        ({"model": "other"}, "TemplateMismatch"),
-        ({"suspend": False}, "TemplateRunning"),
-    ],
-)
-async def test_an_unfit_template_is_said_at_once(spec: Raw, reason: str) -> None:
-    with loop(template_of=template(**spec)) as story:
-        await story.settle()
-        assert story.condition == "False/RetrainingBlocked"
-        assert story.state["blocked"]["reason"] == reason
-        story.drifts()
-        await story.settle()
-        assert story.runs == []
-
-
-async def test_a_template_that_completed_is_as_good() -> None:
-    with loop(template_of=template(suspend=False, gates=[{"metric": "accuracy", "min": 0.4}])) as story:
-        await story.settle()
-        story.drifts()
-        await story.settle()
-        assert story.state["blocked"]["reason"] == "TemplateRunning"
-        assert not any("TemplateRunning" in item["message"] for item in story.status.get("history", ())), "it passes"
-        story.digests = ["a", "b"]
-        await story.train()
-        await story.train()
-        assert story.status["stable"]["version"] == B
 
 
 async def test_at_rest_nothing_is_written() -> None:

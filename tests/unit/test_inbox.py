@@ -12,7 +12,8 @@ from modelwright_operator.cluster.store import Owner, Store
 from modelwright_operator.errors import ClusterUnavailable
 from tests.support import builders as make
 from tests.support.clock import Clock
-from tests.support.fake_cluster import FakeCluster, resource_of
+from tests.support.fake_cluster import FakeCluster
+from tests.support.fake_objects import resource_of
 from tests.table.planning import attempt_job, workload_of
 
 Raw = dict[str, Any]
