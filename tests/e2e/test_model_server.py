@@ -225,7 +225,8 @@ def without_grpc(workload: Object) -> str:
     [server] = pod["containers"]
     server["ports"] = [port for port in server["ports"] if port["name"] != "grpc"]
     server["env"] = [item for item in server["env"] if item["name"] != "MODELWRIGHT_RING_DIR"]
-    server["volumeMounts"] = [item for item in server["volumeMounts"] if item["name"] != "ring"]
+    for container in (server, *pod["initContainers"]):
+        container["volumeMounts"] = [item for item in container["volumeMounts"] if item["name"] != "ring"]
     pod["volumes"] = [item for item in pod["volumes"] if item["name"] != "ring"]
     return naming.canonical_json(template)
 
