@@ -26,6 +26,7 @@ _STREAMS = {
 }
 _SHIFTS = (0.1, 0.2, 0.3, 0.5)
 _SHIFTED_ROWS = (100, 500, 1000, 5000, 20_000, 100_000)
+_EACH = 5  # windows of a baseline
 _LEAST_ROWS = 500  # what is promised begins here
 
 
@@ -69,17 +70,17 @@ _Grid = dict[str, dict[int, "Future[float]"]]
 
 def _independent(pool: ProcessPoolExecutor, windows: int) -> _Grid:
     grid: _Grid = {
-        f"{name}, 1 feature": {rows: pool.submit(_alarms, name, Cell(rows, 1, windows)) for rows in _ROWS}
+        f"{name}, 1 feature": {rows: pool.submit(_alarms, name, Cell(rows, 1, windows, each=_EACH)) for rows in _ROWS}
         for name in DISTRIBUTIONS
     }
     grid["continuous, 20 features"] = {
-        rows: pool.submit(_alarms, "continuous", Cell(rows, 20, windows)) for rows in _ROWS
+        rows: pool.submit(_alarms, "continuous", Cell(rows, 20, windows, each=_EACH)) for rows in _ROWS
     }
     return grid
 
 
 def _many(pool: ProcessPoolExecutor, windows: int) -> _Grid:
-    cells = {rows: pool.submit(_alarms, "continuous", Cell(rows, _MANY, windows)) for rows in _MANY_ROWS}
+    cells = {rows: pool.submit(_alarms, "continuous", Cell(rows, _MANY, windows, each=_EACH)) for rows in _MANY_ROWS}
     return {f"continuous, {_MANY} features ({windows} windows)": cells}
 
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 BASELINE_ROWS = 10_000
-_WINDOWS_A_BASELINE = 50
 _NOTHING_ELSE = np.zeros(counts.EXTRA_NUMERIC, dtype=np.int64)  # neither missing nor out of range
 
 
@@ -71,6 +70,7 @@ class Cell:
         alpha: probability of a false alarm that was asked for.
         margin: tolerated PSI.
         moved: what is added to one feature's values, or to its mean; 0: nothing.
+        each: windows of each baseline. Where they are as large as the baseline, its own chance decides: take few.
     """
 
     rows: int
@@ -79,6 +79,7 @@ class Cell:
     alpha: float = 0.01
     margin: float = 0.0
     moved: float = 0.0
+    each: int = 50
 
     @property
     def settings(self) -> verdict.Settings:
@@ -87,13 +88,13 @@ class Cell:
 
 
 def alarms(rows: Rows, cell: Cell, seed: int = 7) -> float:
-    """Return the share of windows in which some feature is found to have drifted; each baseline has 50 windows."""
+    """Return the share of windows in which some feature is found to have drifted."""
     rng = np.random.default_rng(seed)
     found = 0
-    for start in range(0, cell.windows, _WINDOWS_A_BASELINE):
+    for start in range(0, cell.windows, cell.each):
         baseline = [_summary(rows.draw(rng, BASELINE_ROWS)) for _ in range(cell.features)]
         likely = [_probabilities(rows, feature, 0.0 if index else cell.moved) for index, feature in enumerate(baseline)]
-        for _ in range(min(_WINDOWS_A_BASELINE, cell.windows - start)):
+        for _ in range(min(cell.each, cell.windows - start)):
             drawn = [np.concatenate([rng.multinomial(cell.rows, share), _NOTHING_ELSE]) for share in likely]
             found += bool(verdict.judge(baseline, drawn, cell.settings).drifted)
     return found / cell.windows
@@ -139,10 +140,10 @@ def alarms_in_stream(
     """Return the share of windows of one feature with an alarm, with and without the correction for dependence."""
     rng = np.random.default_rng(seed)
     corrected = naive = 0
-    for start in range(0, cell.windows, _WINDOWS_A_BASELINE):
+    for start in range(0, cell.windows, cell.each):
         values = draw(rng, CHUNKED_ROWS)
         ordered, plain = _summary(values, ordered=True), _summary(values)
-        for _ in range(min(_WINDOWS_A_BASELINE, cell.windows - start)):
+        for _ in range(min(cell.each, cell.windows - start)):
             window = [counts.count_numbers(plain, draw(rng, cell.rows))]
             corrected += bool(verdict.judge([ordered], window, cell.settings).drifted)
             naive += bool(verdict.judge([plain], window, cell.settings).drifted)
