@@ -8,9 +8,11 @@ is gone without a word is noticed within `_LOST_SECONDS`.
 import contextlib
 import http.client
 import json
+import random
 import socket
 import ssl
-from collections.abc import Generator, Iterator, Mapping
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -22,6 +24,7 @@ from modelwright_server.contract.monitoring import FIELD_MANAGER
 Object = Mapping[str, Any]
 
 _GROUP = "modelwright.dev"
+_MOST_CONFLICTS = 8
 _VERSION = "v1alpha1"
 _PLURAL = "modeldeployments"
 
@@ -226,3 +229,35 @@ def _said(body: bytes) -> str:
         return str(json.loads(body)["message"])[:500]
     except (ValueError, KeyError, TypeError):
         return body[:200].decode(errors="replace")
+
+
+def change_status(
+    connection: Connection,
+    make: Callable[[Object], Mapping[str, Any] | None],
+    sleep: Callable[[float], object] = time.sleep,
+) -> bool:
+    """Apply a status onto the Deployment as it was read, and anew where somebody else wrote meanwhile.
+
+    Args:
+        connection: to the API server.
+        make: gives the status for the Deployment as it is; None: there is nothing to write.
+        sleep: waits for so many seconds.
+
+    Returns:
+        Whether it was written.
+
+    Raises:
+        ApiError: it was not taken.
+    """
+    for _ in range(_MOST_CONFLICTS):
+        seen, _version = connection.read()
+        status = make(seen) if seen is not None else None
+        if seen is None or status is None:
+            return False
+        try:
+            connection.apply_status(status, str(seen["metadata"]["resourceVersion"]))
+        except ConflictError:
+            sleep(random.uniform(0.02, 0.3))  # noqa: S311 - jitter
+        else:
+            return True
+    return False

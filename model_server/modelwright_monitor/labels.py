@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import http.client
 import json
-import random
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from modelwright_monitor import exposition
-from modelwright_monitor.apiserver import ApiError, ConflictError
+from modelwright_monitor.apiserver import ApiError, change_status
 from modelwright_monitor.conditions import Mark, merged, rfc3339
 from modelwright_monitor.deployment import Object, conditions_of, document_of, part
 from modelwright_monitor.feedback.intake import Feedback, Wanted
@@ -46,7 +45,6 @@ _ASK_SECONDS = 3.0
 _AT_ONCE = 8
 _LOOK_SECONDS = 5.0
 _MAX_SECONDS = 3600  # the API's default of spec.monitoring.window.maxSeconds
-_MOST_CONFLICTS = 8
 _CLOSE_SECONDS = 0.3
 # A clock that was set back so far makes a report seem to come from the future: it counts as old.
 _CLOCK_SECONDS = 300.0
@@ -217,29 +215,24 @@ class Labels:
             ApiError: it was not taken.
         """
         offers = gather()
+
+        def counted(seen: Object) -> dict[str, Any] | None:
+            if not self._totals(seen).take(offers, self._now()) and _judged(seen):
+                return None
+            document, marks = self.into(seen, offers)
+            if document is None:
+                return None
+            known = conditions_of(seen)
+            told = {mark.kind for mark in marks}
+            generation = int(part(seen, "metadata").get("generation", 0))
+            others = [dict(item) for item in known if item.get("type") not in told]
+            return {
+                "monitoring": {**document_of(seen, STABLE), "quality": document},
+                "conditions": [*others, *merged(known, marks, generation=generation, now=rfc3339(self._now()))],
+            }
+
         with self._connect() as connection:
-            for _ in range(_MOST_CONFLICTS):
-                seen, _version = connection.read()
-                if seen is None or (not self._totals(seen).take(offers, self._now()) and _judged(seen)):
-                    return False
-                document, marks = self.into(seen, offers)
-                if document is None:
-                    return False
-                known = conditions_of(seen)
-                told = {mark.kind for mark in marks}
-                generation = int(part(seen, "metadata").get("generation", 0))
-                others = [dict(item) for item in known if item.get("type") not in told]
-                status = {
-                    "monitoring": {**document_of(seen, STABLE), "quality": document},
-                    "conditions": [*others, *merged(known, marks, generation=generation, now=rfc3339(self._now()))],
-                }
-                try:
-                    connection.apply_status(status, str(seen["metadata"]["resourceVersion"]))
-                except ConflictError:
-                    time.sleep(random.uniform(0.02, 0.3))  # noqa: S311 - jitter
-                else:
-                    return True
-        return False
+            return change_status(connection, counted)
 
     def _totals(self, seen: Object) -> Totals:
         try:

@@ -5,12 +5,11 @@ window one more than the last.  Whoever comes second gets a conflict, reads agai
 conflict for any other reason is tried again.  So there is one write for each window, however many replicas there are.
 """
 
-import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
-from modelwright_monitor.apiserver import ConflictError
+from modelwright_monitor.apiserver import change_status
 from modelwright_monitor.conditions import Mark, holds, merged, rfc3339
 from modelwright_monitor.deployment import Object, conditions_of, document_of, monitored, part, sequence_of
 from modelwright_monitor.follow import Connect
@@ -18,9 +17,6 @@ from modelwright_monitor.labels import Counted, Labels
 from modelwright_monitor.quality.ledger import Offer
 from modelwright_monitor.report import Report, brief
 from modelwright_server.contract import CANARY, STABLE, monitoring
-
-_MOST_CONFLICTS = 8
-_BRIEF: Final = ("name", "psi", "pValue", "flagged")  # of each figure, what a canary's report has
 
 
 class TooLateError(Exception):
@@ -56,26 +52,19 @@ class Writer:
             TooLateError: the deadline is over.
         """
         offers = self._labels.gather() if self._labels is not None else []
+
+        def closed(seen: Object) -> dict[str, Any] | None:
+            before = document_of(seen, track)
+            if not monitored(seen) or sequence_of(before) != sequence - 1:
+                return None
+            status = self._status(seen, track, make(before), offers)
+            if time.monotonic() >= deadline:
+                message = f"window {sequence} was not closed in time"
+                raise TooLateError(message)
+            return status
+
         with self._connect() as connection:
-            for _ in range(_MOST_CONFLICTS):
-                seen, _version = connection.read()
-                if seen is None or not monitored(seen):
-                    return False
-                before = document_of(seen, track)
-                if sequence_of(before) != sequence - 1:
-                    return False
-                report = make(before)
-                status = self._status(seen, track, report, offers)
-                if time.monotonic() >= deadline:
-                    message = f"window {sequence} was not closed in time"
-                    raise TooLateError(message)
-                try:
-                    connection.apply_status(status, str(seen["metadata"]["resourceVersion"]))
-                except ConflictError:
-                    self._sleep(random.uniform(0.02, 0.3))  # noqa: S311 - jitter
-                else:
-                    return True
-        return False
+            return change_status(connection, closed, self._sleep)
 
     def tell(self, marks: tuple[Mark, ...], identity: Mapping[str, str]) -> bool:
         """Write conditions that no window says, where they are not said yet; tell whether that was needed.
@@ -87,23 +76,16 @@ class Writer:
         Raises:
             ApiError: they were not taken.
         """
+
+        def told(seen: Object) -> dict[str, Any] | None:
+            known = conditions_of(seen)
+            if not monitored(seen) or all(holds(known, mark) for mark in marks):
+                return None
+            window = {"sequence": sequence_of(document_of(seen, STABLE)), "rows": 0}
+            return {"monitoring": {"window": window, **identity}, "conditions": self._merged(seen, marks)}
+
         with self._connect() as connection:
-            for _ in range(_MOST_CONFLICTS):
-                seen, _version = connection.read()
-                if seen is None or not monitored(seen):
-                    return False
-                known = conditions_of(seen)
-                if all(holds(known, mark) for mark in marks):
-                    return False
-                window = {"sequence": sequence_of(document_of(seen, STABLE)), "rows": 0}
-                status = {"monitoring": {"window": window, **identity}, "conditions": self._merged(seen, marks)}
-                try:
-                    connection.apply_status(status, str(seen["metadata"]["resourceVersion"]))
-                except ConflictError:
-                    self._sleep(random.uniform(0.02, 0.3))  # noqa: S311 - jitter
-                else:
-                    return True
-        return False
+            return change_status(connection, told, self._sleep)
 
     def _status(self, seen: Object, track: str, report: Report, offers: Sequence[Offer]) -> dict[str, Any]:
         stable, canary = document_of(seen, STABLE), document_of(seen, CANARY)
