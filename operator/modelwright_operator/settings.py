@@ -52,6 +52,11 @@ class Settings:
     """Every so often the progress of running training Jobs is read from their logs."""
     evidence_seconds: int = 5
     """Every so often what was counted of a canary is read from the serving pods."""
+    approval_required_from: str = ""
+    """Versions of this risk tier or a higher one serve only once they are approved; without a tier counts as High.
+    Empty: none has to be approved."""
+    approval_on_revocation: str = "Alarm"
+    """What happens where a version that serves loses its approval: Alarm, or RollBack to the newest one approved."""
     retention_versions_per_model: int = 10
     """How many versions of a model that nothing uses are kept, the newest; 0: all."""
     retention_object_stores: bool = False
@@ -76,6 +81,8 @@ class Settings:
 
 
 _CHOICES: Final = {
+    "approval_required_from": ("Low", "Medium", "High"),
+    "approval_on_revocation": ("Alarm", "RollBack"),
     "webhook_events": ("Warnings", "All"),
     "image_pull_policy": ("Always", "IfNotPresent", "Never"),
     "log_level": ("debug", "info", "warning", "error"),

@@ -31,15 +31,15 @@ def test_a_default_release(render: Render) -> None:
     assert Counter(manifest["kind"] for manifest in render()) == {
         "ServiceAccount": 1,
         "CustomResourceDefinition": 3,
-        "ClusterRole": 4,
+        "ClusterRole": 5,
         "ClusterRoleBinding": 1,
         "Role": 1,
         "RoleBinding": 1,
         "Lease": 1,
         "Deployment": 1,
         "Service": 1,
-        "ValidatingAdmissionPolicy": 1,
-        "ValidatingAdmissionPolicyBinding": 1,
+        "ValidatingAdmissionPolicy": 5,
+        "ValidatingAdmissionPolicyBinding": 5,
     }
 
 

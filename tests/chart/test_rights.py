@@ -1,5 +1,6 @@
 """The rights the chart gives: least for the operator, no status for users."""
 
+import json
 from typing import Any
 
 import pytest
@@ -114,23 +115,44 @@ def test_in_chosen_namespaces_the_chart_gives_the_sidecars_their_identity(render
         assert own["RoleBinding", role]["roleRef"]["name"] == role
 
 
-def test_the_policy_is_for_the_namespaces_of_the_release(render: Render) -> None:
-    def conditions(**values: Any) -> list[str]:
-        (policy,) = of_kind(render(**values), "ValidatingAdmissionPolicy")
-        return [condition["expression"] for condition in policy["spec"]["matchConditions"]]
-
-    assert len(conditions()) == 1
-    assert conditions(watchNamespaces=["a", "b"])[1] == 'request.namespace in ["a","b"]'
-    manifests = render(monitor={"admissionPolicy": False})
-    assert not [m for m in manifests if m["kind"].startswith("ValidatingAdmissionPolicy")]
+STRICT = {"approval": {"requiredFrom": "High", "fourEyes": True}}
+POLICIES = {"approve-steps", "approve-versions", "children", "four-eyes", "in-use", "monitor", "references"}
 
 
-def test_the_policys_binding_denies(render: Render) -> None:
-    manifests = render()
-    (policy,) = of_kind(manifests, "ValidatingAdmissionPolicy")
-    (binding,) = of_kind(manifests, "ValidatingAdmissionPolicyBinding")
-    assert policy["spec"]["failurePolicy"] == "Fail"
-    assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny", "Audit"]}
+def policies(manifests: list[Manifest]) -> dict[str, Manifest]:
+    found = of_kind(manifests, "ValidatingAdmissionPolicy")
+    return {item["metadata"]["name"].removeprefix("release-modelwright-"): item["spec"] for item in found}
+
+
+def test_the_policies_are_for_the_namespaces_of_the_release(render: Render) -> None:
+    found = policies(render(**STRICT, watchNamespaces=["a", "b"]))
+    assert found.keys() == POLICIES
+    for spec in found.values():
+        assert 'request.namespace in ["a","b"]' in [item["expression"] for item in spec["matchConditions"]]
+    assert not any("request.namespace in" in json.dumps(spec) for spec in policies(render(**STRICT)).values())
+
+
+def test_each_policy_can_be_left_to_somebody_else(render: Render) -> None:
+    assert policies(render()).keys() == POLICIES - {"children", "four-eyes"}
+    without = render(
+        monitor={"admissionPolicy": False},
+        approval={"policy": False},
+        references={"policy": False, "protectVersionsInUse": False},
+    )
+    assert not [m for m in without if m["kind"].startswith("ValidatingAdmissionPolicy")]
+
+
+def test_the_policies_bindings_deny(render: Render) -> None:
+    manifests = render(**STRICT)
+    assert {spec["failurePolicy"] for spec in policies(manifests).values()} == {"Fail"}
+    bound = {m["metadata"]["name"]: m["spec"] for m in of_kind(manifests, "ValidatingAdmissionPolicyBinding")}
+    assert bound == {
+        f"release-modelwright-{name}": {
+            "policyName": f"release-modelwright-{name}",
+            "validationActions": ["Deny", "Audit"],
+        }
+        for name in POLICIES
+    }
 
 
 def test_in_chosen_namespaces_without_user_roles_there_is_no_cluster_role_at_all(render: Render) -> None:
@@ -181,6 +203,12 @@ def test_users_get_the_kinds_and_never_a_status(render: Render) -> None:
     scale = ("modelwright.dev", "modeldeployments/scale")
     assert view == {("modelwright.dev", kind): {"get", "list", "watch"} for kind in KINDS} | {scale: {"get"}}
     assert edit == {("modelwright.dev", kind): changes for kind in KINDS} | {scale: {"update", "patch"}}
+    decided = {"get", "list", "watch", "update", "patch", "approve"}
+    assert rights(roles["release-modelwright-approve"]) == {
+        ("modelwright.dev", "trainingjobs"): {"get", "list", "watch"},
+        ("modelwright.dev", "modelversions"): decided,
+        ("modelwright.dev", "modeldeployments"): decided,
+    }
 
 
 def test_user_roles_extend_the_usual_ones(render: Render) -> None:
@@ -196,4 +224,5 @@ def test_user_roles_extend_the_usual_ones(render: Render) -> None:
         "release-modelwright-monitor": set(),
         "release-modelwright-view": {"view", "edit", "admin"},
         "release-modelwright-edit": {"edit", "admin"},
+        "release-modelwright-approve": {"admin"},
     }

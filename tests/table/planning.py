@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from modelwright_operator.decide.observed import LogLine
     from modelwright_operator.decide.snapshot import AnySnapshot, Refusal
     from modelwright_operator.plan.outcome import Plan
+    from modelwright_operator.settings import Settings
 
 Raw = dict[str, Any]
 
@@ -31,6 +32,7 @@ def snapshot_of(
     now: datetime = START,
     refusals: tuple[Refusal, ...] = (),
     lines: tuple[tuple[Raw, LogLine], ...] = (),
+    settings: Settings = SETTINGS,
 ) -> AnySnapshot:
     """Return the snapshot of an object among others; `lines` are the last progress lines of pods' logs."""
     store = Store()
@@ -39,7 +41,7 @@ def snapshot_of(
         store.put(resource_of(raw), raw)
     for pod, line in lines:
         assert store.put_line(pod, line)
-    gathered = gather(store, SETTINGS, Owner(subject.raw["kind"], NAMESPACE, subject.raw["metadata"]["name"]))
+    gathered = gather(store, settings, Owner(subject.raw["kind"], NAMESPACE, subject.raw["metadata"]["name"]))
     assert gathered is not None
     return replace(gathered, now=now, refusals=refusals)
 
@@ -92,9 +94,10 @@ def planned(
     now: datetime = START,
     refusals: tuple[Refusal, ...] = (),
     lines: tuple[tuple[Raw, LogLine], ...] = (),
+    settings: Settings = SETTINGS,
 ) -> Planned:
     """Plan one pass over an object."""
-    snapshot = snapshot_of(subject, *others, now=now, refusals=refusals, lines=lines)
+    snapshot = snapshot_of(subject, *others, now=now, refusals=refusals, lines=lines, settings=settings)
     return Planned(kinds.plan(snapshot), subject.stored().get("status", {}))
 
 

@@ -55,6 +55,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
+{{- /* The operator's user name, as the API server sees it. */ -}}
+{{- define "modelwright.operatorUser" -}}
+system:serviceaccount:{{ .Release.Namespace }}:{{ include "modelwright.serviceAccountName" . }}
+{{- end }}
+
+{{- /* Holds a policy to the namespaces that the operator looks after. */ -}}
+{{- define "modelwright.policyNamespaces" -}}
+{{- with .Values.watchNamespaces }}
+matchConditions:
+- name: in-a-namespace-of-this-release
+  expression: request.namespace in {{ toJson . }}
+{{- end }}
+{{- end }}
+
 {{- /* What the operator may do in a namespace it looks after. No Secrets, no exec, no wildcard. */ -}}
 {{- define "modelwright.operatorRules" -}}
 - apiGroups: [modelwright.dev]

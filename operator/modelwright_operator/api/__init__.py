@@ -15,6 +15,7 @@ from modelwright_operator.api.deployment import (
     Revision,
 )
 from modelwright_operator.api.features import Feast, FeatureSource, FeaturesReference, JoinedFeatures
+from modelwright_operator.api.governance import Approval, Card, VersionEvent
 from modelwright_operator.api.meta import (
     Condition,
     Metadata,
@@ -101,12 +102,14 @@ __all__ = [
     "Analysis",
     "Announced",
     "Answers",
+    "Approval",
     "Approved",
     "Artifact",
     "Autoscaling",
     "Awaiting",
     "BestTrial",
     "CanaryTrack",
+    "Card",
     "ChampionStatus",
     "Check",
     "CheckStatus",
@@ -187,5 +190,6 @@ __all__ = [
     "Tuning",
     "TuningStatus",
     "Unreadable",
+    "VersionEvent",
     "VersionMetric",
 ]

@@ -40,8 +40,10 @@ class ModelReference(Model):
 
     version: ObjectName | None = Field(default=None, description="Name of the ModelVersion to serve.")
     name: ModelName | None = Field(default=None, description="Model whose versions are followed.")
-    follow: Literal["Latest"] | None = Field(
-        default=None, description="Latest: serve the newest verified version, and each newer one once it is ready."
+    follow: Literal["Latest", "LatestApproved"] | None = Field(
+        default=None,
+        description="Latest: serve the newest verified version, and each newer one once it is ready. LatestApproved: "
+        "the newest that is verified and approved.",
     )
 
 

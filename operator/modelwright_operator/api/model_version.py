@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, StringConstraints
 
 from modelwright_operator.api.features import FeaturesReference
+from modelwright_operator.api.governance import Approval, Card, VersionEvent
 from modelwright_operator.api.meta import (
     Digest,
     Model,
@@ -105,6 +106,7 @@ class Provenance(Model):
     """How the model came to be."""
 
     training_job: JobReference | None = Field(default=None, description="The TrainingJob that made it.")
+    requested_by: Short | None = Field(default=None, description="Who asked for the run, as the TrainingJob says.")
     source: Source | None = Field(default=None, description="The code the run belonged to.")
     data: list[DataReference] | None = Field(default=None, max_length=20, description="Data it was made from.")
     features: FeaturesReference | None = Field(default=None, description="What a feature store added to the rows.")
@@ -135,10 +137,21 @@ class ModelVersionSpec(Model):
         default=None, max_length=64, description="Figures measured when the model was made."
     )
     provenance: Provenance | None = Field(default=None, description="How the model came to be.")
+    card: Card | None = Field(default=None, description="Who answers for the model, and what it is for.")
+    approval: Approval | None = Field(
+        default=None,
+        description="Whether the version may serve. Where the chart's policy is installed, setting, changing or "
+        "removing it needs the verb approve on modelversions.",
+    )
+    archived: bool | None = Field(
+        default=None, description="True: no Deployment turns to this version any more; those that serve it go on."
+    )
 
 
 ModelVersionSpec.model_config["json_schema_extra"] = immutable(
-    ModelVersionSpec, advice="a ModelVersion never changes; create another one"
+    ModelVersionSpec,
+    mutable=("approval", "archived"),
+    advice="a ModelVersion never changes; create another one",
 )
 
 
@@ -179,6 +192,11 @@ class ModelVersionStatus(Status):
     )
     used_by: list[Short] = Field(
         default_factory=list, max_length=50, description="Deployments that use this version (50 at most)."
+    )
+    history: list[VersionEvent] = Field(
+        default_factory=list[VersionEvent],
+        max_length=50,
+        description="What happened to the version, the last 50 at most: verified, approved, rejected, used.",
     )
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from modelwright_operator.api.features import TIMESTAMP_RULE, FeatureSource
-from modelwright_operator.api.meta import Model, ModelName, Pod, Resource, Resources, immutable, rules
+from modelwright_operator.api.governance import Card
+from modelwright_operator.api.meta import Model, ModelName, Pod, Resource, Resources, Short, immutable, rules
 from modelwright_operator.api.own_code import OwnCode
 from modelwright_operator.api.scheduling import Scheduling
 from modelwright_operator.api.training_parts import (
@@ -36,6 +37,11 @@ class TrainingJobSpec(Model):
     """A run: its data, trainer, evaluation and destination."""
 
     model: ModelName = Field(description="Name of the model this job makes a version of.")
+    requested_by: Short | None = Field(
+        default=None,
+        description="Who asks for the run. The chart's four-eyes policy requires it to be the requester's own user "
+        "name, and that somebody else approves what the run makes.",
+    )
     source: Source | None = Field(default=None, description="The code this run belongs to.")
     data: list[Data] = Field(
         min_length=1,
@@ -97,6 +103,9 @@ class TrainingJobSpec(Model):
     )
     pod: Pod | None = Field(default=None, description="Settings of the pods.")
     storage: Storage | None = Field(default=None, description="Where to publish; absent: the operator's default.")
+    card: Card | None = Field(
+        default=None, description="Who answers for the model, and what it is for; the version says it, too."
+    )
     suspend: bool = Field(default=False, description="True: do not run, or stop the running attempt.")
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=31536000)] = Field(
         default=86400, description="Seconds until the batch Job and its pods are removed; the TrainingJob stays."

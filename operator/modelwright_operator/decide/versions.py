@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from modelwright_operator.decide import conditions
+from modelwright_operator.decide import approval, conditions
 from modelwright_operator.reasons import Reason, reported
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from modelwright_operator import api
+    from modelwright_operator.decide.approval import Rules
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,9 @@ class NoVersion:
     reason: Reason
     message: str
     waiting: bool
+
+
+_NO_RULES: Final = approval.Rules()
 
 
 def verified(version: api.ModelVersion) -> bool:
@@ -65,7 +69,30 @@ def _age(version: api.ModelVersion) -> tuple[str, str]:
     return (conditions.rfc3339(created) if created else "", version.metadata.name)
 
 
-def _pinned(name: str, versions: Sequence[api.ModelVersion]) -> api.ModelVersion | NoVersion:
+def awaiting_approval(
+    reference: api.ModelReference, versions: Sequence[api.ModelVersion], since: api.ModelVersion | None, rules: Rules
+) -> approval.Held | None:
+    """Return what is said of the followed model's newest version where it only lacks an approval.
+
+    Args:
+        reference: what the Deployment serves.
+        versions: all that it may serve.
+        since: what it serves instead; only newer versions count. None: all do.
+        rules: what the operator's settings ask.
+    """
+    newer = [item for item in versions if item.spec.model == reference.name and (not since or _age(item) > _age(since))]
+    newest = max((item for item in newer if verified(item)), key=_age, default=None)
+    held = approval.held(newest, rules, approved_only=_approved_only(reference)) if newest is not None else None
+    return held if held is not None and held.reason is Reason.APPROVAL_REQUIRED else None
+
+
+def _approved_only(reference: api.ModelReference) -> bool:
+    return reference.follow == "LatestApproved"
+
+
+def _pinned(
+    name: str, versions: Sequence[api.ModelVersion], stable: api.Revision | None, rules: Rules
+) -> api.ModelVersion | NoVersion:
     version = next((version for version in versions if version.metadata.name == name), None)
     if version is None:
         return NoVersion(
@@ -74,7 +101,10 @@ def _pinned(name: str, versions: Sequence[api.ModelVersion]) -> api.ModelVersion
             waiting=False,
         )
     if verified(version):
-        return version
+        held = approval.held(version, rules)
+        if held is None or (stable is not None and stable.version == name):
+            return version  # what serves goes on: people are told, and decide
+        return NoVersion(held.reason, held.message, waiting=False)
     if (verdict := _refusal(version)) is not None:
         reason = reported(verdict.reason, Reason.VERSION_NOT_VERIFIED)
         return NoVersion(reason, _not_accepted(version, verdict), waiting=False)
@@ -86,27 +116,71 @@ def _pinned(name: str, versions: Sequence[api.ModelVersion]) -> api.ModelVersion
 
 
 def chosen(
-    reference: api.ModelReference, versions: Sequence[api.ModelVersion], stable: api.Revision | None
+    reference: api.ModelReference,
+    versions: Sequence[api.ModelVersion],
+    stable: api.Revision | None,
+    rules: Rules = _NO_RULES,
 ) -> api.ModelVersion | NoVersion:
-    """Return the version the reference stands for: the one named, or the newest verified and none older than stable."""
+    """Return the version the reference stands for: the one named, or the newest that may serve, none older than stable.
+
+    Older than stable only where stable may not serve any more, and the rules say to roll back then.
+    """
+    if (back := _back(reference, versions, stable, rules)) is not None:
+        return back
     if reference.version is not None:
-        return _pinned(reference.version, versions)
-    candidates = [version for version in versions if version.spec.model == reference.name and verified(version)]
-    newest = max(candidates, key=_age, default=None)
+        return _pinned(reference.version, versions, stable, rules)
+    return _followed(reference, versions, stable, rules)
+
+
+def _able(
+    model: str | None, versions: Sequence[api.ModelVersion], rules: Rules, *, only: bool
+) -> list[api.ModelVersion]:
+    """Return the versions of a model that may serve."""
+    return [
+        item
+        for item in versions
+        if item.spec.model == model and verified(item) and approval.held(item, rules, approved_only=only) is None
+    ]
+
+
+def _followed(
+    reference: api.ModelReference, versions: Sequence[api.ModelVersion], stable: api.Revision | None, rules: Rules
+) -> api.ModelVersion | NoVersion:
+    able = _able(reference.name, versions, rules, only=_approved_only(reference))
+    newest = max(able, key=_age, default=None)
+    same = stable if stable is not None and stable.model == reference.name else None
+    serving = _named(versions, same) if same is not None else None
     if newest is None:
-        return NoVersion(
-            Reason.NO_VERSION,
-            f"waiting for a verified ModelVersion of model {reference.name}; "
-            + (passed_over(reference, versions, None) or "none exists yet"),
-            waiting=True,
-        )
-    if stable is None or stable.model != reference.name:
-        return newest
-    serving = next((version for version in versions if version.metadata.name == stable.version), None)
+        return serving or _nothing(reference, versions, rules)
     if serving is not None:
         return serving if _age(newest) < _age(serving) else newest
-    since = stable.version_created_at
-    if since is None or _age(newest) >= (conditions.rfc3339(since), stable.version):
+    since = same.version_created_at if same is not None else None
+    if same is None or since is None or _age(newest) >= (conditions.rfc3339(since), same.version):
         return newest
-    message = f"ModelVersion {stable.version} was deleted, and there is no newer one: "
+    message = f"ModelVersion {same.version} was deleted, and there is no newer one: "
     return NoVersion(Reason.VERSION_NOT_FOUND, f"{message}apply it again, or pin another version", waiting=False)
+
+
+def _nothing(reference: api.ModelReference, versions: Sequence[api.ModelVersion], rules: Rules) -> NoVersion:
+    if (held := awaiting_approval(reference, versions, None, rules)) is not None:
+        return NoVersion(held.reason, held.message, waiting=False)
+    why = passed_over(reference, versions, None) or "none exists yet"
+    return NoVersion(
+        Reason.NO_VERSION, f"waiting for a verified ModelVersion of model {reference.name}; {why}", waiting=True
+    )
+
+
+def _named(versions: Sequence[api.ModelVersion], revision: api.Revision) -> api.ModelVersion | None:
+    return next((version for version in versions if version.metadata.name == revision.version), None)
+
+
+def _back(
+    reference: api.ModelReference, versions: Sequence[api.ModelVersion], stable: api.Revision | None, rules: Rules
+) -> api.ModelVersion | None:
+    """Return what is to take over from a stable version that lost its approval; None: it did not, or nothing can."""
+    if not rules.roll_back or stable is None or reference.version not in {None, stable.version}:
+        return None
+    serving, only = _named(versions, stable), _approved_only(reference)
+    if serving is None or approval.revoked(serving, rules, approved_only=only) is None:
+        return None
+    return max(_able(serving.spec.model, versions, rules, only=only), key=_age, default=None)

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelwright_operator import api, naming
-from modelwright_operator.decide import compatibility, conditions, pods, rollout, scaling, versions
+from modelwright_operator.decide import approval, compatibility, conditions, pods, rollout, scaling, versions
 from modelwright_operator.decide import monitoring as watched
 from modelwright_operator.decide import tracks as seen
-from modelwright_operator.plan import gateway, monitoring, retraining, rollouts, traffic
+from modelwright_operator.plan import approvals, gateway, monitoring, retraining, rollouts, traffic
 from modelwright_operator.plan.outcome import Confirm, Delete, Plan, finish, refused, wanted
 from modelwright_operator.reasons import Reason
 from modelwright_operator.render import autoscaler, serving
@@ -80,6 +80,8 @@ def plan(snapshot: DeploymentSnapshot) -> Plan:
     settled = not (promoted or applies or snapshot.refusals) and (table is None or traffic.settled(snapshot, table))
     stale = _stale(snapshot, tracks, settled=settled)
     marks = (*_marks(snapshot, tracks, choice), *scaling.marks(snapshot), *renewal.marks)
+    asked = approvals.plan(snapshot, choice, tracks.stable, marks)
+    marks = (*marks, *asked.marks)
     confirm = (
         (Confirm(naming.DEPLOYMENTS, deployment.metadata.name, deployment.metadata.resource_version),)
         if promoted or stale
@@ -89,13 +91,14 @@ def plan(snapshot: DeploymentSnapshot) -> Plan:
     ruling = watched.ruling(deployment, snapshot.now)
     told = {**_values(snapshot, tracks), **rollouts.values(snapshot, tracks.course, table), **renewal.values}
     told, turned = monitoring.announced(snapshot, told)
-    told = rollouts.remembered(snapshot, told, renewal.happened)  # which follows from what turned
+    further = (*asked.happened, *renewal.happened)  # retraining follows from what turned
+    told = rollouts.remembered(snapshot, told, further)
     writes = Plan(
         apply=(*(() if snapshot.refusals else applies), *renewal.apply),
         delete=(*(Delete(child) for child in stale), *renewal.delete),
         confirm=(*confirm, *renewal.confirm),
         monitor=ruling.part,
-        events=(*rollouts.events(happened), *turned, *rollouts.events(renewal.happened)),
+        events=(*rollouts.events(happened), *turned, *rollouts.events(further)),
         requeue_after=_sooner(
             _requeue(snapshot, tracks, marks, settled=settled),
             quiet if deployment.spec.autoscaling is not None else None,
@@ -142,7 +145,8 @@ def _choice(snapshot: DeploymentSnapshot) -> api.ModelVersion | versions.NoVersi
     """Return the version that is wanted; of a followed model, rejected ones are passed over while others remain."""
     deployment = snapshot.deployment
     reference, stable = deployment.spec.model, deployment.status.stable
-    first = choice = versions.chosen(reference, snapshot.versions, stable)
+    rules = approval.Rules.of(snapshot.settings)
+    first = choice = versions.chosen(reference, snapshot.versions, stable, rules)
     if not rollouts.careful(deployment):
         return choice
     passed: set[str] = set()
@@ -151,7 +155,7 @@ def _choice(snapshot: DeploymentSnapshot) -> api.ModelVersion | versions.NoVersi
             break
         passed.add(choice.metadata.name)
         left = [item for item in snapshot.versions if item.metadata.name not in passed]
-        choice = versions.chosen(reference, left, stable)
+        choice = versions.chosen(reference, left, stable, rules)
     serves_already = (
         isinstance(choice, api.ModelVersion) and stable is not None and choice.metadata.name == stable.version
     )
@@ -183,6 +187,8 @@ def _tracks(snapshot: DeploymentSnapshot, choice: api.ModelVersion | versions.No
     target = _revision(deployment, choice) if isinstance(choice, api.ModelVersion) else None
     rules = deployment.spec.rollout
     stable, previous = status.stable, status.previous
+    if approvals.withheld(choice) and status.canary is not None:
+        target = stable  # the version under way may not serve any more
     if rules is not None and stable is not None and rollouts.careful(deployment):
         course = rollouts.advanced(snapshot, rules, stable, target)
         rejection = rollouts.rejected(snapshot, course.rejected, target)
@@ -328,9 +334,8 @@ def _marks(  # noqa: PLR0911  # one for each thing that a Deployment may be
         return (*marks, available)
     if (told := _rollout_marks(snapshot, tracks, choice)) is not None:
         return (*told, available)
-    if isinstance(choice, versions.NoVersion):
-        shape = conditions.reconciling if choice.waiting else conditions.stalled
-        return (*shape(choice.reason, f"{choice.message}{_still(tracks)}"), available)
+    if isinstance(choice, versions.NoVersion) and (told := _nothing(tracks, choice)) is not None:
+        return (*told, available)
     coming = tracks.canary or tracks.stable
     trouble = _trouble(snapshot, coming) if coming is not None else None
     if tracks.canary is not None:
@@ -341,9 +346,20 @@ def _marks(  # noqa: PLR0911  # one for each thing that a Deployment may be
         return (*conditions.ready(Reason.SCALED_TO_ZERO, "spec.replicas is 0: nothing answers, as asked"), available)
     if (marks := gateway.pending(snapshot)) is not None:
         return (*marks, available)
+    if isinstance(choice, versions.NoVersion):
+        return (*conditions.ready(choice.reason, f"{choice.message}{_still(tracks)}"), available)
     refused_since = versions.passed_over(snapshot.deployment.spec.model, snapshot.versions, choice)
     note = f"; {refused_since}" if refused_since else ""
     return (*conditions.ready(Reason.AVAILABLE, f"{tracks.stable.version} answers requests{note}"), available)
+
+
+def _nothing(tracks: _Tracks, choice: versions.NoVersion) -> tuple[Mark, ...] | None:
+    """Return what is said of a version that is missing; None: an approval is awaited, and what answers has the word."""
+    if choice.reason is Reason.APPROVAL_REQUIRED:
+        waits = conditions.false(conditions.READY, choice.reason, choice.message)
+        return None if tracks.stable is not None else (waits,)
+    shape = conditions.reconciling if choice.waiting else conditions.stalled
+    return shape(choice.reason, f"{choice.message}{_still(tracks)}")
 
 
 def _rollout_marks(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from modelwright_operator import api, naming
-from modelwright_operator.decide import conditions, losses, pods
-from modelwright_operator.plan import retention
+from modelwright_operator.decide import approval, conditions, losses, pods
+from modelwright_operator.plan import history, retention
 from modelwright_operator.plan.outcome import Apply, Confirm, Plan, finish, refused, wanted
 from modelwright_operator.raw import is_map
 from modelwright_operator.reasons import Reason
@@ -43,18 +43,22 @@ def plan(snapshot: ModelVersionSnapshot) -> Plan:
             return writes
         case retention.Retired(marks, values, writes):
             known = {**_kept_values(version), **values, **used}
-            return finish(version, (*marks, _in_use(users)), known, snapshot.now, writes)
         case retention.Kept(future, look_again):
             marks, values, writes = _verdict(snapshot)
             known = {**values, **future, **used}
             if look_again is not None and writes.requeue_after is None:
                 writes = replace(writes, requeue_after=look_again)
-            return finish(version, (*marks, _in_use(users)), known, snapshot.now, writes)
+    rules = approval.Rules.of(snapshot.settings)
+    approved = approval.mark(version, rules)
+    marks = (*marks, *([approved] if approved is not None else []), _in_use(users))
+    told = history.happened(version, marks)
+    known = {**known, "history": history.remembered(version, told, snapshot.now)}
+    return finish(version, marks, known, snapshot.now, replace(writes, events=(*writes.events, *history.events(told))))
 
 
 def _kept_values(version: api.ModelVersion) -> dict[str, Any]:
     """Return what the status says and no pass decides anew."""
-    anew = {"conditions", "observed_generation", "used_by", "retention"}
+    anew = {"conditions", "observed_generation", "used_by", "retention", "history"}
     return version.status.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=anew)
 
 

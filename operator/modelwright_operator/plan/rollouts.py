@@ -28,6 +28,7 @@ _STABLE_DOWN: Final = timedelta(seconds=60)
 _WARNINGS: Final = frozenset(
     {
         Reason.ROLLED_BACK,
+        Reason.APPROVAL_REVOKED,
         Reason.STABLE_UNAVAILABLE,
         Reason.RETRAINING_REJECTED,
         Reason.RETRAINING_FAILED,

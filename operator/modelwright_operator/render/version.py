@@ -109,6 +109,7 @@ def model_version_of(job: api.TrainingJob, trained: Trained, image: str | None, 
         metrics=metrics_of(trained),
         provenance=api.Provenance(
             training_job=api.JobReference(name=job.metadata.name, uid=job.metadata.uid),
+            requested_by=job.spec.requested_by,
             source=job.spec.source,
             data=[api.DataReference(**data.model_dump()) for data in made_of.data],
             features=api.FeaturesReference(**made_of.features.model_dump()) if made_of.features else None,
@@ -120,6 +121,7 @@ def model_version_of(job: api.TrainingJob, trained: Trained, image: str | None, 
             seed=job.spec.seed,
             trials=len(job.status.tuning.trials) if job.status.tuning is not None else None,
         ),
+        card=job.spec.card,
     )
     body: dict[str, Any] = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
     return {
