@@ -49,6 +49,7 @@ class Module:
 STORE = "versitygw"  # an S3 server; no part of the cluster itself
 METRICS = "metrics-server"  # tells autoscalers how busy pods are; likewise
 GATEWAY = "traefik"  # a gateway that spreads requests by HTTPRoutes; likewise
+GITOPS = "health"  # says what Argo CD and Flux make of objects, by their own libraries; likewise
 GATEWAY_API = "gateway-api"  # its definitions, of which nothing is built
 _BASE = "k8s.io/component-base/version"
 MODULES = (
@@ -82,9 +83,12 @@ MODULES = (
     Module(STORE, {STORE: "github.com/versity/versitygw/cmd/versitygw"}),
     Module(METRICS, {METRICS: "sigs.k8s.io/metrics-server/cmd/metrics-server"}),
     Module(GATEWAY, {GATEWAY: "github.com/traefik/traefik/v3/cmd/traefik"}),
+    Module("gitops", {GITOPS: "./health"}),
 )
 CLIENTS = ("kubectl", "helm")
-PROGRAMS = tuple(name for module in MODULES for name in module.programs if name not in {STORE, METRICS, GATEWAY})
+PROGRAMS = tuple(
+    name for module in MODULES for name in module.programs if name not in {STORE, METRICS, GATEWAY, GITOPS}
+)
 
 
 def ensure_binaries(names: tuple[str, ...], report: Report) -> dict[str, Path]:
