@@ -70,6 +70,7 @@ arch: setup ## Check that imports go the way the architecture says
 test-fast: setup ## Run the tests that need no cluster
 	@$(PYTHON) -m tests.support.object_store
 	@$(PYTHON) -m tests.support.feast_library
+	@$(PYTHON) -m tests.support.flux health
 	@$(PYTEST) -m 'not cluster' $(PYTEST_ARGS)
 
 .PHONY: test-cluster
@@ -90,6 +91,7 @@ trap down EXIT; \
 $(PYTHON) -m tests.images build; \
 $(PYTHON) -m tests.support.object_store; \
 $(PYTHON) -m tests.support.metrics_server; \
+$(PYTHON) -m tests.support.flux; \
 $(PYTHON) -m tests.support.feast_library; \
 $(PYTHON) -m tests.cluster up;
 endef

@@ -38,8 +38,8 @@ def test_a_default_release(render: Render) -> None:
         "Lease": 1,
         "Deployment": 1,
         "Service": 1,
-        "ValidatingAdmissionPolicy": 5,
-        "ValidatingAdmissionPolicyBinding": 5,
+        "ValidatingAdmissionPolicy": 6,
+        "ValidatingAdmissionPolicyBinding": 6,
     }
 
 

@@ -116,7 +116,7 @@ def test_in_chosen_namespaces_the_chart_gives_the_sidecars_their_identity(render
 
 
 STRICT = {"approval": {"requiredFrom": "High", "fourEyes": True}}
-POLICIES = {"approve-steps", "approve-versions", "children", "four-eyes", "in-use", "monitor", "references"}
+POLICIES = {"approve-steps", "approve-versions", "children", "four-eyes", "in-use", "monitor", "operator", "references"}
 
 
 def policies(manifests: list[Manifest]) -> dict[str, Manifest]:
@@ -127,7 +127,8 @@ def policies(manifests: list[Manifest]) -> dict[str, Manifest]:
 def test_the_policies_are_for_the_namespaces_of_the_release(render: Render) -> None:
     found = policies(render(**STRICT, watchNamespaces=["a", "b"]))
     assert found.keys() == POLICIES
-    for spec in found.values():
+    assert "matchConditions" in found["operator"], "which is held to it everywhere"
+    for spec in (found[name] for name in POLICIES - {"operator"}):
         assert 'request.namespace in ["a","b"]' in [item["expression"] for item in spec["matchConditions"]]
     assert not any("request.namespace in" in json.dumps(spec) for spec in policies(render(**STRICT)).values())
 
@@ -138,6 +139,7 @@ def test_each_policy_can_be_left_to_somebody_else(render: Render) -> None:
         monitor={"admissionPolicy": False},
         approval={"policy": False},
         references={"policy": False, "protectVersionsInUse": False},
+        operatorPolicy=False,
     )
     assert not [m for m in without if m["kind"].startswith("ValidatingAdmissionPolicy")]
 

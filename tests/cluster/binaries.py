@@ -50,6 +50,7 @@ STORE = "versitygw"  # an S3 server; no part of the cluster itself
 METRICS = "metrics-server"  # tells autoscalers how busy pods are; likewise
 GATEWAY = "traefik"  # a gateway that spreads requests by HTTPRoutes; likewise
 GITOPS = "health"  # says what Argo CD and Flux make of objects, by their own libraries; likewise
+FLUX = "kustomize-controller"  # Flux, which brings what git holds; likewise
 GATEWAY_API = "gateway-api"  # its definitions, of which nothing is built
 _BASE = "k8s.io/component-base/version"
 MODULES = (
@@ -84,11 +85,11 @@ MODULES = (
     Module(METRICS, {METRICS: "sigs.k8s.io/metrics-server/cmd/metrics-server"}),
     Module(GATEWAY, {GATEWAY: "github.com/traefik/traefik/v3/cmd/traefik"}),
     Module("gitops", {GITOPS: "./health"}),
+    Module(FLUX, {FLUX: "github.com/fluxcd/kustomize-controller"}),
 )
 CLIENTS = ("kubectl", "helm")
-PROGRAMS = tuple(
-    name for module in MODULES for name in module.programs if name not in {STORE, METRICS, GATEWAY, GITOPS}
-)
+_BESIDE = {STORE, METRICS, GATEWAY, GITOPS, FLUX}
+PROGRAMS = tuple(name for module in MODULES for name in module.programs if name not in _BESIDE)
 
 
 def ensure_binaries(names: tuple[str, ...], report: Report) -> dict[str, Path]:

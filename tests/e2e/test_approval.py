@@ -23,7 +23,7 @@ from tests.e2e.fixtures import (
     rows_body,
     training_job,
 )
-from tests.support.installation import install
+from tests.support.installation import NAMESPACE, install
 from tests.support.pods import restricted_pod
 
 if TYPE_CHECKING:
@@ -242,6 +242,33 @@ def test_a_step_is_approved_by_those_who_may(people: Team) -> None:
     )
     act(people, APPROVER, "annotate", DEPLOYMENTS, "stepped", "modelwright.dev/approve=0123456789/1")
     act(people, APPROVER, "patch", DEPLOYMENTS, "stepped", "--type=merge", "-p", without)
+
+
+def test_the_operators_own_account_makes_children_only(people: Team) -> None:
+    operator = f"system:serviceaccount:{NAMESPACE}:modelwright"
+    labels = {"app": "own"}
+    sleeper = {"image": people.installation.images["serving"], "command": ["sleep", "60"]}
+    template = {"metadata": {"labels": labels}, "spec": restricted_pod("own", sleeper)["spec"]}
+    spec: dict[str, Any] = {"selector": {"matchLabels": labels}, "template": template}
+    own: dict[str, Any] = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "own"}, "spec": spec}
+    assert "as its controller" in refused(people, operator, "apply", "-f", "-", body=own)
+    apply_as(people, EDITOR, own)
+    assert "may not touch what is not its own" in refused(people, operator, "delete", "deployments.apps", "own")
+    act(people, EDITOR, "delete", "deployments.apps", "own")
+
+    apply_as(people, EDITOR, deployment("parent", {"version": "none"}))
+    uid = people.get(DEPLOYMENTS, "parent")["metadata"]["uid"]
+    owner = {"apiVersion": "modelwright.dev/v1alpha1", "kind": "Deployment", "name": "parent", "uid": uid}
+    own["metadata"]["ownerReferences"] = [{**owner, "controller": True}]
+    for change, said in (
+        ({"hostNetwork": True}, "namespaces of the node"),
+        ({"serviceAccountName": "admin"}, "default account"),
+        ({"automountServiceAccountToken": True}, "no token"),
+        ({"volumes": [{"name": "root", "hostPath": {"path": "/"}}]}, "volumes of the kinds"),
+        ({"containers": [{"name": "own", "image": "any", "securityContext": {"privileged": True}}]}, "no privileges"),
+    ):
+        spec["template"] = {**template, "spec": {**template["spec"], **change}}
+        assert said in refused(people, operator, "apply", "-f", "-", body=own)
 
 
 def test_nobody_approves_what_they_asked_for(people: Team) -> None:

@@ -1,4 +1,4 @@
-module modelwright.dev/tests/gitops
+module modelwright.dev/tests/cluster/gitops
 
 go 1.26.0
 
