@@ -90,7 +90,8 @@ class Flux:
 
         def holds(seen: Raw | None) -> bool:
             status = (seen or {}).get("status") or {}
-            found = next((item for item in status.get("conditions") or [] if item["type"] == "Ready"), {})
+            conditions: list[Raw] = status.get("conditions") or []
+            found: Raw = next((item for item in conditions if item["type"] == "Ready"), {})
             return status.get("lastAttemptedRevision") == revision and found.get("status") == ready
 
         return self.cluster.wait(KUSTOMIZATIONS, _NAME, self.namespace, holds, deadline=deadline)
