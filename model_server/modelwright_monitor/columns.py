@@ -1,11 +1,10 @@
 """From the server's tensors to the columns of the baseline.
 
-Records of one size without texts are stacked and read as one array, since a call of NumPy for each record would cost
-far more than the counting.
+Records of equally many rows without texts are read as one array, since a call of NumPy for each record would cost far
+more than the counting.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +15,7 @@ from modelwright_drift import counts
 from modelwright_drift.baseline import Baseline, Categorical, Feature, Numeric
 from modelwright_drift.counts import Counts
 from modelwright_monitor.tally import Tally
-from modelwright_server.ring import Record, RingError
+from modelwright_server.ring import Batch, RingError
 from modelwright_server.ring.record import DTYPES
 from modelwright_server.schema import Datatype, Schema, TensorSpec
 
@@ -53,37 +52,31 @@ class Columns:
         self._specs = specs
         self._fixed = all(spec.datatype is not Datatype.BYTES for spec in specs)
 
-    def count(self, records: Sequence[Record]) -> Tally:
+    def count(self, records: Batch) -> Tally:
         """Count the rows of some records; what cannot be read is lost."""
         tally = Tally.empty(self._baseline)
         for group in self._groups(records):
             tally += group
         return tally
 
-    def _groups(self, records: Sequence[Record]) -> Iterable[Tally]:
+    def _groups(self, records: Batch) -> Iterable[Tally]:
         if self._fixed:
-            by_rows: defaultdict[int, list[Record]] = defaultdict(list)
-            for record in records:
-                if record.rows:
-                    by_rows[record.rows].append(record)
-            for rows, same in by_rows.items():
-                yield self._counted(rows * len(same), self._stacked(rows, same))
-        else:
-            for record in records:
-                try:
-                    tensors = {**record.features, **record.outputs}
-                except (RingError, ValueError):
-                    yield Tally.empty(self._baseline).losing(record.rows)
-                else:
-                    yield self._counted(record.rows, tensors)
+            for rows, values in records.alike():
+                if rows:
+                    yield self._counted(rows * len(values), self._stacked(rows, values))
+            return
+        for record in records:
+            try:
+                tensors = {**record.features, **record.outputs}
+            except (RingError, ValueError):
+                yield Tally.empty(self._baseline).losing(record.rows)
+            else:
+                yield self._counted(record.rows, tensors)
 
-    def _stacked(self, rows: int, records: Sequence[Record]) -> dict[str, Array]:
+    def _stacked(self, rows: int, values: Array) -> dict[str, Array]:
         """Return the tensors of records that have equally many rows, put one behind the other."""
         fields = [(str(at), DTYPES[spec.datatype], (rows, spec.width)) for at, spec in enumerate(self._specs)]
-        plain = np.dtype(fields)
-        size = len(records[0].values)
-        stacked = np.frombuffer(b"".join(record.values for record in records), np.dtype((np.void, size)))
-        found = np.ndarray((len(records),), plain, stacked.data, strides=(size,))
+        found = np.ndarray((len(values),), np.dtype(fields), values.data, strides=values.strides[:1])
         return {spec.name: found[str(at)].reshape(-1, spec.width) for at, spec in enumerate(self._specs)}
 
     def _counted(self, rows: int, tensors: Mapping[str, Array]) -> Tally:

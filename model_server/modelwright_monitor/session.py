@@ -33,8 +33,10 @@ from modelwright_server.contract.monitoring import MonitoringReason as Reason
 from modelwright_server.logs import log, log_error
 
 _STATE: Final = "state.json"
-# Between two looks at the rings: a ring holds a second of the fastest traffic.
-_BUSY_SECONDS, _IDLE_SECONDS = 0.1, 0.25
+# Between two looks at the rings. A look has a price of its own, so there are as few as a ring allows: it should be no
+# fuller than this, and the fastest server fills it in no less than the longest pause.
+_SHORTEST_SECONDS, _LONGEST_SECONDS = 0.02, 0.2
+_FILLED = 0.3
 _TICK_SECONDS = 1.0
 _MOST_MANIFEST = artifact.MAX_MANIFEST_BYTES
 # A window that is due is looked for so often by the first replica, and more seldom by each further one.
@@ -166,6 +168,7 @@ class Session:
         self._seen: Object | None = None
         self._closed = self._refused = 0
         self._look_at = self._tick_at = float("-inf")
+        self._pause = _LONGEST_SECONDS
 
     # what the counting thread does
 
@@ -177,14 +180,14 @@ class Session:
         with self._lock:
             if due:  # before anything is counted: rows of a pod on no track are in no window
                 self._windows.follow(track, closed_of(seen, track))
-            before = self._windows.state.rows
             self._windows.count(self._tail.count, lambda: self._tail.positions)
-            busy = self._windows.state.rows > before
             if due:
                 self._windows.thaw()
                 self._windows.keep()
                 self._tick_at = time.monotonic() + _TICK_SECONDS
-        return _BUSY_SECONDS if busy else _IDLE_SECONDS
+        wanted = self._pause * _FILLED / max(self._tail.filled, _FILLED / 100)
+        self._pause = min(max(wanted, _SHORTEST_SECONDS), _LONGEST_SECONDS)
+        return self._pause
 
     def end(self) -> None:
         """Keep what was counted, and give the rings back."""
