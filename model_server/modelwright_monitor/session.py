@@ -33,10 +33,10 @@ from modelwright_server.contract.monitoring import MonitoringReason as Reason
 from modelwright_server.logs import log, log_error
 
 _STATE: Final = "state.json"
-# Between two looks at the rings. A look has a price of its own, so there are as few as a ring allows: it should be no
-# fuller than this, and the fastest server fills it in no less than the longest pause.
-_SHORTEST_SECONDS, _LONGEST_SECONDS = 0.02, 0.2
-_FILLED = 0.3
+# Between two looks at the rings. A look has a price of its own, so there are as few as a ring allows: no more than a part
+# of it should be new. The fastest server, begun at once, fills half of it in the longest pause.
+_SHORTEST_SECONDS, _LONGEST_SECONDS = 0.02, 0.125
+_FILLED = 0.25
 _TICK_SECONDS = 1.0
 _MOST_MANIFEST = artifact.MAX_MANIFEST_BYTES
 # A window that is due is looked for so often by the first replica, and more seldom by each further one.

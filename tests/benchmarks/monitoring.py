@@ -150,8 +150,8 @@ def _timed(work: Any) -> float:
 def _serving(served: BenchmarkModel, baseline: Baseline) -> tuple[list[float], float, float, float, float]:
     """Return throughput lost in percent, pair by pair; then what the sidecar takes.
 
-    That is CPU time in microseconds for each row under load, the percent of rows it was too late for, memory in MiB, and CPU
-    in percent when nothing is asked.
+    That is CPU time in microseconds for each row under load, the percent of rows it was too late for, memory in MiB,
+    and CPU in percent when nothing is asked.
 
     The server without has no ring, and nobody beside it; the other one shares its core with the sidecar.
     """
