@@ -33,8 +33,8 @@ from modelwright_server.contract.monitoring import MonitoringReason as Reason
 from modelwright_server.logs import log, log_error
 
 _STATE: Final = "state.json"
-# Between two looks at the rings. A look has a price of its own, so there are as few as a ring allows: no more than a part
-# of it should be new. The fastest server, begun at once, fills half of it in the longest pause.
+# Between two looks at the rings. A look has a price of its own, so there are as few as a ring allows: no more than a
+# part of it should be new. The fastest server, begun at once, fills half of it in the longest pause.
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 0.02, 0.125
 _FILLED = 0.25
 _TICK_SECONDS = 1.0
