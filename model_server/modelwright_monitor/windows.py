@@ -242,6 +242,21 @@ class Windows:
             raise NotNowError(self.problem)
         return frozen
 
+    def take(self, tally: Tally) -> bool:
+        """Add what another replica counted and leaves behind; tell whether it is kept."""
+        before, self.state = self.state, replace(self.state, open=self.state.open + tally)
+        if not self.keep():
+            self.state = before
+            return False
+        return True
+
+    def give(self) -> Tally:
+        """Return what was counted for the open window, which is empty from now on."""
+        tally = self.state.open
+        self.state = replace(self.state, open=Tally.empty(self._baseline))
+        self.keep()
+        return tally
+
     def age_seconds(self) -> float:
         """Return how long the open window has been so; clocks that were set back do not make it last."""
         age = self._now() - self.state.opened_at

@@ -1,12 +1,17 @@
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from modelwright_drift import counts, divergence, summary, verdict
-from modelwright_drift.baseline import Numeric
 from modelwright_drift.verdict import Settings, Share
+
+if TYPE_CHECKING:
+    from modelwright_drift.baseline import Numeric
 
 RNG = np.random.default_rng(11)
 BASE = RNG.normal(size=(10_000, 20)).astype(np.float32)

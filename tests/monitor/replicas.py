@@ -176,8 +176,12 @@ class Replica:
         def answer(request: Request) -> Answer:
             return self.session.answer_window(request)  # of the worker that lives then
 
-        paths = {monitoring.WINDOW_PATH: answer}
-        self.listener = Listener(self.address, self._port, paths)
+        def take(request: Request) -> Answer:
+            return self.session.take_part(request)
+
+        self.listener = Listener(
+            self.address, self._port, {monitoring.WINDOW_PATH: answer}, {monitoring.WINDOW_PATH: take}
+        )
         self.listener.start()
         return int(self.listener.server_address[1])
 
@@ -185,6 +189,14 @@ class Replica:
         """Let the Service's name have these addresses."""
         self._addresses[:] = addresses
         self.session._peers._looked_at = float("-inf")
+
+    def leave(self) -> None:
+        """End as a pod does that is deleted."""
+        self.session.leave(lambda: self.api.read()[0], 1.0)
+        self.addresses([address for address in self._addresses if address != self.address])
+        assert self.listener is not None
+        self.listener.shutdown()
+        self.listener.server_close()
 
     def kill(self) -> None:
         """Let a new worker take the place of one that could do nothing more."""
