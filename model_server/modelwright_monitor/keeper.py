@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from modelwright_monitor.addresses import by_name
 from modelwright_monitor.apiserver import ApiError
+from modelwright_monitor.clock import now_seconds
 from modelwright_monitor.conditions import holds
 from modelwright_monitor.deployment import Object, conditions_of, monitored, track_of, version_of
 from modelwright_monitor.follow import Connect
@@ -105,7 +106,6 @@ class Keeper:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its buffers for each would be most of the memory
         from modelwright_monitor import session  # noqa: PLC0415 - see above
         from modelwright_monitor.peers import Peers  # noqa: PLC0415 - see above
-        from modelwright_monitor.windows import now_seconds  # noqa: PLC0415 - see above
         from modelwright_monitor.writer import Writer  # noqa: PLC0415 - see above
 
         settings = self._settings

@@ -18,6 +18,7 @@ from modelwright_drift import document
 from modelwright_drift.baseline import Baseline, BaselineError
 from modelwright_monitor import exposition
 from modelwright_monitor.apiserver import ApiError
+from modelwright_monitor.clock import now_seconds
 from modelwright_monitor.columns import Columns, MismatchError
 from modelwright_monitor.conditions import Mark, rfc3339
 from modelwright_monitor.deployment import Object, conditions_of, document_of, part, sequence_of, track_of, version_of
@@ -26,7 +27,7 @@ from modelwright_monitor.peers import Answers, Part, Peers, together
 from modelwright_monitor.report import Report, Rules, Window, report
 from modelwright_monitor.tail import Tail
 from modelwright_monitor.tally import Tally, most_bytes
-from modelwright_monitor.windows import CLOSE_SECONDS, Closed, Frozen, NotNowError, Windows, now_seconds
+from modelwright_monitor.windows import CLOSE_SECONDS, Closed, Frozen, NotNowError, Windows
 from modelwright_monitor.writer import TooLateError, Writer
 from modelwright_server import artifact, schema
 from modelwright_server.contract import STABLE, monitoring
