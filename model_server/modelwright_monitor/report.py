@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelwright_drift.baseline import Baseline
+from modelwright_drift.expected import estimate
 from modelwright_drift.verdict import Finding, Quality, Settings, Share, Verdict, judge
 from modelwright_monitor.conditions import Mark
 from modelwright_monitor.deployment import part, parts
@@ -157,6 +158,16 @@ def report(
         "prediction": [brief(_figures(finding)) for finding in prediction.findings],
         "recent": recent,
     }
+    expected = estimate(baseline, window.tally.prediction) if features.enough and not broken else None
+    if expected is not None:
+        document["estimatedAccuracy"] = {
+            "value": _short(expected.value),
+            "low": _short(expected.low),
+            "high": _short(expected.high),
+            "holdout": _short(expected.holdout),
+            "rows": expected.rows,
+            "assumes": monitoring.ASSUMED,
+        }
     marks = (judged.healthy(), judged.data_drift(), judged.prediction_drift(), judged.quality())
     return Report(document, marks, features.findings, prediction.findings)
 
