@@ -43,7 +43,7 @@ class OneByOne:
     def _record(self, data: bytes, at: int, end: int, position: int) -> tuple[int, int, bytes] | None:
         if end - at < layout.OVERHEAD:
             return None
-        sequence, before, _, size, rows = layout.RECORD.unpack_from(data, at)
+        sequence, before, _, size, rows = layout.RECORD.unpack_from(data, at)[:5]
         if not layout.OVERHEAD <= size <= end - at or size % layout.ALIGNMENT:
             return None
         values_end = at + size - layout.TRAILER.size

@@ -25,7 +25,6 @@ class Headers:
         at: where the record begins, from the begin of the bytes that were read.
         sequence: its number.
         before: rows in all records before it.
-        time: nanoseconds since 1970.
         size: its bytes.
         rows: its rows.
     """
@@ -33,7 +32,6 @@ class Headers:
     at: Whole
     sequence: Whole
     before: Whole
-    time: Whole
     size: Whole
     rows: Whole
 
@@ -42,17 +40,17 @@ class Headers:
         """Read them where records are said to begin; `words` are all bytes, eight by eight."""
         first = at // layout.ALIGNMENT
         last = words[first + 3]
-        return cls(at, words[first], words[first + 1], words[first + 2], last & 0xFFFFFFFF, (last >> 32) & 0xFFFFFFFF)
+        return cls(at, words[first], words[first + 1], last & 0xFFFFFFFF, (last >> 32) & 0xFFFFFFFF)
 
     @classmethod
     def joined(cls, parts: Sequence["Headers"]) -> Self:
         """Return those of several stretches as one."""
-        columns = zip(*((p.at, p.sequence, p.before, p.time, p.size, p.rows) for p in parts), strict=True)
-        return cls(*map(np.concatenate, columns)) if parts else cls(*[_NONE] * 6)
+        columns = zip(*((p.at, p.sequence, p.before, p.size, p.rows) for p in parts), strict=True)
+        return cls(*map(np.concatenate, columns)) if parts else cls(*[_NONE] * 5)
 
     def __getitem__(self, which: "slice | npt.NDArray[np.bool_]") -> "Headers":
         """Return some of them."""
-        columns = (self.at, self.sequence, self.before, self.time, self.size, self.rows)
+        columns = (self.at, self.sequence, self.before, self.size, self.rows)
         return Headers(*(column[which] for column in columns))
 
 
@@ -119,10 +117,10 @@ class Batch(Sequence[Record]):
         """Return a record, or some of them."""
         if isinstance(index, slice):
             return replace(self, headers=self.headers[index])
-        found = self.headers
-        at, size = int(found.at[index]), int(found.size[index])
+        at = int(self.headers.at[index])
+        sequence, _, time, size, rows, *more = layout.RECORD.unpack_from(self._data, at)
         values = self._data[at + layout.RECORD.size : at + size - layout.TRAILER.size]
-        return Record(self.origin, int(found.sequence[index]), int(found.time[index]), int(found.rows[index]), values)
+        return Record(self.origin, sequence, time, rows, values, *more)
 
 
 def stretch(sizes: "memoryview[Any]", at: int, end: int) -> Whole:
