@@ -137,7 +137,7 @@ def report(
     recent = recent[-rules.of :]
     judged = _Judged(window, rules, features, prediction, broken, drifted, recent)
     total = part(before, "total")
-    document = {
+    document: dict[str, Any] = {
         "window": {
             "sequence": window.sequence,
             "rows": window.tally.rows,
@@ -157,22 +157,23 @@ def report(
         "features": [_figures(finding) for finding in _first(features, names)],
         "prediction": [brief(_figures(finding)) for finding in prediction.findings],
         "recent": recent,
+        **(_expected(window, baseline) if features.enough and not broken else {}),
     }
-    expected = estimate(baseline, window.tally.prediction) if features.enough and not broken else None
-    if expected is not None:
-        document["estimatedAccuracy"] = {
-            "value": _short(expected.value),
-            "low": _short(expected.low),
-            "high": _short(expected.high),
-            "holdout": _short(expected.holdout),
-            "rows": expected.rows,
-            "assumes": monitoring.ASSUMED,
-        }
     marks = (judged.healthy(), judged.data_drift(), judged.prediction_drift(), judged.quality())
     return Report(document, marks, features.findings, prediction.findings)
 
 
 _MOST_NAME = 256
+
+
+def _expected(window: Window, baseline: Baseline) -> dict[str, Any]:
+    """Return the accuracy to expect without labels, as a member of the document; nothing where it cannot be told."""
+    found = estimate(baseline, window.tally.prediction)
+    if found is None:
+        return {}
+    figures = {"value": found.value, "low": found.low, "high": found.high, "holdout": found.holdout}
+    shown = {name: _short(value) for name, value in figures.items()}
+    return {"estimatedAccuracy": {**shown, "rows": found.rows, "assumes": monitoring.ASSUMED}}
 
 
 def _broken(verdict: Verdict) -> list[tuple[Finding, Quality]]:

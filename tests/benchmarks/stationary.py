@@ -25,6 +25,7 @@ GOALS = {"windows flagged": "0", "writes of status a window": "at most 1", "rows
 _DEPLOYMENTS = 4
 _PACE = 6.0  # requests of 50 rows a second, each Deployment
 _PAUSE_SECONDS = 0.5
+_TELL = 20
 _DEADLINE_SECONDS = 1200.0
 
 
@@ -77,6 +78,7 @@ def _followed(team: Team, names: list[str], until: int, started: float) -> tuple
     """
     looked: set[tuple[str, int]] = set()
     strange: set[str] = set()
+    told = 0
     while True:
         closed = 0
         for name in names:
@@ -84,9 +86,10 @@ def _followed(team: Team, names: list[str], until: int, started: float) -> tuple
             closed += sequence(seen)
             looked |= {(name, entry["sequence"]) for entry in seen["status"]["monitoring"].get("recent") or []}
             strange |= {f"{name}: {entry}" for entry in flagged(seen)}
-        print(f"\r{closed} of {until} windows, {len(strange)} flagged", end="", file=sys.stderr)
+        if closed >= told + _TELL:
+            told = closed
+            print(f"{closed} of {until} windows, {len(strange)} flagged", file=sys.stderr)
         if closed >= until:
-            print(file=sys.stderr)
             return len(looked), sorted(strange)
         assert time.monotonic() - started < _DEADLINE_SECONDS, "windows close too slowly"
         time.sleep(_PAUSE_SECONDS)

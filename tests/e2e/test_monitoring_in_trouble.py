@@ -31,7 +31,7 @@ RULES = {
     "window": {"rows": 500, "minSeconds": 5, "maxSeconds": 600},
     "drift": {"minRows": 500, "flagged": 2, "of": 3},
 }
-WINDOWS = 5
+WINDOWS = 3
 """That stationary traffic fills here; `make soak-monitoring` fills 200."""
 LAKE = "lake"
 WIDE = 1000
