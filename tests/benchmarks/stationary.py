@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tests.benchmarks.report import Report, Table
@@ -16,6 +16,8 @@ from tests.e2e.test_monitoring import Traffic, sequence
 from tests.e2e.test_monitoring_in_trouble import RULES, flagged, status_writes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.e2e.fixtures import Team
 
 Object = dict[str, Any]
@@ -26,6 +28,7 @@ _DEPLOYMENTS = 4
 _PACE = 6.0  # requests of 50 rows a second, each Deployment
 _PAUSE_SECONDS = 0.5
 _TELL = 20
+_REST_SECONDS = 6.0  # longer than the shortest window
 _DEADLINE_SECONDS = 1200.0
 
 
@@ -37,15 +40,16 @@ def run(team: Team) -> Report:
     for name in names:
         team.wait(DEPLOYMENTS, name, is_true("Ready"), deadline=120)
     addresses = [team.get("services", name)["spec"]["clusterIP"] for name in names]
-    with ExitStack() as stack:
-        traffic = [stack.enter_context(Traffic(address, pace=_PACE)) for address in addresses]
+    with _traffic(addresses):  # the first windows turn conditions, which is told
         for name in names:
             team.wait(DEPLOYMENTS, name, lambda seen: sequence(seen) >= 1, deadline=120)
-        writes, started, first = status_writes(team.cluster), time.monotonic(), _windows(team, names)
+    writes, first = _at_rest(team, names)
+    started = time.monotonic()
+    with _traffic(addresses) as traffic:
         seen, strange = _followed(team, names, first + WINDOWS, started)
-        windows = _windows(team, names) - first
-        writes = status_writes(team.cluster) - writes
-        seconds = time.monotonic() - started
+    seconds = time.monotonic() - started
+    after, last = _at_rest(team, names)
+    writes, windows = after - writes, last - first
     alarms = [name for name in names if condition(team.get(DEPLOYMENTS, name), "DataDriftDetected")["status"] == "True"]
     reports = [team.get(DEPLOYMENTS, name)["status"]["monitoring"] for name in names]
     lost = sum(int(report["total"]["lost"]) for report in reports)
@@ -64,6 +68,21 @@ def run(team: Team) -> Report:
     )
     details = {"flagged": strange, "alarms": alarms, "writes": writes, "windows": windows, "seconds": seconds}
     return Report("stationary", details, (Table(title, ("", "goal", "measured"), rows),), figures)
+
+
+@contextmanager
+def _traffic(addresses: list[str]) -> Iterator[list[Traffic]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(Traffic(address, pace=_PACE)) for address in addresses]
+
+
+def _at_rest(team: Team, names: list[str]) -> tuple[int, int]:
+    """Return how many writes and windows there were, once nothing is written any more."""
+    before = (-1, -1)
+    while before != (now := (status_writes(team.cluster), _windows(team, names))):
+        before = now
+        time.sleep(_REST_SECONDS)
+    return now
 
 
 def _windows(team: Team, names: list[str]) -> int:
