@@ -122,6 +122,9 @@ bench-%: setup ## Measure % (serving, peers, soak, …), print tables, write bui
 .PHONY: calibrate
 calibrate: bench-calibration ## How often drift is found where there is none, and where there is: the whole grid, some half an hour
 
+.PHONY: soak-monitoring
+soak-monitoring: bench-stationary ## 200 windows of traffic that never changes, on the real cluster: some seven minutes
+
 .PHONY: clean
 clean: ## Remove what was made in this folder; the cache of programs and images stays
 	@rm -rf .cache .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -185,10 +185,13 @@ class Baseline:
         features: in the order of the data's columns.
         prediction: of a classifier the label and, with two classes, the second one's probability; of a regressor the
             number.
+        right: of a classifier of two classes, for each bin of the score the rows whose label was the true one; else
+            empty.
     """
 
     features: tuple[Feature, ...]
     prediction: tuple[Feature, ...]
+    right: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what is too much, and rows that differ in number."""
@@ -200,6 +203,11 @@ class Baseline:
             _check(len({feature.name for feature in group}) == len(group), field_name, "must have distinct names")
             _check(len({feature.rows for feature in group}) == 1, field_name, "must all have as many rows")
             _check(group[0].rows > 0, field_name, "must have rows")
+        if self.right:
+            bins = self.prediction[-1].counts if isinstance(self.prediction[-1], Numeric) else ()
+            fits = len(self.prediction) == MAX_PREDICTIONS and len(self.right) == len(bins)
+            sound = fits and all(0 <= right <= rows for right, rows in zip(self.right, bins, strict=True))
+            _check(sound, "right", "must be as many as the score has bins, and none more than its rows")
 
     @property
     def rows(self) -> int:

@@ -14,7 +14,10 @@ so that with N = 500 a PSI of 0.1 is never found beyond a margin of 0.02.
 """
 
 import math
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -68,23 +71,83 @@ class Divergence:
         return low
 
 
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Live counts, the shares of the same bins in a baseline, and the baseline's rows."""
+
+    counts: npt.NDArray[np.int64]
+    shares: tuple[float, ...]
+    baseline_rows: int
+
+
 def compare(counts: npt.NDArray[np.int64], shares: tuple[float, ...], baseline_rows: int) -> Divergence:
     """Compare live counts with the shares of the same bins in a baseline of so many rows."""
-    rows = int(counts.sum())
-    if rows == 0 or len(shares) < 2:  # noqa: PLR2004 - one bin has no shape
-        return Divergence(0.0, 0, 0.0, 0.0, 0.0)
-    effective = rows * baseline_rows / (rows + baseline_rows)
-    live, expected = pooled(counts, np.array(shares), effective)
-    bins = len(expected)
-    wanted = rows * expected
-    excess = live - wanted
-    statistic = float(excess @ (excess / wanted)) / (1 + rows / baseline_rows)
-    smoothed = (live + 0.5) / (rows + 0.5 * bins)
-    psi = float((smoothed - expected) @ np.log(smoothed / expected))
-    return Divergence(statistic, bins - 1, effective, psi, psi - (bins - 1) * (1 / rows + 1 / baseline_rows))
+    return compare_all([Case(counts, shares, baseline_rows)])[0]
 
 
-def pooled(counts: npt.NDArray[np.int64], shares: Array, effective: float) -> tuple[Array, Array]:
+def compare_all(cases: Sequence[Case]) -> list[Divergence]:
+    """Compare several: the bins of all of them in one array, since a call of NumPy costs more than ten bins."""
+    found = [Divergence(0.0, 0, 0.0, 0.0, 0.0)] * len(cases)
+    shaped = [at for at, case in enumerate(cases) if len(case.shares) > 1 and case.counts.any()]  # one bin has no shape
+    if not shaped:
+        return found
+    live, sizes, starts = _laid_out([cases[at].counts for at in shaped])
+    expected = np.array([share for at in shaped for share in cases[at].shares])
+    baselines = np.array([cases[at].baseline_rows for at in shaped], dtype=np.float64)
+    rows = np.add.reduceat(live, starts)
+    effective = rows * baselines / (rows + baselines)
+    few = np.minimum.reduceat(expected, starts) * effective < LEAST_EXPECTED
+    if few.any():
+        parts = [
+            pooled(part, shares, ne) if is_few else (part, shares)
+            for part, shares, ne, is_few in zip(
+                np.split(live, starts[1:]),
+                np.split(expected, starts[1:]),
+                effective.tolist(),
+                few.tolist(),
+                strict=True,
+            )
+        ]
+        live, sizes, starts = _laid_out([part for part, _ in parts])
+        expected = np.concatenate([shares for _, shares in parts])
+    wanted = np.repeat(rows, sizes) * expected
+    statistics = np.add.reduceat((live - wanted) ** 2 / wanted, starts) / (1 + rows / baselines)
+    smoothed = (live + 0.5) / np.repeat(rows + 0.5 * sizes, sizes)
+    psi = np.add.reduceat((smoothed - expected) * np.log(smoothed / expected), starts)
+    debiased = psi - (sizes - 1) * (1 / rows + 1 / baselines)
+    columns = (statistics, sizes - 1, effective, psi, debiased)
+    for at, values in zip(shaped, zip(*(column.tolist() for column in columns), strict=True), strict=True):
+        found[at] = Divergence(*values)
+    return found
+
+
+def p_values(found: Sequence[Divergence], margin: float, inflations: Sequence[Inflation]) -> list[float]:
+    """Return p of each for a tolerated divergence m, the margin; see `Divergence.p_value`.
+
+    Tails of one distribution are computed together: those of features of independent rows, all as often there.
+    """
+    values = [1.0] * len(found)
+    alike: defaultdict[tuple[int, float], list[int]] = defaultdict(list)
+    for at, (each, inflation) in enumerate(zip(found, inflations, strict=True)):
+        if inflation.chunks:
+            values[at] = each.p_value(margin, inflation)
+        elif each.freedom:
+            alike[each.freedom, each.effective_rows].append(at)
+    for (freedom, effective), places in alike.items():
+        statistics = np.array([found[at].statistic for at in places])
+        tail = tails.chi_squares(statistics, freedom, effective * margin)
+        for at, p in zip(places, tail.tolist(), strict=True):
+            values[at] = p
+    return values
+
+
+def _laid_out(parts: Sequence[npt.NDArray[Any]]) -> tuple[Array, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return vectors one behind the other, how long each is, and where it begins."""
+    sizes = np.array([*map(len, parts)], dtype=np.int64)
+    return np.concatenate(parts).astype(np.float64), sizes, np.cumsum(sizes) - sizes
+
+
+def pooled(counts: npt.NDArray[Any], shares: Array, effective: float) -> tuple[Array, Array]:
     """Put bins together in which too few rows are expected for the approximation; which ones, live counts don't say."""
     live = counts.astype(np.float64)
     if float(shares.min()) * effective >= LEAST_EXPECTED:

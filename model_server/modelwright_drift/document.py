@@ -7,6 +7,7 @@ the values must fit together (`baseline`).
 import json
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NoReturn, TypeVar, cast
 
 from modelwright_drift.baseline import (
@@ -33,7 +34,7 @@ def dump(baseline: Baseline) -> bytes:
     """
     data = _dump(baseline)
     if len(data) > MAX_BYTES:
-        data = _dump(Baseline(tuple(map(_shortened, baseline.features)), baseline.prediction))
+        data = _dump(replace(baseline, features=tuple(map(_shortened, baseline.features))))
     return data
 
 
@@ -53,10 +54,13 @@ def load(data: bytes) -> Baseline:
         message = f"{NAME}: is not JSON: {type(error).__name__} {str(error)[:200]}"
         raise BaselineError(message) from error
     document = _Reader(parsed, "")
-    document.keys("schemaVersion", "rows", "holdoutRows", "features", "prediction")
+    optional = ("right",) if document.has("right") else ()
+    document.keys("schemaVersion", "rows", "holdoutRows", "features", "prediction", *optional)
     if document.count("schemaVersion") != SCHEMA_VERSION:
         _fail(f"schemaVersion must be {SCHEMA_VERSION}")
-    found = _sound("", lambda: Baseline(document.each("features", _feature), document.each("prediction", _feature)))
+    right = document.each("right", _whole) if optional else ()
+    made = document.each("features", _feature), document.each("prediction", _feature)
+    found = _sound("", lambda: Baseline(*made, right))
     if (document.count("rows"), document.count("holdoutRows")) != (found.rows, found.holdout_rows):
         _fail("rows and holdoutRows must be those of the features and of the prediction")
     return found
@@ -67,6 +71,7 @@ def _dump(baseline: Baseline) -> bytes:
         '{"features":[\n' + ",\n".join(map(_line, baseline.features)) + "\n]",
         f'"holdoutRows":{baseline.holdout_rows}',
         '"prediction":[\n' + ",\n".join(map(_line, baseline.prediction)) + "\n]",
+        *([f'"right":{json.dumps(baseline.right, separators=(",", ":"))}'] if baseline.right else []),
         f'"rows":{baseline.rows}',
         f'"schemaVersion":{SCHEMA_VERSION}',
     ]
@@ -140,6 +145,10 @@ class _Reader:
         if odd := sorted(self._fields.keys() ^ set(expected)):
             what = "is unknown" if odd[0] in self._fields else "is missing"
             _fail(f"{self._path or 'the document'}: the field {odd[0][:60]!r} {what}")
+
+    def has(self, name: str) -> bool:
+        """Tell whether a field is there."""
+        return name in self._fields
 
     def text(self, name: str) -> str:
         """Take a text that UTF-8 can carry."""

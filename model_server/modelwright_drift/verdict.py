@@ -94,11 +94,12 @@ def judge(features: Sequence[Feature], window: Sequence[Counts], settings: Setti
     rows = max((rows for rows, _, _ in measured), default=0)
     enough = rows >= settings.least_rows
     margin = settings.tolerated_psi
-    level = settings.alpha / max(1, sum(found.freedom > 0 for _, found, _ in measured))
+    shapes = divergence.compare_all([shape for _, shape, _ in measured])
+    tails = divergence.p_values(shapes, margin, [feature.inflation for feature in features])
+    level = settings.alpha / max(1, sum(found.freedom > 0 for found in shapes))
     quality_level = settings.alpha / max(1, sum(len(shares) for _, _, shares in measured))
     findings: list[Finding] = []
-    for feature, (_, found, shares) in zip(features, measured, strict=True):
-        p = found.p_value(margin, feature.inflation)
+    for feature, found, p, (_, _, shares) in zip(features, shapes, tails, measured, strict=True):
         drifted = enough and p < level
         lower = found.lower_bound(level, feature.inflation) if drifted else 0.0
         quality = tuple(_quality(*share, margin, quality_level if enough else 0.0) for share in shares)
@@ -109,7 +110,7 @@ def judge(features: Sequence[Feature], window: Sequence[Counts], settings: Setti
 _Shares = list[tuple[Share, int, int, float, int]]  # which, hits, of rows, rows of the baseline (and prior), of rows
 
 
-def _measured(feature: Feature, counts: Counts) -> tuple[int, divergence.Divergence, _Shares]:
+def _measured(feature: Feature, counts: Counts) -> tuple[int, divergence.Case, _Shares]:
     if isinstance(feature, Numeric):
         bins = len(feature.counts)
         shape, (missing, below, above) = counts[:bins], map(int, counts[bins:])
@@ -119,11 +120,11 @@ def _measured(feature: Feature, counts: Counts) -> tuple[int, divergence.Diverge
             shares.append((Share.OUT_OF_RANGE, below + above, values, 2.0, feature.values))
         if feature.datatype.startswith("FP"):
             shares.insert(0, (Share.MISSING, missing, values + missing, feature.missing + 0.5, feature.rows))
-        return values + missing, divergence.compare(shape, feature.shares, feature.values), shares
+        return values + missing, divergence.Case(shape, feature.shares, feature.values), shares
     shape, unlisted = counts[:-1], int(counts[-1])
     rows = int(shape.sum())
     unseen = (Share.UNSEEN, unlisted, rows, feature.unlisted + 0.5, feature.rows)
-    return rows, divergence.compare(shape, feature.shares, feature.rows), [unseen]
+    return rows, divergence.Case(shape, feature.shares, feature.rows), [unseen]
 
 
 def _quality(share: Share, hits: int, rows: int, seen: float, of: int, margin: float, level: float) -> Quality:  # noqa: PLR0913, PLR0917 - a test's numbers

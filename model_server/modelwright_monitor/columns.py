@@ -1,10 +1,9 @@
 """From the server's tensors to the columns of the baseline.
 
-Records of one size without texts are stacked and read as one array, since a call of NumPy for each record would cost
-far more than the counting.
+Without texts all rows of all records are read, and all columns of a tensor counted, at once: a call of NumPy for each
+record or column would cost far more than the counting.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,9 +13,9 @@ import numpy.typing as npt
 
 from modelwright_drift import counts
 from modelwright_drift.baseline import Baseline, Categorical, Feature, Numeric
-from modelwright_drift.counts import Counts
+from modelwright_drift.counts import Bins, Counts
 from modelwright_monitor.tally import Tally
-from modelwright_server.ring import Record, RingError
+from modelwright_server.ring import Batch, RingError
 from modelwright_server.ring.record import DTYPES
 from modelwright_server.schema import Datatype, Schema, TensorSpec
 
@@ -44,52 +43,49 @@ class Columns:
         Raises:
             MismatchError: one is not there, or of another type.
         """
-        self._schema = schema
         self._baseline = baseline
         inputs, outputs = _places(schema.inputs), _places(schema.outputs)
-        self._features = [(feature, _place(feature, inputs, "input")) for feature in baseline.features]
-        self._prediction = [(feature, _place(feature, outputs, "output")) for feature in baseline.prediction]
-        specs = (*schema.inputs, *schema.outputs)
-        self._specs = specs
-        self._fixed = all(spec.datatype is not Datatype.BYTES for spec in specs)
+        self._features = _Group(baseline.features, inputs, "input")
+        self._prediction = _Group(baseline.prediction, outputs, "output")
+        self._fixed = all(spec.datatype is not Datatype.BYTES for spec in (*schema.inputs, *schema.outputs))
 
-    def count(self, records: Sequence[Record]) -> Tally:
+    def count(self, records: Batch) -> Tally:
         """Count the rows of some records; what cannot be read is lost."""
-        tally = Tally.empty(self._baseline)
-        for group in self._groups(records):
-            tally += group
-        return tally
+        tensors, lost = (records.tensors(), 0) if self._fixed else _read(records)
+        rows = records.rows - lost
+        if not rows:
+            return Tally.empty(self._baseline).losing(lost)
+        return Tally(rows, lost, self._features.count(tensors), self._prediction.count(tensors))
 
-    def _groups(self, records: Sequence[Record]) -> Iterable[Tally]:
-        if self._fixed:
-            by_rows: defaultdict[int, list[Record]] = defaultdict(list)
-            for record in records:
-                if record.rows:
-                    by_rows[record.rows].append(record)
-            for rows, same in by_rows.items():
-                yield self._counted(rows * len(same), self._stacked(rows, same))
-        else:
-            for record in records:
-                try:
-                    tensors = {**record.features, **record.outputs}
-                except (RingError, ValueError):
-                    yield Tally.empty(self._baseline).losing(record.rows)
-                else:
-                    yield self._counted(record.rows, tensors)
 
-    def _stacked(self, rows: int, records: Sequence[Record]) -> dict[str, Array]:
-        """Return the tensors of records that have equally many rows, put one behind the other."""
-        fields = [(str(at), DTYPES[spec.datatype], (rows, spec.width)) for at, spec in enumerate(self._specs)]
-        plain = np.dtype(fields)
-        size = len(records[0].values)
-        stacked = np.frombuffer(b"".join(record.values for record in records), np.dtype((np.void, size)))
-        found = np.ndarray((len(records),), plain, stacked.data, strides=(size,))
-        return {spec.name: found[str(at)].reshape(-1, spec.width) for at, spec in enumerate(self._specs)}
+class _Group:
+    """Features of a baseline, or its predictions: numbers are counted tensor by tensor, categories one by one."""
 
-    def _counted(self, rows: int, tensors: Mapping[str, Array]) -> Tally:
-        features = tuple(_count(feature, place, tensors) for feature, place in self._features)
-        prediction = tuple(_count(feature, place, tensors) for feature, place in self._prediction)
-        return Tally(rows, 0, features, prediction)
+    def __init__(self, features: Sequence[Feature], places: Mapping[str, tuple[TensorSpec, int]], kind: str) -> None:
+        self._size = len(features)
+        self._categories: list[tuple[int, Categorical, _Place]] = []
+        numbers: dict[str, list[tuple[int, Numeric, int]]] = {}
+        for at, feature in enumerate(features):
+            place = _place(feature, places, kind)
+            if isinstance(feature, Numeric):
+                numbers.setdefault(place.tensor, []).append((at, feature, place.column))
+            else:
+                self._categories.append((at, feature, place))
+        self._numbers = [
+            (tensor, [at for at, _, _ in found], [column for _, _, column in found], _bins(found, places))
+            for tensor, found in numbers.items()
+        ]
+
+    def count(self, tensors: Mapping[str, Array]) -> tuple[Counts, ...]:
+        """Count all rows."""
+        found: dict[int, Counts] = {}
+        for tensor, numbers, columns, bins in self._numbers:
+            values = tensors[tensor]
+            matrix = values.reshape(len(values), -1).T
+            found.update(zip(numbers, bins.count(matrix[columns]), strict=True))
+        for at, feature, place in self._categories:
+            found[at] = _count_categories(feature, place, tensors)
+        return tuple(found[at] for at in range(self._size))
 
 
 def _places(specs: Iterable[TensorSpec]) -> dict[str, tuple[TensorSpec, int]]:
@@ -119,11 +115,26 @@ def _place(feature: Feature, places: Mapping[str, tuple[TensorSpec, int]], kind:
     return _Place(spec.name, column)
 
 
-def _count(feature: Feature, place: _Place, tensors: Mapping[str, Array]) -> Counts:
+def _read(records: Batch) -> tuple[dict[str, Array], int]:
+    """Return the tensors of all rows, texts among them, and the number of rows that cannot be read."""
+    parts: list[dict[str, Array]] = []
+    lost = 0
+    for record in records:
+        try:
+            parts.append({**record.features, **record.outputs})
+        except (RingError, ValueError):
+            lost += record.rows
+    return {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}, lost
+
+
+def _bins(found: Sequence[tuple[int, Numeric, int]], places: Mapping[str, tuple[TensorSpec, int]]) -> Bins:
+    spec, _ = places[found[0][1].name]
+    return Bins([feature for _, feature, _ in found], np.dtype(DTYPES[spec.datatype]))
+
+
+def _count_categories(feature: Categorical, place: _Place, tensors: Mapping[str, Array]) -> Counts:
     tensor = tensors[place.tensor]
     values = tensor if tensor.ndim == 1 else tensor[:, place.column]
-    if isinstance(feature, Numeric):
-        return counts.count_numbers(feature, np.ascontiguousarray(values))
     return _COUNT_CATEGORIES.get(values.dtype.kind, _count_others)(feature, values)
 
 

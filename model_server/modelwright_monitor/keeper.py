@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from modelwright_monitor.addresses import by_name
 from modelwright_monitor.apiserver import ApiError
+from modelwright_monitor.clock import now_seconds
 from modelwright_monitor.conditions import holds
 from modelwright_monitor.deployment import Object, conditions_of, monitored, track_of, version_of
 from modelwright_monitor.follow import Connect
@@ -66,6 +67,16 @@ class Keeper:
         threading.stack_size(STACK_BYTES)  # the whole of it counts against the worker's limit on memory
         threading.Thread(target=self._keep, name="keeper", daemon=True).start()
 
+    def end(self, seconds: float) -> None:
+        """Leave what was counted to others, since this pod ends; within so many seconds."""
+        made = self._session
+        if made is None:
+            return
+        try:
+            made.leave(lambda: self._seen, seconds)
+        except Exception as error:  # noqa: BLE001 - labels are to be written as well
+            log_error("rows cannot be left to others", problem=f"{type(error).__name__}: {error}"[:500])
+
     def _keep(self) -> None:
         pause = _FIRST_PAUSE_SECONDS
         while True:
@@ -95,7 +106,6 @@ class Keeper:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its buffers for each would be most of the memory
         from modelwright_monitor import session  # noqa: PLC0415 - see above
         from modelwright_monitor.peers import Peers  # noqa: PLC0415 - see above
-        from modelwright_monitor.windows import now_seconds  # noqa: PLC0415 - see above
         from modelwright_monitor.writer import Writer  # noqa: PLC0415 - see above
 
         settings = self._settings
@@ -163,7 +173,8 @@ class Keeper:
             monitoring.LABELS_PATH: self._labels.answer,
             METRICS_PATH: self._answer_metrics,
         }
-        self._listener = Listener(self._settings.host, self._settings.window_port, paths)
+        posted = {monitoring.WINDOW_PATH: self._take_part}
+        self._listener = Listener(self._settings.host, self._settings.window_port, paths, posted)
         self._listener.start()
 
     def _answer_window(self, request: Request) -> Answer:
@@ -171,6 +182,10 @@ class Keeper:
         if made is not None:
             return made.answer_window(request)
         return Answer.document(NO_PART) if self._unfit else _NOT_NOW
+
+    def _take_part(self, request: Request) -> Answer:
+        made = self._session
+        return made.take_part(request) if made is not None else _NOT_NOW
 
     def _answer_metrics(self, request: Request) -> Answer:
         made = self._session

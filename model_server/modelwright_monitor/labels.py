@@ -12,7 +12,6 @@ import hashlib
 import http.client
 import json
 import threading
-import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from typing import Any
 
 from modelwright_monitor import exposition
 from modelwright_monitor.apiserver import ApiError, change_status
+from modelwright_monitor.clock import now_seconds
 from modelwright_monitor.conditions import Mark, merged, rfc3339
 from modelwright_monitor.deployment import Object, conditions_of, document_of, part
 from modelwright_monitor.feedback.intake import Feedback, Wanted
@@ -48,11 +48,6 @@ _MAX_SECONDS = 3600  # the API's default of spec.monitoring.window.maxSeconds
 _CLOSE_SECONDS = 0.3
 # A clock that was set back so far makes a report seem to come from the future: it counts as old.
 _CLOCK_SECONDS = 300.0
-
-
-def now_seconds() -> float:
-    """Return the time since 1970."""
-    return time.time_ns() / 1e9
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
-"""A small HTTP server for other pods: few connections at once, each for a short time, requests without a body.
+"""A small HTTP server for other pods: few connections at once, each for a short time, bodies only where wanted.
 
 It has a thread for each connection, up to a number; further ones are closed at once, so that no flood of them takes
-memory.  What it answers comes from a table of paths.
+memory.  What it answers comes from a table of paths, with another for what is posted; a body is read by whoever
+answers, once that one knows the client.
 """
 
 import http.server
@@ -17,6 +18,7 @@ MOST_CONNECTIONS = 16
 STACK_BYTES = 512 << 10
 _SECONDS = 5.0
 _MOST_FIELDS = 16
+_MOST_DIGITS = 10
 
 
 class Answer:
@@ -45,12 +47,20 @@ class Request:
         query: its fields.
         client: address of the one who asks.
         server: address at which that one reached this pod.
+        body: reads the body, of so many bytes at most; None: it has more, or does not say how many.
     """
 
-    def __init__(self, query: Mapping[str, str], client: str, server: str) -> None:
+    def __init__(
+        self,
+        query: Mapping[str, str],
+        client: str,
+        server: str,
+        body: Callable[[int], bytes | None] = lambda _: None,
+    ) -> None:
         self.query = query
         self.client = client
         self.server = server
+        self.body = body
 
 
 Paths = Mapping[str, Callable[[Request], Answer]]
@@ -62,13 +72,14 @@ class Listener(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, host: str, port: int, paths: Paths) -> None:
+    def __init__(self, host: str, port: int, paths: Paths, posted: Paths | None = None) -> None:
         """Listen.
 
         Raises:
             OSError: the port cannot be had.
         """
         self.paths = paths
+        self.posted = posted or {}
         self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
         if ":" in host:
             self.address_family = socket.AF_INET6
@@ -101,8 +112,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer."""
+        self._answer(cast("Listener", self.server).paths)
+
+    def do_POST(self) -> None:
+        """Answer."""
+        self._answer(cast("Listener", self.server).posted)
+
+    def _answer(self, paths: Paths) -> None:
         address = urlsplit(self.path)
-        answer = cast("Listener", self.server).paths.get(address.path)
+        answer = paths.get(address.path)
         try:
             query = dict(parse_qsl(address.query, max_num_fields=_MOST_FIELDS))
         except ValueError:
@@ -112,7 +130,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._send(Answer.problem(HTTPStatus.NOT_FOUND, "nothing is here"))
             return
         server = str(self.connection.getsockname()[0])
-        self._send(answer(Request(query, str(self.client_address[0]), server)))
+        self._send(answer(Request(query, str(self.client_address[0]), server, self._body)))
+
+    def _body(self, most: int) -> bytes | None:
+        length = self.headers.get("Content-Length", "")
+        if not length.isascii() or not length.isdigit() or len(length) > _MOST_DIGITS or int(length) > most:
+            return None
+        return self.rfile.read(int(length))
 
     def _send(self, answer: Answer) -> None:
         self.send_response(answer.status)

@@ -21,6 +21,7 @@ from modelwright_server.contract.monitoring import WINDOW_PATH
 
 FORMAT = 1
 _SECONDS = 3.0
+_HAND_SECONDS = 1.0
 _AT_ONCE = 8
 _MOST_ADDRESSES = 1000
 _LOOK_AGAIN_SECONDS = 1.0
@@ -166,6 +167,35 @@ class Peers:
             return None
         finally:
             connection.close()
+
+    def hand(self, part: Part, end: float) -> bool:
+        """Give a part to another that counts the same; tell whether one has it, or may have it.
+
+        Whoever says no, or is not reached, has not got it; one that was asked and said nothing may have.
+
+        Args:
+            part: what this pod counted.
+            end: on the monotonic clock, after which no further one is asked.
+        """
+        body = json.dumps(part.to_document(), separators=(",", ":")).encode()
+        for address in sorted(self.addresses() - {self._own}):
+            left = end - time.monotonic()
+            if left <= 0:
+                break
+            connection = http.client.HTTPConnection(address, self._port, timeout=min(left, _HAND_SECONDS))
+            try:
+                connection.connect()
+            except OSError:
+                continue
+            try:
+                connection.request("POST", WINDOW_PATH, body)
+                if connection.getresponse().status == http.HTTPStatus.OK:
+                    return True
+            except (OSError, http.client.HTTPException):
+                return True
+            finally:
+                connection.close()
+        return False
 
 
 def together(parts: Iterable[Part]) -> Tally | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelwright_drift.baseline import Baseline
+from modelwright_drift.expected import estimate
 from modelwright_drift.verdict import Finding, Quality, Settings, Share, Verdict, judge
 from modelwright_monitor.conditions import Mark
 from modelwright_monitor.deployment import part, parts
@@ -136,7 +137,7 @@ def report(
     recent = recent[-rules.of :]
     judged = _Judged(window, rules, features, prediction, broken, drifted, recent)
     total = part(before, "total")
-    document = {
+    document: dict[str, Any] = {
         "window": {
             "sequence": window.sequence,
             "rows": window.tally.rows,
@@ -156,12 +157,23 @@ def report(
         "features": [_figures(finding) for finding in _first(features, names)],
         "prediction": [brief(_figures(finding)) for finding in prediction.findings],
         "recent": recent,
+        **(_expected(window, baseline) if features.enough and not broken else {}),
     }
     marks = (judged.healthy(), judged.data_drift(), judged.prediction_drift(), judged.quality())
     return Report(document, marks, features.findings, prediction.findings)
 
 
 _MOST_NAME = 256
+
+
+def _expected(window: Window, baseline: Baseline) -> dict[str, Any]:
+    """Return the accuracy to expect without labels, as a member of the document; nothing where it cannot be told."""
+    found = estimate(baseline, window.tally.prediction)
+    if found is None:
+        return {}
+    figures = {"value": found.value, "low": found.low, "high": found.high, "holdout": found.holdout}
+    shown = {name: _short(value) for name, value in figures.items()}
+    return {"estimatedAccuracy": {**shown, "rows": found.rows, "assumes": monitoring.ASSUMED}}
 
 
 def _broken(verdict: Verdict) -> list[tuple[Finding, Quality]]:

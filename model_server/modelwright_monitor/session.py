@@ -5,6 +5,7 @@ A lock is between them, never held while anything is waited for but the file in 
 """
 
 import hashlib
+import json
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from modelwright_drift import document
 from modelwright_drift.baseline import Baseline, BaselineError
 from modelwright_monitor import exposition
 from modelwright_monitor.apiserver import ApiError
+from modelwright_monitor.clock import now_seconds
 from modelwright_monitor.columns import Columns, MismatchError
 from modelwright_monitor.conditions import Mark, rfc3339
 from modelwright_monitor.deployment import Object, conditions_of, document_of, part, sequence_of, track_of, version_of
@@ -24,8 +26,8 @@ from modelwright_monitor.listener import Answer, Request
 from modelwright_monitor.peers import Answers, Part, Peers, together
 from modelwright_monitor.report import Report, Rules, Window, report
 from modelwright_monitor.tail import Tail
-from modelwright_monitor.tally import Tally
-from modelwright_monitor.windows import CLOSE_SECONDS, Closed, Frozen, NotNowError, Windows, now_seconds
+from modelwright_monitor.tally import Tally, most_bytes
+from modelwright_monitor.windows import CLOSE_SECONDS, Closed, Frozen, NotNowError, Windows
 from modelwright_monitor.writer import TooLateError, Writer
 from modelwright_server import artifact, schema
 from modelwright_server.contract import STABLE, monitoring
@@ -33,8 +35,10 @@ from modelwright_server.contract.monitoring import MonitoringReason as Reason
 from modelwright_server.logs import log, log_error
 
 _STATE: Final = "state.json"
-# Between two looks at the rings: a ring holds a second of the fastest traffic.
-_BUSY_SECONDS, _IDLE_SECONDS = 0.1, 0.25
+# Between two looks at the rings. A look has a price of its own, so there are as few as a ring allows: no more than a
+# part of it should be new. The fastest server, begun at once, fills half of it in the longest pause.
+_SHORTEST_SECONDS, _LONGEST_SECONDS = 0.02, 0.125
+_FILLED = 0.25
 _TICK_SECONDS = 1.0
 _MOST_MANIFEST = artifact.MAX_MANIFEST_BYTES
 # A window that is due is looked for so often by the first replica, and more seldom by each further one.
@@ -166,25 +170,62 @@ class Session:
         self._seen: Object | None = None
         self._closed = self._refused = 0
         self._look_at = self._tick_at = float("-inf")
+        self._pause = _LONGEST_SECONDS
+        self._leaving = self._left = False
 
     # what the counting thread does
 
     def count(self, seen: Object | None) -> float:
         """Count what has come; return after how many seconds to come again."""
+        if not self._leaving:
+            self._count(seen)
+        wanted = self._pause * _FILLED / max(self._tail.filled, _FILLED / 100)
+        self._pause = min(max(wanted, _SHORTEST_SECONDS), _LONGEST_SECONDS)
+        return self._pause
+
+    def _count(self, seen: Object | None) -> None:
         self._seen = seen
         due = time.monotonic() >= self._tick_at
         track = track_of(seen, self._pod.revision)
         with self._lock:
             if due:  # before anything is counted: rows of a pod on no track are in no window
                 self._windows.follow(track, closed_of(seen, track))
-            before = self._windows.state.rows
             self._windows.count(self._tail.count, lambda: self._tail.positions)
-            busy = self._windows.state.rows > before
             if due:
                 self._windows.thaw()
                 self._windows.keep()
                 self._tick_at = time.monotonic() + _TICK_SECONDS
-        return _BUSY_SECONDS if busy else _IDLE_SECONDS
+
+    def leave(self, look: Callable[[], Object | None], seconds: float) -> None:
+        """Leave to another replica what was counted for the open window, since this pod ends; nothing is counted after.
+
+        A part that somebody closes just now is waited for, and left as it is: it may be in. Where no other replica
+        counts the same version on the same track, the rows are written as lost.
+        """
+        end = time.monotonic() + seconds
+        self._leaving = True
+        while True:
+            self._tick_at = float("-inf")
+            self._count(look())
+            with self._lock:
+                state = self._windows.state
+                if state.frozen is None or time.monotonic() > end - seconds / 2:
+                    self._left = True
+                    tally, opened_at, track = self._windows.give(), state.opened_at, state.track
+                    break
+            time.sleep(_SHORTEST_SECONDS)
+        if not track or not tally.rows + tally.lost:
+            return
+        part = self._part(tally, opened_at, track)
+        if self._peers.hand(part, end):
+            log("rows handed over", rows=tally.rows, lost=tally.lost)
+            return
+        try:
+            told = self._writer.lose(track, self._model.digest, tally.rows + tally.lost)
+        except ApiError as error:
+            log_error("rows go with the pod", rows=tally.rows, problem=str(error))
+        else:
+            log_error("rows go with the pod", rows=tally.rows, reported=told)
 
     def end(self) -> None:
         """Keep what was counted, and give the rings back."""
@@ -199,7 +240,7 @@ class Session:
         with self._lock:
             track = self._windows.state.track
             age = self._windows.age_seconds()
-        if not track or seen is None:
+        if not track or seen is None or self._leaving:
             return
         rules = Rules.from_document(part(seen, "spec", "monitoring"))
         if age < rules.min_seconds or time.monotonic() < self._look_at:
@@ -299,6 +340,21 @@ class Session:
         except (NotNowError, ValueError) as error:
             return Answer.problem(HTTPStatus.CONFLICT, str(error))
         return Answer.document(self._part(frozen.tally, frozen.opened_at, track).to_document())
+
+    def take_part(self, request: Request) -> Answer:
+        """Take in what a replica counted that ends."""
+        if request.client not in self._peers.addresses(known=request.client):
+            return Answer.problem(HTTPStatus.FORBIDDEN, "only sidecars of this Deployment leave rows behind")
+        body = request.body(most_bytes(self._model.baseline))
+        try:
+            part = Part.from_document(json.loads(body or b""), self._model.baseline, self._model.digest)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            return Answer.problem(HTTPStatus.BAD_REQUEST, f"{type(error).__name__}: {error}"[:500])
+        with self._lock:
+            mine = self._windows.state.track == part.track and not self._left
+            if part.tally is None or not mine or not self._windows.take(part.tally):
+                return Answer.problem(HTTPStatus.CONFLICT, "these rows cannot be counted here")
+        return Answer.document({"rows": part.rows})
 
     def answer_metrics(self, _request: Request) -> Answer:
         """Return the page for Prometheus."""

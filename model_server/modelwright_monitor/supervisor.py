@@ -19,7 +19,7 @@ LONGEST_PAUSE_SECONDS = 30.0
 # A worker that ran for so long ended for a new reason: the pauses begin anew.
 STEADY_SECONDS = 60.0
 # How long a worker may take to end; then it hangs.
-LAST_SECONDS = 2.0
+LAST_SECONDS = 5.0
 
 _STOP = {signal.SIGTERM, signal.SIGINT}
 _WAITED_FOR = {*_STOP, signal.SIGCHLD}

@@ -86,8 +86,8 @@ class _Ring:
         origin = self._reader.origin
         self._check_origin(origin)
         records = self._reader.poll()
-        self._returned += sum(record.rows for record in records)
-        fresh = [record for record in records if record.sequence > self._after]
+        self._returned += records.rows
+        fresh = records.after(self._after)
         tally = columns.count(fresh)
         appended = self._returned + self._reader.lost_rows
         seen = tally.rows + tally.lost
@@ -98,6 +98,11 @@ class _Ring:
         if self._reader.origin.nonce != origin.nonce:  # another process writes from now on, and numbers anew
             self._file_began, self._after = appended, 0
         return tally.losing(max(0, appended - before - seen))
+
+    @property
+    def filled(self) -> float:
+        """Share of it that was new when it was counted last."""
+        return self._reader.filled
 
     @property
     def position(self) -> Position:
@@ -128,6 +133,7 @@ class Tail:
 
     Attributes:
         problem: what is wrong with one of them, empty if nothing is.
+        filled: share that was new in the one that is being filled fastest.
     """
 
     def __init__(
@@ -142,6 +148,7 @@ class Tail:
         self._rings: dict[str, _Ring] = {}
         self._looked = bool(positions)  # what was overwritten before anybody looked is nobody's loss
         self.problem = ""
+        self.filled = 0.0
 
     @property
     def positions(self) -> dict[str, Position]:
@@ -167,6 +174,7 @@ class Tail:
                 tally += news
             self._positions[name] = ring.position
         self._looked = True
+        self.filled = max((ring.filled for ring in self._rings.values()), default=0.0)
         self.problem = "; ".join(problems)[:500]
         return tally
 

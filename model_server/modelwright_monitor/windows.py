@@ -11,13 +11,13 @@ kept in the file before it is given away; else a worker that ended then would co
 """
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, cast
 
 from modelwright_drift.baseline import Baseline
+from modelwright_monitor.clock import now_seconds
 from modelwright_monitor.tail import Position
 from modelwright_monitor.tally import Tally
 
@@ -31,11 +31,6 @@ THAW_SECONDS = 60.0
 
 class NotNowError(Exception):
     """This window cannot be cut here: it is over, too far ahead, or could not be kept."""
-
-
-def now_seconds() -> float:
-    """Return the time since 1970."""
-    return time.time_ns() / 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +236,21 @@ class Windows:
             self.state = before
             raise NotNowError(self.problem)
         return frozen
+
+    def take(self, tally: Tally) -> bool:
+        """Add what another replica counted and leaves behind; tell whether it is kept."""
+        before, self.state = self.state, replace(self.state, open=self.state.open + tally)
+        if not self.keep():
+            self.state = before
+            return False
+        return True
+
+    def give(self) -> Tally:
+        """Return what was counted for the open window, which is empty from now on."""
+        tally = self.state.open
+        self.state = replace(self.state, open=Tally.empty(self._baseline))
+        self.keep()
+        return tally
 
     def age_seconds(self) -> float:
         """Return how long the open window has been so; clocks that were set back do not make it last."""

@@ -18,6 +18,8 @@ from modelwright_monitor.labels import Labels
 from modelwright_server.contract import MonitorSettings, monitoring
 from modelwright_server.logs import configure
 
+_LEAVE_SECONDS = 2.0
+
 
 def main() -> int:
     """Work until told to end.
@@ -49,7 +51,8 @@ def main() -> int:
     labels.start()
     keeper.start()
     signal.sigwait({signal.SIGTERM})
-    labels.end()  # the supervisor gives the worker two seconds
+    keeper.end(_LEAVE_SECONDS)  # the supervisor gives the worker five seconds
+    labels.end()
     return 0
 
 

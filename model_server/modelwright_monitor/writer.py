@@ -87,6 +87,25 @@ class Writer:
         with self._connect() as connection:
             return change_status(connection, told, self._sleep)
 
+    def lose(self, track: str, digest: str, rows: int) -> bool:
+        """Write that rows of an open window went with their pod; tell whether there is a report to write it in.
+
+        Raises:
+            ApiError: it was not taken.
+        """
+
+        def lost(seen: Object) -> dict[str, Any] | None:
+            before = document_of(seen, track)
+            total = part(before, "total")
+            if not monitored(seen) or before.get("digest") != digest or not total:
+                return None
+            document = {**before, "total": {**total, "lost": int(total.get("lost", 0)) + rows}}
+            whole = document if track == STABLE else {**document_of(seen, STABLE), CANARY: document}
+            return {"monitoring": whole, "conditions": self._merged(seen, ())}
+
+        with self._connect() as connection:
+            return change_status(connection, lost, self._sleep)
+
     def _status(self, seen: Object, track: str, report: Report, offers: Sequence[Offer]) -> dict[str, Any]:
         stable, canary = document_of(seen, STABLE), document_of(seen, CANARY)
         if track == STABLE:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from modelwright_drift import document, summary
-from modelwright_drift.baseline import MAX_FEATURES, WARN_BELOW, Baseline, Feature
+from modelwright_drift import counts, document, summary
+from modelwright_drift.baseline import MAX_FEATURES, WARN_BELOW, Baseline, Feature, Numeric
 from modelwright_training.contract import Schema, Task
 from modelwright_training.dataset import Dataset
 from modelwright_training.features import Kind, Values
@@ -40,11 +40,13 @@ def make(data: Dataset, runtime: Runtime, schema: Schema) -> Baseline:
     predictions, depend on their neighbours in time. Without: all, taken as independent.
     """
     ordered = data.train.roles.time is not None
-    held = data.holdout.newest(100, 0).values
+    held = data.holdout.newest(100, 0)
     count = min(len(held), MAX_PREDICTED)
     sample = held.take(np.arange(count) * len(held) // count)
     features = _features(data.train.newest(NEWEST_PERCENT, LEAST_ROWS).values, ordered=ordered)
-    return Baseline(features, _prediction(runtime.predict(sample), schema, ordered=ordered))
+    outputs = runtime.predict(sample.values)
+    prediction = _prediction(outputs, schema, ordered=ordered)
+    return Baseline(features, prediction, _right(outputs, prediction, sample.target))
 
 
 def warnings(baseline: Baseline, columns: int) -> list[str]:
@@ -74,6 +76,18 @@ def _features(values: Values, *, ordered: bool) -> tuple[Feature, ...]:
             received: npt.NDArray[Any] = values.numbers[:, numbers[feature.column]].astype(_NUMPY[kind])
             summaries.append(summary.numeric(feature.column, kind, received, ordered=ordered))
     return tuple(summaries)
+
+
+def _right(
+    outputs: list[npt.NDArray[Any]], prediction: tuple[Feature, ...], truth: npt.NDArray[Any]
+) -> tuple[int, ...]:
+    """Return how many of the rows in each bin of the score have the label that is true, where there is a score."""
+    score = prediction[-1]
+    if len(prediction) == 1 or not isinstance(score, Numeric):
+        return ()
+    hits = np.array([*map(str, outputs[0].tolist())]) == np.array([*map(str, truth.tolist())])
+    found = counts.count_numbers(score, outputs[1][hits, 1])
+    return tuple(found[: len(score.counts)].tolist())
 
 
 def _prediction(outputs: list[npt.NDArray[Any]], schema: Schema, *, ordered: bool) -> tuple[Feature, ...]:

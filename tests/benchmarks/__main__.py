@@ -14,6 +14,7 @@ from tests.benchmarks import (
     operator_scale,
     routing,
     serving_start,
+    stationary,
     training_memory,
     verdicts,
 )
@@ -29,7 +30,7 @@ from tests.support.installation import install
 if TYPE_CHECKING:
     from tests.benchmarks.report import Report
 
-ON_CLUSTER = {"serving-start": serving_start.run, "operator": operator_scale.run}
+ON_CLUSTER = {"serving-start": serving_start.run, "operator": operator_scale.run, "stationary": stationary.run}
 LOCAL = {
     "store": object_store,
     "serving": serving,

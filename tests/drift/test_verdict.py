@@ -1,9 +1,17 @@
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
+from scipy import stats
 
-from modelwright_drift import counts, summary, verdict
+from modelwright_drift import counts, divergence, summary, verdict
 from modelwright_drift.verdict import Settings, Share
+
+if TYPE_CHECKING:
+    from modelwright_drift.baseline import Numeric
 
 RNG = np.random.default_rng(11)
 BASE = RNG.normal(size=(10_000, 20)).astype(np.float32)
@@ -76,3 +84,23 @@ def test_a_tolerance_tolerates() -> None:
     rows = window(20_000, x3=0.1)
     assert judge(rows, Settings(tolerated_psi=0)).drifted == ("x3",)
     assert judge(rows, replace(Settings(), tolerated_psi=0.02)).drifted == ()
+
+
+def test_all_at_once_is_the_same_as_one_by_one() -> None:
+    """Bins, rows, inflations and missing values of each their own, so that no two share a distribution, or many do."""
+    features: list[Numeric] = []
+    window: list[counts.Counts] = []
+    for number in range(12):
+        rows, bins = (4000, 3 + number % 4) if number % 2 else (900 + 100 * number, 10)
+        values = RNG.integers(0, bins, rows).astype(np.float32) if number % 3 else RNG.normal(size=rows)
+        features.append(summary.numeric(f"x{number}", "FP64", values.astype(np.float64), ordered=number == 7))
+        live = RNG.permutation(values)[:800].astype(np.float64) + (0.5 if number == 4 else 0)
+        live[: 10 * number] = np.nan
+        window.append(counts.count_numbers(features[-1], live))
+    whole = verdict.judge(features, window)
+    for feature, drawn, found in zip(features, window, whole.findings, strict=True):
+        alone = divergence.compare(drawn[: len(feature.counts)], feature.shares, feature.values)
+        assert found.p == pytest.approx(alone.p_value(0.02, feature.inflation), rel=1e-9)
+        assert (found.psi, found.psi_debiased) == pytest.approx((alone.psi, alone.psi_debiased), rel=1e-12)
+        oracle = stats.ncx2.sf(alone.statistic, alone.freedom, 0.02 * alone.effective_rows)
+        assert feature.inflation.chunks or found.p == pytest.approx(oracle, rel=1e-8, abs=1e-12)

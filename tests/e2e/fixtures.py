@@ -22,6 +22,8 @@ VERSIONS = "modelversions.modelwright.dev"
 DEPLOYMENTS = "modeldeployments.modelwright.dev"
 OURS = (JOBS, VERSIONS, DEPLOYMENTS)
 CLAIM = "modelwright-models"
+VALUES = ("progressSeconds=2", r"prometheus.url=http://prometheus.\{namespace\}.svc:9090")
+"""What the tests' installation sets."""
 NO_DIGEST = "sha256:" + "0" * 64
 
 Object = dict[str, Any]
@@ -183,7 +185,7 @@ def rows_body(rows: Sequence[Sequence[float]]) -> Object:
 @pytest.fixture(scope="session")
 def installation(cluster: Cluster) -> Installation:
     """Install Modelwright from the checkout."""
-    return install(cluster, "progressSeconds=2", r"prometheus.url=http://prometheus.\{namespace\}.svc:9090")
+    return install(cluster, *VALUES)
 
 
 @pytest.fixture

@@ -11,7 +11,17 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 from modelwright_server.contract import monitoring
-from tests.e2e.fixtures import DEPLOYMENTS, Object, Team, condition, deployment, is_true, rows_body
+from tests.e2e.fixtures import (
+    DEPLOYMENTS,
+    JOBS,
+    Object,
+    Team,
+    condition,
+    deployment,
+    is_true,
+    rows_body,
+    training_job,
+)
 from tests.e2e.test_sidecar import KILL_WORKER, MEASURE, MIB, eventually
 
 if TYPE_CHECKING:
@@ -103,9 +113,13 @@ def takes_little(team: Team, pod: str) -> None:
 
 @pytest.fixture
 def served(team: Team) -> Team:
-    """Give a Deployment of two pods that takes labels."""
+    """Give a Deployment of two pods that takes labels, and is trained anew if they say that it is bad."""
     version = team.train("first")["status"]["modelVersion"]
-    team.apply(deployment("scores", {"version": version}, replicas=2, monitoring=RULES))
+    retraining = {"trainingJob": "template", "triggers": ["Quality"]}
+    team.apply(
+        training_job("template", suspend=True),
+        deployment("scores", {"version": version}, replicas=2, monitoring=RULES, retraining=retraining),
+    )
     team.wait(DEPLOYMENTS, "scores", is_true("Ready"))
     eventually(lambda: all(_open(address) for address in pods(team).values()))
     return team
@@ -148,8 +162,22 @@ def turns_bad(team: Team, service: str, items: Sequence[Object]) -> None:
     assert len(lines) == 1, lines
 
 
+def is_trained_anew_once(team: Team) -> None:
+    seen = team.wait(
+        DEPLOYMENTS,
+        "scores",
+        lambda item: (item or {})["status"]["retraining"].get("lastRun", {}).get("outcome") == "NoNewData",
+        deadline=90,
+    )
+    last = seen["status"]["retraining"]["lastRun"]
+    assert last["triggers"] == ["Quality"]
+    runs = [item["metadata"]["name"] for item in team.find(JOBS) if "-retrain-" in item["metadata"]["name"]]
+    assert runs == [last["name"]]
+    assert condition(seen, "ModelQualityDegraded")["status"] == "True"
+
+
 def ends_when_switched_off(team: Team, address: str) -> None:
-    team.patch(DEPLOYMENTS, "scores", {"spec": {"monitoring": {"quality": None}}})
+    team.patch(DEPLOYMENTS, "scores", {"spec": {"monitoring": {"quality": None}, "retraining": None}})
     team.wait(DEPLOYMENTS, "scores", lambda seen: not quality(seen) and not condition(seen, "ModelQualityDegraded"))
     eventually(lambda: post(address, {})[0] == 404)
     ports = {item["name"] for item in team.get("services", "scores")["spec"]["ports"]}
@@ -191,6 +219,8 @@ def test_a_thousand_labels_half_of_them_after_all_pods_were_replaced(served: Tea
     print(said["message"], {item["pod"]: item["part"] for item in found["pods"]})
 
     refuses_what_cannot_be(service, items[0]["prediction_id"])
+    assert not team.get(DEPLOYMENTS, "scores")["status"]["retraining"].get("lastRun")
     turns_bad(team, service, items)
+    is_trained_anew_once(team)
     takes_little(team, next(iter(after)))
     ends_when_switched_off(team, next(iter(after.values())))

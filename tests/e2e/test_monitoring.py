@@ -149,6 +149,9 @@ def test_two_replicas_count_together_and_name_what_drifts(team: Team) -> None:
         assert condition(now, "DataQualityDegraded")["status"] == "False", condition(now, "DataQualityDegraded")
         assert condition(now, "MonitoringHealthy")["status"] == "True", condition(now, "MonitoringHealthy")
         assert report(team)["coverage"] == {"replicas": 2, "reported": 2}
+        expected = report(team)["estimatedAccuracy"]
+        assert expected["low"] <= expected["value"] <= expected["high"]
+        assert expected["value"] == pytest.approx(expected["holdout"], abs=0.02), "nothing has changed"
 
         # Both sidecars are killed in the middle of a window, one of them twice.
         for pod in (*pods(team), pods(team)[0]):

@@ -1,4 +1,4 @@
-"""The loop that closes by itself, on the real cluster: what was found of a model ends in the next version of it."""
+"""What was found of a model ends in its next version; the loop as a whole, with real traffic, is in tests/demo."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer
 
@@ -14,7 +13,6 @@ from modelwright_server.contract import monitoring
 from tests.e2e.fixtures import DEPLOYMENTS, JOBS, VERSIONS, Object, Team, claim, condition, deployment, is_true
 from tests.e2e.fixtures import training_job as job_of
 from tests.e2e.rollouts import address, serves
-from tests.e2e.test_monitoring import SHIFTED_NAME, Traffic
 from tests.support.claims import write_files
 from tests.support.load import Clients
 
@@ -38,11 +36,6 @@ DRIFT = monitoring.DATA_DRIFT
 NO_WINDOW: Object = {"window": {"rows": 10_000_000, "minSeconds": 86_400, "maxSeconds": 604_800}, "drift": {"of": 3}}
 """Monitoring that finds nothing by itself while a test lasts: these write what it would find."""
 
-
-WINDOWS: Object = {
-    "window": {"rows": 1500, "minSeconds": 5, "maxSeconds": 600},
-    "drift": {"minRows": 500, "flagged": 2, "of": 3},
-}
 ROLLED_OUT = ("RolloutStarted", "StepStarted", "Promoted")
 TOLD = {*ROLLED_OUT, "RetrainingBlocked", "RetrainingStarted", "RetrainingRejected", "Retrained"}
 
@@ -257,68 +250,3 @@ def test_a_template_that_cannot_learn_anything_new_is_refused(team: Team) -> Non
         check=False,
     )
     assert "maxModelAgeSeconds" in str(refused)
-
-
-def customers(count: int, first_day: int, shift: float, seed: int) -> bytes:
-    """Return labelled rows with the day on which they came; one feature is shifted by so many standard deviations."""
-    random = np.random.default_rng(seed)
-    table = load_breast_cancer(as_frame=True).frame
-    drawn = table.iloc[random.integers(0, len(table), count)].reset_index(drop=True)
-    drawn[SHIFTED_NAME] = (drawn[SHIFTED_NAME] + shift * table[SHIFTED_NAME].std(ddof=0)).round(3)
-    drawn["day"] = first_day + np.arange(count)
-    return str(drawn.to_csv(index=False)).encode()
-
-
-def undrifted(seen: Object | None) -> bool:
-    """Tell whether a window showed that nothing drifted."""
-    return bool(condition(seen, DRIFT).get("status") == "False")
-
-
-@pytest.mark.timeout(900)
-def test_the_loop_closes_by_itself(team: Team) -> None:
-    """Live traffic shifts, labelled rows of it arrive where the template looks, and the rest is nobody's work.
-
-    The sidecars find the drift, the run learns from the new rows, its version passes gates and steps, and takes over;
-    what is compared with its own baseline has not drifted.
-    """
-    spec = {**SPEC, "columns": {"time": "day"}}
-    team.apply(claim(), claim(LAKE))
-    write_files(team, LAKE, {"0.csv": customers(300, 0, 0.0, 0)})
-    rollout = {**ROLLOUT, "analysis": {"toleratedBadPercent": 10}}
-    rules = {"trainingJob": "template", "triggers": ["DataDrift"], "cooldownSeconds": 10}
-    team.apply(
-        job_of("template", suspend=True, **spec),
-        job_of("first", **spec),
-        deployment("scores", LATEST, rollout=rollout, monitoring=WINDOWS, retraining=rules),
-    )
-    seen = team.wait(DEPLOYMENTS, "scores", is_true("Ready"), deadline=180)
-    before = seen["status"]["stable"]["version"]
-    with Traffic(address(team, "scores"), pace=20) as usual:
-        still = team.wait(
-            DEPLOYMENTS, "scores", lambda now: condition(now, DRIFT).get("status") == "False", deadline=120
-        )
-    assert runs(team) == []
-    assert state(still).get("pending") in (None, [])
-    for number in range(1, 6):  # so many that the newest 2000 rows of the training, its baseline, are shifted
-        write_files(team, LAKE, {f"{number}.csv": customers(560, 560 * number, 0.8, number)})
-    with Traffic(address(team, "scores"), shift=0.8, pace=20) as shifted:
-        team.wait(DEPLOYMENTS, "scores", retraining("True", "RetrainingRunning"), deadline=120)
-        seen = team.wait(DEPLOYMENTS, "scores", retraining("False", "Retrained"), deadline=400)
-        after = state(seen)["lastRun"]["version"]
-        cured = team.wait(DEPLOYMENTS, "scores", lambda now: windows_of(now, after) >= 4, deadline=180)
-    assert not usual.failures
-    assert not shifted.failures
-    assert condition(cured, DRIFT)["status"] == "False", condition(cured, DRIFT)
-    assert cured["status"]["stable"]["version"] == after != before
-    assert len(runs(team)) == 1
-    history = [entry["event"] for entry in cured["status"]["history"]]
-    said = ["DriftDetected", "RetrainingStarted", *ROLLED_OUT, "Retrained"]
-    assert [event for event in history if event in said] == said, history
-    assert "NoDrift" in history[history.index("Promoted") :]
-    print(condition(seen, DRIFT), history)
-
-
-def windows_of(seen: Object | None, version: str) -> int:
-    """Return how many windows were closed of a version."""
-    report = ((seen or {}).get("status") or {}).get("monitoring") or {}
-    return int((report.get("total") or {}).get("windows", 0)) if report.get("version") == version else 0

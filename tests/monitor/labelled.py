@@ -7,8 +7,9 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+from modelwright_monitor.clock import now_seconds
 from modelwright_monitor.conditions import Mark
-from modelwright_monitor.labels import Labels, now_seconds
+from modelwright_monitor.labels import Labels
 from modelwright_monitor.listener import Answer, Listener
 from modelwright_monitor.report import Report
 from modelwright_monitor.writer import Writer

@@ -16,10 +16,10 @@ import numpy as np
 from modelwright_drift import document, summary
 from modelwright_drift.baseline import Baseline
 from modelwright_monitor.apiserver import ConflictError
+from modelwright_monitor.clock import now_seconds
 from modelwright_monitor.listener import Answer, Listener, Request
 from modelwright_monitor.peers import Peers
 from modelwright_monitor.session import Folders, Pod, Session, digest_of
-from modelwright_monitor.windows import now_seconds
 from modelwright_monitor.writer import Writer
 from modelwright_server.contract import monitoring
 from modelwright_server.ring import RingWriter
@@ -63,7 +63,8 @@ def baseline(rows: int = 5000, seed: int = 1) -> Baseline:
     features = tuple(summary.numeric(name, "FP32", inputs[:, at]) for at, name in enumerate("abc"))
     label = summary.categorical("label", "INT64", map(str, labels.tolist()))
     score = summary.numeric("probabilities[1]", "FP32", probabilities[:, 1], computed=True)
-    return Baseline(features, (label, score))
+    right = tuple(rows - rows // 10 for rows in score.counts)  # nine of ten, whatever the score
+    return Baseline(features, (label, score), right)
 
 
 def eventually(holds: Callable[[], object], what: str, deadline: float = 20) -> None:
@@ -176,8 +177,12 @@ class Replica:
         def answer(request: Request) -> Answer:
             return self.session.answer_window(request)  # of the worker that lives then
 
-        paths = {monitoring.WINDOW_PATH: answer}
-        self.listener = Listener(self.address, self._port, paths)
+        def take(request: Request) -> Answer:
+            return self.session.take_part(request)
+
+        self.listener = Listener(
+            self.address, self._port, {monitoring.WINDOW_PATH: answer}, {monitoring.WINDOW_PATH: take}
+        )
         self.listener.start()
         return int(self.listener.server_address[1])
 
@@ -185,6 +190,14 @@ class Replica:
         """Let the Service's name have these addresses."""
         self._addresses[:] = addresses
         self.session._peers._looked_at = float("-inf")
+
+    def leave(self) -> None:
+        """End as a pod does that is deleted."""
+        self.session.leave(lambda: self.api.read()[0], 1.0)
+        self.addresses([address for address in self._addresses if address != self.address])
+        assert self.listener is not None
+        self.listener.shutdown()
+        self.listener.server_close()
 
     def kill(self) -> None:
         """Let a new worker take the place of one that could do nothing more."""

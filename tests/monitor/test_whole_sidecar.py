@@ -140,6 +140,19 @@ def test_killed_again_and_again_no_row_is_counted_twice_and_none_is_lost(
     assert sequences == list(range(1, len(sequences) + 1))
 
 
+def test_told_to_end_it_says_what_goes_with_it(api: FakeApi, sidecar: Sidecar, ring: RingWriter) -> None:
+    api.put(TABLE, spec={"monitoring": RULES})
+    eventually(lambda: "monitoring" in sidecar.said(), sidecar.said())
+    answer(ring, 700)
+    eventually(lambda: reported(api), sidecar.said())
+    before = dict(reported(api))
+    answer(ring, 310)  # right before: nobody has looked at these
+    started = time.monotonic()
+    assert sidecar.end() == 0
+    assert time.monotonic() - started < 5
+    assert reported(api) == {**before, "total": {**before["total"], "lost": 310}}
+
+
 def test_a_model_without_baseline_is_said_once_and_the_table_is_followed(
     api: FakeApi, sidecar: Sidecar, ring: RingWriter, tmp_path: Path
 ) -> None:

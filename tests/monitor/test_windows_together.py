@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 
 from modelwright_monitor.apiserver import ApiError
 from modelwright_monitor.keeper import NO_PART
@@ -37,6 +38,24 @@ def test_counts_of_all_replicas_are_judged_together(tmp_path: Path) -> None:
         assert api.report["lost"] == 0
         assert api.condition(monitoring.DATA_DRIFT)["status"] == "False"
         assert api.condition(monitoring.MONITORING_HEALTHY)["status"] == "True"
+
+
+def test_an_accuracy_is_expected_without_labels_as_long_as_the_data_is_whole(tmp_path: Path) -> None:
+    with replicas(tmp_path, 2) as (api, found):
+        found[0].answer(rows_of(RNG, 2000))
+        found[0].count()
+        found[1].step()
+        expected = api.report["estimatedAccuracy"]
+        assert (expected["value"], expected["holdout"]) == pytest.approx((0.9, 0.9), abs=0.005)
+        assert 0.88 < expected["low"] < 0.9 < expected["high"] < 0.92
+        assert (expected["rows"], expected["assumes"]) == (2000, "NoConceptDrift")
+        rows = rows_of(RNG, 2000)
+        rows[:, 2] = np.nan
+        found[0].answer(rows)
+        found[0].count()
+        found[1].step()
+        assert api.report["window"]["sequence"] == 2
+        assert "estimatedAccuracy" not in api.report, "broken data says nothing of it"
 
 
 def test_a_shifted_feature_is_named_within_two_windows(tmp_path: Path) -> None:

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelwright_server.ring import RingError, RingReader, cut_texts
+from modelwright_server.ring import RingError, RingReader, cut_texts, layout
 from tests.ring import rings
+from tests.ring.one_by_one import OneByOne
 
 if TYPE_CHECKING:
     import random
 
     from modelwright_server.ring import Record
+    from modelwright_server.schema import Schema
 
 LARGEST = (rings.SMALL // 4 - 40) // 24  # rows in a record that fills a segment
 steps = st.lists(
@@ -91,6 +93,60 @@ def test_no_damage_is_more_than_an_error(
                     pass
                 if size is None:
                     writer.append(1, rings.texts(["yes", "basic"], 1))
+
+
+words = st.sampled_from([0, 1, 2, 8, 40, 64, 65, 1 << 31, (1 << 32) - 1, 1 << 62, (1 << 64) - 1]) | st.integers(0, 300)
+
+
+@given(
+    st.sampled_from([rings.NUMBERS, rings.TEXTS]),
+    st.lists(st.integers(1, 3), max_size=250),
+    st.lists(st.tuples(st.integers(0, rings.SMALL // 8 - 1), words), max_size=8),
+    st.integers(0, 200),
+)
+def test_all_at_once_finds_what_one_by_one_does(
+    schema: Schema, rows: list[int], damage: list[tuple[int, int]], early: int
+) -> None:
+    """Whatever eight bytes anywhere among the records are replaced by."""
+    with tempfile.TemporaryDirectory() as name:
+        writer = rings.create(Path(name), schema)
+        with rings.open_ring(Path(name)) as reader:
+            oracle = OneByOne(schema, rings.SMALL)
+            found: list[Record] = []
+            expected: list[tuple[int, int, bytes]] = []
+            read = 0
+            for part in (rows[:early], rows[early:]):
+                for count in part:
+                    writer.append(count, numbers(count) if schema is rings.NUMBERS else labels(count))
+                with (Path(name) / "ring-0").open("r+b") as file:
+                    for word, value in damage:
+                        file.seek(layout.PAGE + 8 * word)
+                        file.write(value.to_bytes(8, "little"))
+                found += reader.poll()
+                data, start, head = contents(Path(name) / "ring-0", read)
+                expected += oracle.read(data, start)
+                read = head
+            assert [(record.sequence, record.rows, record.values) for record in found] == expected
+            assert reader.damaged == oracle.damaged
+            assert (reader.lost_records, reader.lost_rows) == (oracle.missed_records, oracle.missed_rows)
+
+
+def numbers(rows: int) -> list[bytes]:
+    return rings.numbers(0, rows)
+
+
+def labels(rows: int) -> list[bytes]:
+    return rings.texts(["yes", "basic", "x" * 9, "", "no", "y"][: 2 * rows], rows)
+
+
+def contents(path: Path, read: int) -> tuple[bytes, int, int]:
+    """Return what is intact in a ring from a position on, where that begins, and its head."""
+    data = path.read_bytes()
+    head = int.from_bytes(data[layout.WORDS_AT : layout.WORDS_AT + 8], "little")
+    segment = rings.SMALL // layout.SEGMENTS
+    start = max(read, (head // segment + 1 - layout.SEGMENTS) * segment, 0)
+    records = data[layout.PAGE :]
+    return bytes(records[at % rings.SMALL] for at in range(start, head)), start, head
 
 
 @given(st.lists(st.text()))

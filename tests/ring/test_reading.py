@@ -45,7 +45,7 @@ def test_it_needs_no_runtime() -> None:
 
 
 def test_nothing_written_is_nothing_read(reader: RingReader) -> None:
-    assert reader.poll() == []
+    assert not reader.poll()
     assert (reader.lost_records, reader.lost_rows) == (0, 0)
 
 
@@ -62,7 +62,7 @@ def test_records_come_once_and_in_order(writer: RingWriter, reader: RingReader) 
     first = reader.poll()
     assert [(record.sequence, record.rows) for record in first] == [(1, 1), (2, 3)]
     assert rings.row_numbers(first) == [0, 1, 2, 3]
-    assert reader.poll() == []
+    assert not reader.poll()
     rings.append(writer, 2)
     assert rings.row_numbers(reader.poll()) == [4, 5]
     assert reader.lost_rows == 0
@@ -163,7 +163,7 @@ def test_a_reader_that_is_always_lapped_gives_up_for_now(
     rings.append(writer, 1)
     with monkeypatch.context() as lapped:
         lapped.setattr(RingFile, "read", read)
-        assert reader.poll() == []
+        assert not reader.poll()
     found = reader.poll()
     assert found
     assert len(found) + reader.lost_rows == writer.written_rows
@@ -184,7 +184,7 @@ def test_a_segment_is_given_up_before_it_is_written(tmp_path: Path) -> None:
 
 def test_dropped_rows_count_as_lost(writer: RingWriter, reader: RingReader) -> None:
     rings.append(writer, 1000)
-    assert reader.poll() == []
+    assert not reader.poll()
     assert (reader.lost_records, reader.lost_rows) == (1, 1000)
     rings.append(writer, 1)
     assert rings.row_numbers(reader.poll()) == [1000]
@@ -243,7 +243,7 @@ def test_a_file_damaged_before_its_writer_went_is_left_behind(tmp_path: Path) ->
     os.truncate(tmp_path / "ring-0", 100)
     second = rings.create(tmp_path)
     rings.append(second, 1)
-    assert reader.poll() == []
+    assert not reader.poll()
     assert rings.row_numbers(reader.poll()) == [0]
     assert reader.damaged == 1
 
@@ -297,7 +297,7 @@ class TestDamage:
     @pytest.mark.parametrize("head", [8, rings.SMALL, 1 << 40, (1 << 64) - 8])
     def test_a_head_with_nothing_before_it_is_survived(self, reader: RingReader, tmp_path: Path, head: int) -> None:
         self._header(tmp_path, layout.WORDS_AT, "<Q", head)
-        assert reader.poll() == []
+        assert not reader.poll()
 
     def test_a_file_that_shrinks_is_an_error(self, writer: RingWriter, reader: RingReader, tmp_path: Path) -> None:
         rings.append(writer, 1)

@@ -168,6 +168,27 @@ def test_each_turn_is_told_once_and_by_an_event() -> None:
     assert turns(again) == ()
 
 
+def test_what_turns_for_the_better_at_once_is_one_line_and_an_event_each() -> None:
+    told = [{"type": kind, "status": status} for kind, status, _ in QUIET]
+    anew = [(kind, "Unknown", "BaselineChanged") for kind, _, _ in QUIET]
+    subject = found(serving(monitoring=window(), announced=told), *anew)
+    plan = passed(subject)
+    [line] = plan.status["history"]
+    assert line["event"] == "BaselineChanged"
+    names = ", ".join(kind for kind, _, _ in (*QUIET[1:], QUIET[0]))
+    assert line["message"].startswith(f"{names} are Unknown: "), "said alike, it is said once"
+    assert sum(event.endswith("/BaselineChanged") for event in plan.events) == len(QUIET)
+
+    back = [*QUIET[:2], (monitoring.PREDICTION_DRIFT, "True", "DriftDetected"), *QUIET[3:]]
+    subject = found(serving(monitoring=window(), announced=plan.status["announced"]), *back)
+    bad, calm = passed(subject).status["history"]
+    assert (bad["event"], calm["event"]) == ("DriftDetected", "NoDrift")
+    assert bad["message"].startswith("PredictionDriftDetected is True: ")
+    for kind, status, _ in (QUIET[0], QUIET[1], QUIET[3]):
+        assert kind in calm["message"], status
+    assert len(calm["message"]) <= 1024
+
+
 def test_the_first_word_on_a_condition_is_no_turn_unless_it_is_bad() -> None:
     plan = passed(found(serving(monitoring=window()), *QUIET))
     assert "history" not in plan.status

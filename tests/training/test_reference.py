@@ -52,6 +52,10 @@ def test_predictions_are_those_of_the_onnx_model_on_the_holdout() -> None:
     assert isinstance(score, Numeric)
     assert score.name == "probabilities[1]"
     assert counts.count_numbers(score, outputs[1][:, 1]).tolist() == [*score.counts, 0, 0, 0]
+    truth = model.data.holdout.target
+    assert sum(baseline(model).right) == int(np.sum(outputs[0] == truth))
+    first = outputs[1][:, 1] <= np.float32(score.edges[0])
+    assert baseline(model).right[0] == int(np.sum((outputs[0] == truth)[first]))
 
 
 def test_last_bits_of_predictions_change_nothing() -> None:
@@ -67,6 +71,7 @@ def test_of_many_classes_the_label_is_kept() -> None:
     (label,) = baseline(make(job(LOGISTIC, uri="sklearn://iris"))).prediction
     assert isinstance(label, Categorical)
     assert sorted(label.categories) == ["0", "1", "2"]
+    assert baseline(make(job(LOGISTIC, uri="sklearn://iris"))).right == ()
 
 
 def test_live_rows_are_judged_with_what_the_artifact_says(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,10 +55,21 @@ async def test_both_are_made_once_and_belong_to_no_deployment() -> None:
 
 
 async def test_where_all_is_as_it_should_be_nothing_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accounts, "_LOOK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(accounts, "_STARTING_SECONDS", 0.0)
     stage = Stage()
     await stage.ensure()
     assert await stage.ensure() == READS
+
+
+async def test_a_namespace_made_anew_gets_them_before_its_pods_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage()
+    now = [1000.0]
+    monkeypatch.setattr(accounts, "monotonic", lambda: now[0])
+    await stage.ensure()
+    stage.cluster.objects.clear()
+    now[0] += 30
+    assert await stage.ensure(starting=False) == [], "what runs has its token"
+    assert "apply serviceaccounts" in await stage.ensure(starting=True)
 
 
 async def test_each_namespace_is_seen_to() -> None:

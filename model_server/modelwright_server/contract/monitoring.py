@@ -20,6 +20,7 @@ DATA_QUALITY = "DataQualityDegraded"
 MODEL_QUALITY = "ModelQualityDegraded"
 CONDITIONS = (MONITORING_HEALTHY, DATA_DRIFT, PREDICTION_DRIFT, DATA_QUALITY, MODEL_QUALITY)
 
+ASSUMED = "NoConceptDrift"  # by an estimated accuracy
 MOST_FEATURES = 20  # of a report, those that differ most
 MOST_MISSING = 50  # addresses of replicas that did not answer
 MOST_RECENT = 10  # windows that a report remembers

@@ -5,9 +5,10 @@ was too slow for is overwritten, and counted exactly.  `layout` describes the fi
 the standard library; nothing here knows onnxruntime.
 """
 
+from modelwright_server.ring.batch import Batch
 from modelwright_server.ring.layout import RingError
 from modelwright_server.ring.reader import RingReader
 from modelwright_server.ring.record import Origin, Record, most_row_bytes
 from modelwright_server.ring.writer import RingWriter, cut_texts
 
-__all__ = ["Origin", "Record", "RingError", "RingReader", "RingWriter", "cut_texts", "most_row_bytes"]
+__all__ = ["Batch", "Origin", "Record", "RingError", "RingReader", "RingWriter", "cut_texts", "most_row_bytes"]

@@ -11,6 +11,9 @@ import zlib
 from pathlib import Path
 from typing import Any, NamedTuple, Self, cast
 
+import numpy as np
+import numpy.typing as npt
+
 from modelwright_server import schema
 from modelwright_server.artifact import ArtifactInvalidError
 from modelwright_server.ring import layout
@@ -34,6 +37,7 @@ class RingFile:
 
     Attributes:
         origin: whose predictions it holds.
+        capacity: bytes for records.
         segment: bytes of a segment.
     """
 
@@ -64,10 +68,10 @@ class RingFile:
         if zlib.crc32(document) != checksum:
             raise RingError(path, "has a damaged document")
         self.origin = _origin(path, document, nonce)
-        self._records_at, self._capacity = records_at, capacity
+        self._records_at, self.capacity = records_at, capacity
         self.segment = capacity // layout.SEGMENTS
         specs = (*self.origin.schema.inputs, *self.origin.schema.outputs)
-        self._least = sum(map(least_bytes, specs))
+        self._least = min(sum(map(least_bytes, specs)), 2 * layout.MAX_CAPACITY)  # times 2^32 rows: no overflow
         self._has_texts = any(spec.datatype is Datatype.BYTES for spec in specs)
 
     @classmethod
@@ -121,10 +125,11 @@ class RingFile:
         """Return from where on all is intact while the head is there."""
         return max(0, head // self.segment + 1 - layout.SEGMENTS) * self.segment
 
-    def fits(self, rows: int, size: int) -> bool:
-        """Tell whether that many rows can take that many bytes, with the zeros behind them."""
+    def fits(self, rows: npt.NDArray[np.int64], size: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Tell whether so many rows can take so many bytes, with the zeros behind them; record by record."""
         least = self._least * rows
-        return least <= size and (self._has_texts or size - least < layout.ALIGNMENT)
+        fits = least <= size
+        return fits if self._has_texts else fits & (size - least < layout.ALIGNMENT)
 
     def read(self, start: int, end: int) -> bytes:
         """Return what lies between two positions, at most the capacity apart.
@@ -132,8 +137,8 @@ class RingFile:
         Raises:
             RingError: it cannot be read.
         """
-        at = start % self._capacity
-        first = min(end - start, self._capacity - at)
+        at = start % self.capacity
+        first = min(end - start, self.capacity - at)
         data = self._bytes(self._records_at + at, first)
         return data + self._bytes(self._records_at, end - start - first) if end - start > first else data
 

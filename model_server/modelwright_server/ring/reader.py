@@ -1,16 +1,22 @@
-"""The reading end of a ring."""
+"""The reading end of a ring.
+
+What is new is copied in one piece, and its records are checked all at once: an object or a call for each of them would
+cost far more than what is done with their values.
+"""
 
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+
 from modelwright_server.ring import layout
+from modelwright_server.ring.batch import Batch, Headers, Whole, stretch
 from modelwright_server.ring.file import RingFile, Words
 from modelwright_server.ring.layout import RingError
-from modelwright_server.ring.record import Origin, Record
+from modelwright_server.ring.record import Origin
 
 _ATTEMPTS = 3
-_NONE = layout.TRAILER.pack(0)  # where a sequence should be: no further record in this segment
 
 
 class RingReader:
@@ -23,6 +29,7 @@ class RingReader:
     Attributes:
         restarts: how many further writers were followed.
         damaged: how often records that contradict themselves were skipped.
+        filled: share of the ring that was new at the last call of `poll`; above 1: some was overwritten.
     """
 
     def __init__(self, path: Path, file: RingFile) -> None:
@@ -30,6 +37,7 @@ class RingReader:
         self._begin(file, file.words())
         self._missed_records = self._missed_rows = 0  # overwritten or damaged in any file, dropped in earlier ones
         self.restarts = self.damaged = 0
+        self.filled = 0.0
 
     def _begin(self, file: RingFile, words: Words) -> None:
         self._file, self._words = file, words
@@ -65,7 +73,7 @@ class RingReader:
         """Rows in them."""
         return self._missed_rows + self._words.dropped_rows
 
-    def poll(self) -> list[Record]:
+    def poll(self) -> Batch:
         """Return the records that were published since the last call, oldest first; never waits.
 
         All are of one `origin`.  When another process has followed the one that wrote, this call returns the
@@ -86,7 +94,7 @@ class RingReader:
         try:
             records = self._unread()
         except RingError:  # its writer is gone: it will not get better
-            records = []
+            records = self._nothing()
             self.damaged += 1
         self._missed_records += self._words.dropped_records
         self._missed_rows += self._words.dropped_rows
@@ -107,58 +115,66 @@ class RingReader:
     ) -> None:
         self.close()
 
-    def _unread(self) -> list[Record]:
+    def _unread(self) -> Batch:
         for _ in range(_ATTEMPTS):
             self._words = self._file.words()
             head = self._words.head
             if head < self._position:
                 raise RingError(self._path, f"has its head at {head}, after {self._position}")
+            self.filled = (head - self._position) / self._file.capacity
             start = max(self._position, self._file.oldest(head))
             data = self._file.read(start, head)
             intact = max(start, self._file.oldest(self._file.words().head))
             if intact <= head:
                 self._position = head
-                return self._records(data[intact - start :], intact, head)
-        return []  # lapped again and again while reading: the next call finds out by how much
+                return self._batch(data[intact - start :], intact, head)
+        return self._nothing()  # lapped again and again while reading: the next call finds out by how much
 
-    def _records(self, data: bytes, start: int, head: int) -> list[Record]:
+    def _nothing(self) -> Batch:
+        return Batch(self._file.origin, Headers.joined(()), b"")
+
+    def _batch(self, data: bytes, start: int, head: int) -> Batch:
         """Return the records in what lies between two positions."""
-        found: list[Record] = []
+        found: list[Headers] = []
+        words = np.frombuffer(data, dtype="<i8")
+        sizes = memoryview(data).cast("I")
         position, segment = start, self._file.segment
         while position < head:
             boundary = (position // segment + 1) * segment
-            end, at = min(boundary, head), position - start
-            if boundary - position < layout.OVERHEAD or data[at : at + len(_NONE)] == _NONE:
-                position = end
-            elif (record := self._record(data, at, end - start, position)) is None:
-                self.damaged += 1
-                position = end
-            else:
-                found.append(record)
-                position = self._understood
-        return found
+            end = min(boundary, head)
+            if boundary - position >= layout.OVERHEAD:
+                stated = Headers.read(words, stretch(sizes, position - start, end - start))
+                sound = self._sound(words, stated, start, end)
+                found.append(stated[:sound])
+                rest = self._understood - start if sound else position - start
+                unused = end - start == rest or start + rest + layout.OVERHEAD > boundary or words[rest >> 3] == 0
+                self.damaged += not unused
+            position = end
+        return Batch(self._file.origin, Headers.joined(found), data)
 
-    def _record(self, data: bytes, at: int, end: int, position: int) -> Record | None:
-        """Return the record at ``data[at:end]``, which begins at a position of the ring, or None if it is not sound.
+    def _sound(self, words: Whole, stated: Headers, start: int, end: int) -> int:
+        """Return how many records of a stretch are sound, and take in what they say.
 
-        A gap before it, in records or rows, cannot be larger than the bytes between it and the last sound one.
+        Each must number on from the one before it; a gap before the first, in records or rows, cannot be larger than
+        the bytes between it and the last sound one.
         """
-        if end - at < layout.OVERHEAD:
-            return None
-        sequence, before, time, size, rows = layout.RECORD.unpack_from(data, at)
-        if not layout.OVERHEAD <= size <= end - at or size % layout.ALIGNMENT:
-            return None
-        values_end = at + size - layout.TRAILER.size
-        missed_records, missed_rows = sequence - 1 - self._sequence, before - self._rows
-        gap = position - self._understood
-        if (
-            layout.TRAILER.unpack_from(data, values_end)[0] != sequence
-            or not 0 <= missed_records <= gap // layout.OVERHEAD
-            or not 0 <= missed_rows <= gap
-            or not self._file.fits(rows, size - layout.OVERHEAD)
-        ):
-            return None
-        self._missed_records += missed_records
-        self._missed_rows += missed_rows
-        self._sequence, self._rows, self._understood = sequence, before + rows, position + size
-        return Record(self._file.origin, sequence, time, rows, data[at + layout.RECORD.size : values_end])
+        if not len(stated.at):
+            return 0
+        whole = (stated.size >= layout.OVERHEAD) & (stated.size % layout.ALIGNMENT == 0)
+        whole &= stated.at + stated.size <= end - start
+        last = np.where(whole, stated.at + stated.size - layout.TRAILER.size, stated.at)
+        whole &= words[last // layout.ALIGNMENT] == stated.sequence
+        whole &= self._file.fits(stated.rows, stated.size - layout.OVERHEAD)
+        whole[1:] &= stated.sequence[1:] == stated.sequence[:-1] + 1
+        whole[1:] &= stated.before[1:] == stated.before[:-1] + stated.rows[:-1]
+        missed_records, missed_rows = int(stated.sequence[0]) - 1 - self._sequence, int(stated.before[0]) - self._rows
+        gap = start + int(stated.at[0]) - self._understood
+        whole[0] &= 0 <= missed_records <= gap // layout.OVERHEAD and 0 <= missed_rows <= gap
+        sound = len(whole) if whole.all() else int(whole.argmin())
+        if sound:
+            self._missed_records += missed_records
+            self._missed_rows += missed_rows
+            at = sound - 1
+            self._sequence, self._rows = int(stated.sequence[at]), int(stated.before[at] + stated.rows[at])
+            self._understood = start + int(stated.at[at] + stated.size[at])
+        return sound

@@ -83,6 +83,20 @@ class WindowFlags(Observed):
     )
 
 
+class EstimatedAccuracy(Observed):
+    """What accuracy to expect without labels, from the scores of the window's rows; nothing is decided on it."""
+
+    value: float = Field(description="The estimate, 0 to 1.")
+    low: float = Field(description="Where an interval of 95 % for chance begins.")
+    high: float = Field(description="Where it ends.")
+    holdout: float = Field(description="Accuracy on the rows held out in training, for comparison.")
+    rows: int = Field(ge=0, description="Rows of the window that it is of.")
+    assumes: Literal["NoConceptDrift"] = Field(
+        description="What must hold: rows of equal score are predicted right as often as in training, so that only the "
+        "rows changed and not what they mean."
+    )
+
+
 class TrackMonitoring(Observed):
     """The windows of one track's pods."""
 
@@ -93,6 +107,11 @@ class TrackMonitoring(Observed):
     coverage: Coverage | None = Field(default=None, description="Whose rows are in the window.")
     lost: int = Field(default=0, ge=0, description="Answered rows of the window that could not be counted.")
     total: MonitoringTotal | None = Field(default=None, description="All windows of this version together.")
+    estimated_accuracy: EstimatedAccuracy | None = Field(
+        default=None,
+        description="What accuracy to expect of a classifier of two classes, without labels; absent while data is "
+        "broken or rows are few.",
+    )
     recent: list[WindowFlags] = Field(
         default_factory=list[WindowFlags],
         max_length=monitoring.MOST_RECENT,

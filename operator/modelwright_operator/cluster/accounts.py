@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _LOOK_AGAIN_SECONDS: Final = 300.0
+# Where pods are about to start: a namespace of that name may have gone and come again, without the account.
+_STARTING_SECONDS: Final = 5.0
 
 
 class MonitorAccounts:
-    """Gives namespaces what their sidecars need; each is looked at every few minutes at most."""
+    """Gives namespaces what their sidecars need; each is looked at every few minutes, or when pods are to start."""
 
     def __init__(self, kube: Kube, settings: Settings) -> None:
         self._kube = kube
@@ -52,7 +54,8 @@ class MonitorAccounts:
         """
         async with self._locks[namespace]:
             looked_at, well = self._looked_at.get(namespace, (-inf, False))
-            if (well or not starting) and monotonic() - looked_at < _LOOK_AGAIN_SECONDS:
+            patience = _STARTING_SECONDS if starting else _LOOK_AGAIN_SECONDS
+            if (well or not starting) and monotonic() - looked_at < patience:
                 return
             well = False
             try:

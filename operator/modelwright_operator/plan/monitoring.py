@@ -10,13 +10,18 @@ from modelwright_operator.render import monitoring as render
 from modelwright_server.contract import monitoring
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from modelwright_operator import api
     from modelwright_operator.decide.snapshot import DeploymentSnapshot
     from modelwright_operator.render.common import Manifest
 
 _MOST_HISTORY: Final = 50
+_MOST_MESSAGE: Final = 1024
+_WEIGHTS: Final = (
+    *(kind for kind in monitoring.CONDITIONS if kind != monitoring.MONITORING_HEALTHY),
+    monitoring.MONITORING_HEALTHY,
+)
 
 
 def manifests(deployment: api.Deployment) -> list[Manifest]:
@@ -32,25 +37,20 @@ def unwanted(deployment: api.Deployment) -> set[tuple[str, str]]:
 
 
 def announced(snapshot: DeploymentSnapshot, values: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Event, ...]]:
-    """Return the status with a line of history for each condition of the sidecars that turned, and the events.
+    """Return the status with each condition of the sidecars that turned in its history, and the events.
 
     What was told is in the status, so that each turn is told once, also over restarts. The first word on a condition is
-    none of a turn, unless it is bad.
+    none of a turn, unless it is bad. Turns for the worse have a line each; the others of one pass share one, since a
+    promotion alone turns all of them twice.
     """
     status = snapshot.deployment.status
     found = decided.turns(snapshot.deployment)
     present = [item for item in status.conditions if item.type in monitoring.CONDITIONS]
     told = [turn for turn in found if turn.known or turn.bad]
     version = status.stable.version if status.stable is not None else ""
-    lines: list[dict[str, Any]] = [
-        {
-            "at": turn.condition.last_transition_time.isoformat().replace("+00:00", "Z"),
-            "event": turn.condition.reason,
-            "version": version,
-            "message": _sentence(turn.condition)[:1024],
-        }
-        for turn in told
-    ]
+    lines = [_line(turn.condition, version, [turn.condition]) for turn in told if turn.bad]
+    if calm := sorted((turn.condition for turn in told if not turn.bad), key=_by_weight):
+        lines.append(_line(calm[0], version, calm))
     history: list[Any] = [*(values.get("history") or ()), *lines]
     events = tuple(
         Event("Warning" if turn.bad else "Normal", turn.condition.reason, _sentence(turn.condition)[:1000])
@@ -58,6 +58,25 @@ def announced(snapshot: DeploymentSnapshot, values: Mapping[str, Any]) -> tuple[
     )
     known = [{"type": item.type, "status": item.status} for item in sorted(present, key=lambda item: item.type)]
     return {**values, "history": history[-_MOST_HISTORY:] or None, "announced": known or None}, events
+
+
+def _line(first: api.Condition, version: str, conditions: Sequence[api.Condition]) -> dict[str, Any]:
+    """Return a line of history for conditions that turned at once; the first one's reason stands for all."""
+    said: dict[str, list[str]] = {}
+    for condition in conditions:
+        said.setdefault(f"{condition.status}: {condition.message}", []).append(condition.type)
+    sentences = [f"{', '.join(types)} {'are' if len(types) > 1 else 'is'} {what}" for what, types in said.items()]
+    most = _MOST_MESSAGE // len(sentences) - 2
+    return {
+        "at": first.last_transition_time.isoformat().replace("+00:00", "Z"),
+        "event": first.reason,
+        "version": version,
+        "message": "; ".join(sentence[:most] for sentence in sentences),
+    }
+
+
+def _by_weight(condition: api.Condition) -> int:
+    return _WEIGHTS.index(condition.type)
 
 
 def _sentence(condition: api.Condition) -> str:
