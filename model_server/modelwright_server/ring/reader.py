@@ -145,7 +145,7 @@ class RingReader:
         """
         if end - at < layout.OVERHEAD:
             return None
-        sequence, before, time, size, rows = layout.RECORD.unpack_from(data, at)
+        sequence, before, time, size, rows, mark = layout.RECORD.unpack_from(data, at)
         if not layout.OVERHEAD <= size <= end - at or size % layout.ALIGNMENT:
             return None
         values_end = at + size - layout.TRAILER.size
@@ -161,4 +161,4 @@ class RingReader:
         self._missed_records += missed_records
         self._missed_rows += missed_rows
         self._sequence, self._rows, self._understood = sequence, before + rows, position + size
-        return Record(self._file.origin, sequence, time, rows, data[at + layout.RECORD.size : values_end])
+        return Record(self._file.origin, sequence, time, rows, data[at + layout.RECORD.size : values_end], mark)
