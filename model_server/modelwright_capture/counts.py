@@ -49,5 +49,9 @@ class Counts:
             lines += [f"# HELP {metric} {_HELP[metric]}", f"# TYPE {metric} counter"]
             lines += [f'{metric}{{{self._common},outcome="{each}"}} {self.of(metric, each)}' for each in outcomes]
         for metric, value in ((capture.METRIC_WAITING, self.waiting_bytes), (capture.METRIC_WORKS, int(self.works))):
-            lines += [f"# HELP {metric} {_HELP[metric]}", f"# TYPE {metric} gauge", f"{metric}{{{self._common}}} {value}"]
+            lines += [
+                f"# HELP {metric} {_HELP[metric]}",
+                f"# TYPE {metric} gauge",
+                f"{metric}{{{self._common}}} {value}",
+            ]
         return "\n".join(lines) + "\n"

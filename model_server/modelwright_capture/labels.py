@@ -2,8 +2,8 @@
 
     labels-<nanoseconds since 1970>-<random>.jsonl      [prediction id, label, its time, when it was taken]
 
-The files are removed once the store has what they say; if the worker ends in between, labels are sent twice, and the one
-that was taken first is the one that counts, for whoever reads them.
+The files are removed once the store has what they say; if the worker ends in between, labels are sent twice, and the
+one that was taken first is the one that counts, for whoever reads them.
 """
 
 import json

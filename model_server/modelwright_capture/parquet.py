@@ -39,19 +39,18 @@ def read(data: bytes, most_rows: int) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     rows = 0
     try:
-        reader = read_parquet(BytesIO(data))
-        for batch in reader:
+        for batch in read_parquet(BytesIO(data)):
             rows += batch.num_rows
             if rows > most_rows:
-                message = f"the file has more than {most_rows} rows"
-                raise ParquetError(message)
+                break
             for name in batch.schema.names:
                 found.setdefault(name, []).extend(cast("list[Any]", batch.column(name).to_pylist()))
-    except ParquetError:
-        raise
     except Exception as error:
         message = f"the file is no Parquet: {error!s:.200}"
         raise ParquetError(message) from error
+    if rows > most_rows:
+        message = f"the file has more than {most_rows} rows"
+        raise ParquetError(message)
     return found
 
 

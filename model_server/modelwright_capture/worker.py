@@ -36,7 +36,7 @@ def main() -> int:
     listener = Listener(settings.host, settings.port, {METRICS_PATH: lambda _: _page(counts)})
     listener.start()
     try:
-        made = Capture(settings, socket.gethostname(), ObjectPlace(settings), counts, time.time)
+        made = Capture(settings, socket.gethostname(), ObjectPlace(settings), counts, _now)
     except (RedactError, StoreAddressError) as error:  # nothing is captured rather than too much
         log_error("nothing is captured", problem=str(error)[:500])
         signal.sigwait({signal.SIGTERM})
@@ -45,8 +45,12 @@ def main() -> int:
     pause = 0.0
     while signal.sigtimedwait({signal.SIGTERM}, pause) is None:
         pause = made.step()
-    made.end(time.time() + _END_SECONDS)
+    made.end(_now() + _END_SECONDS)
     return 0
+
+
+def _now() -> float:
+    return time.time_ns() / 1e9
 
 
 def _page(counts: Counts) -> Answer:

@@ -98,7 +98,7 @@ class Issuer:
         return [form % (number, score, labels[value]) for number, score, value in numbered]
 
     def _prefix(self, letter: str) -> bytes:
-        return ".".join((FORM, self._version_key, letter, self._nonce, "")).encode()
+        return f"{FORM}.{self._version_key}.{letter}.{self._nonce}.".encode()
 
     def _scores(self, array: Array) -> list[bytes]:
         """Return the score of each row in hex."""

@@ -98,8 +98,8 @@ class Pod:
 
     def kill(self) -> None:
         """End the worker at once, and start the next one."""
-        self.capture._source.close()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        self.capture._spool.close()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        self.capture._source.close()  # pyright: ignore[reportPrivateUsage]
+        self.capture._spool.close()  # pyright: ignore[reportPrivateUsage]
         self.capture = self.started()
 
     def answer(self, rows: int, first: int = 0) -> list[str]:

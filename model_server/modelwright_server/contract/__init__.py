@@ -14,7 +14,6 @@ from enum import IntEnum, StrEnum
 from modelwright_server.contract.monitoring import FEEDBACK_PORT, WINDOW_PORT
 from modelwright_server.contract.settings import (
     Settings,
-    SettingsError as SettingsError,
     optional_address,
     optional_revision,
     optional_text,
@@ -22,6 +21,9 @@ from modelwright_server.contract.settings import (
     switch,
     text,
     whole,
+)
+from modelwright_server.contract.settings import (
+    SettingsError as SettingsError,
 )
 
 REST_PORT = 8080

@@ -4,6 +4,7 @@ Import this package as a whole (`from modelwright_operator import api`): `api.De
 always called a workload.
 """
 
+from modelwright_operator.api.capture import Capture, CapturedData
 from modelwright_operator.api.checks import Check, Hook, PrometheusQuery
 from modelwright_operator.api.deployment import (
     Announced,
@@ -109,6 +110,8 @@ __all__ = [
     "Awaiting",
     "BestTrial",
     "CanaryTrack",
+    "Capture",
+    "CapturedData",
     "Card",
     "ChampionStatus",
     "Check",

@@ -17,6 +17,7 @@ from modelwright_training.contract.feature_store import (
 from modelwright_training.contract.gates import Gate, GateResult, Verdict
 from modelwright_training.contract.job import (
     Columns,
+    Captured,
     DataSource,
     Evaluation,
     JobConfig,
@@ -198,6 +199,7 @@ __all__ = [
     "ColumnSchema",
     "ColumnType",
     "Columns",
+    "Captured",
     "DataSource",
     "EvaluateResult",
     "Evaluation",
