@@ -26,7 +26,7 @@ from modelwright_server.contract.capture import CaptureSettings
 from modelwright_server.logs import log, log_error
 
 BUSY_SECONDS, IDLE_SECONDS = 0.1, 0.25
-_PAUSES: Final = (1.0, 60.0)
+_PAUSES: Final = (1.0, 30.0)
 _LABEL_FILES = 500
 _SAID_SECONDS = 60.0
 
@@ -56,7 +56,6 @@ class Capture:
         digest = "sha256:" + hashlib.sha256((model / artifact.MANIFEST).read_bytes()).hexdigest()
         self._layout = Layout(signature, digest, settings.redacted)
         self._folder = f"version={digest.removeprefix('sha256:')[: capture.VERSION_DIGITS]}"
-        self._metadata = {capture.TASK_KEY: signature.task.value, capture.SCORES_KEY: "\n".join(self._layout.scores)}
         self._settings, self._pod, self._store, self._counts, self._now = settings, pod, store, counts, now
         self._spool = Spool(Path(settings.spool_dir), now())
         self._source = Source(Path(settings.ring_dir), signature, digest, self._spool.positions)
@@ -173,7 +172,7 @@ class Capture:
         written = 0
         try:
             filled = self._layout.fill(frames)
-            data = parquet.write(filled.columns, self._metadata) if filled.rows else b""
+            data = parquet.write(filled.columns) if filled.rows else b""
         except Exception as error:  # noqa: BLE001 - these rows would fail again and again, and hold up all others
             self._say("rows make no sense", f"{type(error).__name__}: {error}")
         else:
@@ -195,7 +194,7 @@ class Capture:
         columns, used = labels.read(paths)
         count = len(columns[capture.PREDICTION_ID])
         if count:
-            self._store.put(labels.key(used[0], self._pod), parquet.write(columns, {}))
+            self._store.put(labels.key(used[0], self._pod), parquet.write(columns))
 
         def done() -> None:
             for path in used:

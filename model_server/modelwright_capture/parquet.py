@@ -17,16 +17,11 @@ class ParquetError(ValueError):
     """These are no rows in Parquet."""
 
 
-def write(columns: Mapping[str, Values], metadata: Mapping[str, str]) -> bytes:
+def write(columns: Mapping[str, Values]) -> bytes:
     """Return a file; the same columns make the same bytes."""
     arrays = [_array(values) for values in columns.values()]
     file = BytesIO()
-    write_parquet(
-        Table.from_arrays(arrays, names=list(columns)),
-        file,
-        compression=_COMPRESSION,
-        key_value_metadata=dict(metadata),
-    )
+    write_parquet(Table.from_arrays(arrays, names=list(columns)), file, compression=_COMPRESSION)
     return file.getvalue()
 
 
@@ -57,5 +52,5 @@ def read(data: bytes, most_rows: int) -> dict[str, list[Any]]:
 def _array(values: Values) -> Any:  # noqa: ANN401 - of arro3
     if not isinstance(values, np.ndarray):
         return Array(list(values), type=DataType.utf8())
-    array = Array.from_numpy(values)
+    array = Array.from_numpy(np.ascontiguousarray(values))
     return array.cast(DataType.timestamp("us", tz="UTC")) if values.dtype.kind == "M" else array

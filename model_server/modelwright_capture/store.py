@@ -53,6 +53,33 @@ class ObjectPlace:
         return stores.Access(settings.endpoint, settings.region, settings.secret, found)
 
 
+class ObjectFiles:
+    """The files of a Deployment, to be read."""
+
+    def __init__(self, uri: str, access: stores.Access) -> None:
+        """Prepare to read.
+
+        Raises:
+            stores.StoreError: the address or the access cannot be used.
+        """
+        from modelwright_server.stores.objects import Bucket  # noqa: PLC0415 - large
+
+        address = stores.parse(uri)
+        if not isinstance(address, stores.ObjectAddress):
+            message = f"{uri!r} is no place in an object store (s3://, gs://, az://)"
+            raise stores.StoreAddressError(message)
+        self._address, self._bucket = address, Bucket(address, access)
+
+    def find(self, pattern: str, limit: int) -> list[str]:
+        """Return the keys that match below the address; see `Bucket.find`."""
+        path = self._address.child(*pattern.split("/")).path
+        return [found.path for found in self._bucket.find(path, limit)]
+
+    def read(self, key: str, limit: int) -> bytes:
+        """Return a file of at most so many bytes; see `Bucket.read`."""
+        return self._bucket.read(key, limit)
+
+
 def _secret(folder: Path) -> dict[str, str]:
     try:
         paths = [path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file()]

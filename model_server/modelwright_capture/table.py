@@ -1,13 +1,13 @@
 """Captured rows as columns: what a file of them has, and how it is filled from what waits in the spool.
 
 Beside the features by their names and the outputs (`predicted_…`) a row has its prediction's id, time, version, digest
-and track.  Features that are redacted are not there at all.  A feature that has the name of another column is
-`feature_…`.
+and track.  Features that are redacted are not there at all.  A feature whose own name begins as these do is
+`feature_…`, so that nobody takes one for the other.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,12 @@ from modelwright_capture.spool import Frame
 from modelwright_server.contract import capture
 from modelwright_server.prediction import NONCE_DIGITS, Issuer, track_of
 from modelwright_server.ring import Origin, Record, RingError
-from modelwright_server.schema import FLOATS, Datatype, Schema, TensorSpec
+from modelwright_server.schema import Datatype, Schema, TensorSpec
 
 Array = npt.NDArray[Any]
 Columns = dict[str, Array | list[str]]
 
+_OURS = ("prediction_", capture.OUTPUT_PREFIX)
 _VERSION_KEY = slice(7, 17)  # of "sha256:…"
 
 
@@ -47,13 +48,11 @@ class Filled:
         columns: by name, all equally long.
         rows: their length.
         unreadable: rows that made no sense.
-        scores: of the columns of outputs those that are probabilities.
     """
 
     columns: Columns
     rows: int
     unreadable: int
-    scores: tuple[str, ...] = field(default=())
 
 
 class Layout:
@@ -72,17 +71,11 @@ class Layout:
             message = f"spec.monitoring.capture.redact names {unknown[0]!r}, which is no feature of the model ({some})"
             raise RedactError(message)
         self._outputs = [Place(capture.OUTPUT_PREFIX + at.name, at.tensor, at.column) for at in outputs]
-        taken = {*capture.META, *(place.name for place in self._outputs)}
         self._features = [
-            Place(f"feature_{at.name}" if at.name in taken else at.name, at.tensor, at.column)
+            Place(f"feature_{at.name}" if at.name.startswith(_OURS) else at.name, at.tensor, at.column)
             for at in inputs
             if at.name not in set(redacted)
         ]
-        self.scores = tuple(
-            place.name
-            for place in self._outputs
-            if schema.outputs[place.tensor].datatype in FLOATS and schema.outputs[place.tensor].columns
-        )
 
     def fill(self, frames: Iterable[Frame]) -> Filled:
         """Return the rows of frames as columns."""
@@ -122,7 +115,7 @@ class Layout:
         if ids:
             columns |= dict(_cut(self._features, self._schema.inputs, inputs))
             columns |= dict(_cut(self._outputs, self._schema.outputs, outputs))
-        return Filled(columns, len(ids), unreadable, self.scores)
+        return Filled(columns, len(ids), unreadable)
 
 
 def _named(specs: Sequence[TensorSpec], *, whole: bool = False) -> Iterator[Place]:
@@ -165,4 +158,4 @@ def _cut(
         elif kind is Datatype.FP16:  # which few readers of Parquet know
             yield place.name, values.astype(np.float32)
         else:
-            yield place.name, np.ascontiguousarray(values)
+            yield place.name, values

@@ -50,10 +50,11 @@ def read(
     for path, table in _files(source, ROWS, scratch, environment):
         if not {ID, TIME} <= set(table.column_names):
             refuse(source, f"has the file {path!r}, which lacks the columns of captured rows")
-        labelled = table.filter(pc.is_in(table.column(ID).cast(pa.string()), value_set=ids))
-        fresh = [text not in seen and not seen.add(text) for text in labelled.column(ID).to_pylist()]  # type: ignore[func-returns-value]
-        if any(fresh):
-            found[f"{path!r} of data set {source.name!r}"] = labelled.filter(pa.array(fresh))
+        labelled = table.filter(
+            pc.call_function("is_in", [table.column(ID).cast(pa.string())], pc.SetLookupOptions(ids))
+        )
+        if (fresh := _fresh(labelled, seen)).num_rows:
+            found[f"{path!r} of data set {source.name!r}"] = fresh
     if not found:
         message = f"data set {source.name!r}: no captured row below {source.uri} has a label yet"
         raise StageError(Reason.DATA_NOT_FOUND, message)
@@ -61,6 +62,16 @@ def read(
     rows = rows.sort_by([(TIME, "ascending"), (ID, "ascending")])
     table = _to_learn_from(source, captured, rows, [labels[text][1] for text in rows.column(ID).to_pylist()])
     return table, _digest(table.append_column(f"{_OURS[0]}key", rows.column(ID)))
+
+
+def _fresh(table: Any, seen: set[str]) -> Any:  # noqa: ANN401 - Arrow has no types
+    """Return the rows that were not seen before, and take note of them."""
+    kept: list[int] = []
+    for at, text in enumerate(table.column(ID).to_pylist()):
+        if text not in seen:
+            seen.add(text)
+            kept.append(at)
+    return table.take(pa.array(kept, pa.int64()))
 
 
 def _labels(source: DataSource, scratch: Path, environment: Mapping[str, str]) -> dict[str, tuple[Any, str]]:

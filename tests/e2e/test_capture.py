@@ -6,7 +6,8 @@ import http.client
 import io
 import json
 import re
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 import obstore
@@ -15,11 +16,24 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.datasets import load_breast_cancer
 
-from modelwright_server.contract import capture, monitoring
-from tests.e2e.fixtures import DEPLOYMENTS, JOBS, Object, Team, condition, deployment, is_true, rows_body, training_job
-from tests.e2e.object_store import ACCESS, BUCKET, run_store, secret
+from modelwright_server.contract import capture
+from tests.e2e.fixtures import (
+    DEPLOYMENTS,
+    JOBS,
+    VERSIONS,
+    Object,
+    Team,
+    condition,
+    deployment,
+    is_true,
+    new_revision,
+    rows_body,
+    training_job,
+)
+from tests.e2e.object_store import ACCESS, BUCKET, PORT, access, run_store, secret
 from tests.e2e.test_feedback import pods, post
 from tests.e2e.test_sidecar import KILL_WORKER, MEASURE, MIB, eventually
+from tests.support.pods import service
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,20 +80,20 @@ class Captured:
         return pa.concat_tables(tables) if tables else pa.table({capture.PREDICTION_ID: []})
 
     def complete(self, kind: str = "version=") -> bool:
-        return self.table(kind).num_rows >= len(self.rows)
+        return bool(self.table(kind).num_rows >= len(self.rows))
 
 
 def metrics(address: str) -> dict[str, float]:
-    """Return the capture container's counts by outcome, and its gauges by name."""
+    """Return the capture container's rows by what became of them, and its gauges by name."""
     connection = http.client.HTTPConnection(address, capture.PORT, timeout=10)
     try:
         connection.request("GET", "/metrics")
         page = connection.getresponse().read().decode()
     finally:
         connection.close()
-    rows = {found[1]: float(found[2]) for found in re.finditer(rf'{capture.METRIC_ROWS}{{.*outcome="(\w+)"}} (\d+)', page)}
-    gauges = {found[1]: float(found[2]) for found in re.finditer(r"^(modelwright_capture_w\w+){.*} (\d+)$", page, re.M)}
-    return rows | gauges
+    rows = re.findall(rf'^{capture.METRIC_ROWS}{{.*outcome="(\w+)"}} (\d+)$', page, re.MULTILINE)
+    gauges = re.findall(r"^(modelwright_capture_w\w+){.*} (\d+)$", page, re.MULTILINE)
+    return {name: float(value) for name, value in (*rows, *gauges)}
 
 
 def kill_worker(team: Team, pod: str) -> None:
@@ -88,25 +102,130 @@ def kill_worker(team: Team, pod: str) -> None:
 
 @pytest.fixture
 def store(team: Team, tmp_path: Path) -> S3Store:
-    """Give a store, its Secret, and a version to serve."""
-    made = run_store(team, tmp_path)
-    team.apply(secret())
-    return made
+    """Give a store in the namespace."""
+    return run_store(team, tmp_path)
 
 
 def test_rows_are_in_the_store_once_and_a_model_is_trained_from_them(team: Team, store: S3Store) -> None:
+    team.apply(secret())
     version = team.train("first")["status"]["modelVersion"]
-    team.apply(deployment("scores", {"version": version}, monitoring=RULES))
+    team.apply(
+        deployment("scores", {"version": version}, monitoring=RULES),
+        training_job("live", **FROM_LIVE),
+        training_job("nowhere", data=[{"name": "live", "captured": {"deployment": "absent"}}]),
+    )
     team.wait(DEPLOYMENTS, "scores", is_true("Ready"))
+    team.wait(JOBS, "nowhere", is_true("Stalled", "CaptureNotFound"))
     captured = Captured(team, store, "scores")
     captured.ask(10)
-    (pod,) = pods(team)
+    [(pod, address)] = pods(team).items()
     kill_worker(team, pod)
     captured.ask(10)
     captured.ask(20, rows=1)
+    labelled = gets_labels(captured, team.get("services", "scores")["spec"]["clusterIP"])
     eventually(captured.complete)
     each_row_is_there_once(captured)
     takes_little(team, pod)
+    learns_from_labelled_rows(team, labelled)
+    refuses_what_is_no_feature(team, version)
+    captured.ask(3)  # which nobody has sent when the pod ends
+    team.patch(DEPLOYMENTS, "scores", {"spec": {"replicas": 0}})
+    eventually(lambda: address not in pods(team).values(), deadline=60)
+    each_row_is_there_once(captured)
+
+
+FROM_LIVE: Object = {
+    "data": [{"name": "live", "captured": {"deployment": "scores"}}],
+    "columns": {"time": "prediction_time"},
+    "suspend": True,
+}
+
+
+def gets_labels(captured: Captured, service: str) -> int:
+    """Post labels for some rows, some of them twice; return for how many."""
+    items: list[Object] = [
+        {"prediction_id": text, "label": int(TARGETS[at])} for text, at in list(captured.rows.items())[:250]
+    ]
+    eventually(lambda: opens(service))
+    for start in range(0, len(items), 50):
+        assert post(service, items[start : start + 50])[1]["accepted"] == 50
+    wrong = [{**item, "label": 1 - item["label"]} for item in items[:20]]
+    assert post(service, wrong)[1]["duplicates"] == 20
+    eventually(lambda: captured.table("labels/").num_rows >= len(items) + len(wrong))
+    return len(items)
+
+
+def opens(service: str) -> bool:
+    try:
+        return post(service, {})[0] == 400
+    except OSError:
+        return False
+
+
+def learns_from_labelled_rows(team: Team, labelled: int) -> None:
+    team.patch(JOBS, "live", {"spec": {"suspend": False}})
+    seen = team.wait(JOBS, "live", is_true("Complete"), deadline=120)
+    [data] = seen["status"]["resolved"]["data"]
+    assert data["rows"] == labelled
+    assert data["uri"] == f"s3://{BUCKET}/captured/{team.namespace}/scores"
+    made = team.get(VERSIONS, seen["status"]["modelVersion"])
+    assert made["spec"]["schema"]["inputs"][0]["columns"] == [name for name in NAMES if name not in REDACTED]
+    accuracy = next(item["value"] for item in seen["status"]["metrics"] if item["name"] == "accuracy")
+    assert accuracy > 0.85, "labels and rows belong together"
+
+
+def refuses_what_is_no_feature(team: Team, version: str) -> None:
+    capturing = {**RULES, "capture": {**CAPTURE, "redact": ["mean radios"]}}
+    team.patch(DEPLOYMENTS, "scores", {"spec": {"monitoring": capturing}})
+    seen = team.wait(DEPLOYMENTS, "scores", is_true("Stalled", "RedactUnknown"))
+    assert "'mean radios', which is no feature of" in condition(seen, "Stalled")["message"]
+    assert seen["status"]["stable"]["version"] == version
+    assert condition(seen, "Available")["status"] == "True"
+    team.patch(DEPLOYMENTS, "scores", {"spec": {"monitoring": RULES}})
+    team.wait(DEPLOYMENTS, "scores", is_true("Ready"))
+
+
+def test_serving_goes_on_while_the_store_is_away(team: Team, store: S3Store) -> None:
+    version = team.train("first")["status"]["modelVersion"]
+    team.apply(deployment("scores", {"version": version}, monitoring={"capture": {**CAPTURE, "secretName": "absent"}}))
+    seen = team.wait(DEPLOYMENTS, "scores", is_true("Ready"))
+    away = {"capture": {**CAPTURE, **access("away")}}
+    team.apply(secret(), deployment("scores", {"version": version}, monitoring=away))
+    team.wait(DEPLOYMENTS, "scores", new_revision(seen["status"]["stable"]["revision"]))
+    eventually(lambda: len(pods(team)) == 1, deadline=60)
+    captured = Captured(team, store, "scores")
+    captured.ask(2)
+    [(pod, address)] = pods(team).items()
+    eventually(lambda: metrics(address)["modelwright_capture_works"] == 0)
+    fills_the_disk(captured, address)
+    assert restarts(team, pod) == {"capture": 0, "monitor": 0, "server": 0}
+    assert team.get("pods", pod)["status"]["phase"] == "Running"
+    assert is_true("Ready")(team.get(DEPLOYMENTS, "scores"))
+
+    before = metrics(address)
+    team.apply(service("away", "store", PORT))
+    print(f"{before['dropped']:.0f} of {before['chosen']:.0f} rows were dropped")
+    eventually(lambda: metrics(address)["modelwright_capture_works"] == 1, deadline=60)
+    eventually(lambda: metrics(address)["written"] >= before["chosen"] - before["dropped"], deadline=90)
+    counted = metrics(address)
+    ids = captured.table()[capture.PREDICTION_ID].to_pylist()
+    assert len(ids) == len(set(ids)) == counted["written"]
+    assert counted["written"] + counted["dropped"] == counted["chosen"]
+    assert counted["chosen"] + counted["lost"] == len(captured.rows)
+
+
+def fills_the_disk(captured: Captured, address: str) -> None:
+    """Ask until there is no room for rows."""
+    deadline = time.monotonic() + 60
+    while not metrics(address)["dropped"]:
+        captured.ask(2, rows=4000)
+        assert time.monotonic() < deadline, metrics(address)
+
+
+def restarts(team: Team, pod: str) -> dict[str, int]:
+    status = team.get("pods", pod)["status"]
+    found = [*status["initContainerStatuses"], *status["containerStatuses"]]
+    return {item["name"]: item["restartCount"] for item in found if item["name"] != "fetch"}
 
 
 def each_row_is_there_once(captured: Captured) -> None:

@@ -8,6 +8,7 @@ Standard library only.
 
 import json
 from dataclasses import dataclass
+from typing import cast
 
 from modelwright_server.contract import (
     DEFAULT_MODEL_DIR,
@@ -19,7 +20,15 @@ from modelwright_server.contract import (
     ENV_NAMESPACE,
     ENV_RING_DIR,
 )
-from modelwright_server.contract.settings import Settings, optional_address, optional_text, setting, text, whole
+from modelwright_server.contract.settings import (
+    Settings,
+    SettingsError,
+    optional_address,
+    optional_text,
+    setting,
+    text,
+    whole,
+)
 
 PORT = 8085
 DEFAULT_SPOOL_DIR = "/spool"
@@ -54,7 +63,6 @@ PREDICTION_TRACK = "prediction_track"
 META = (PREDICTION_ID, PREDICTION_TIME, PREDICTION_VERSION, PREDICTION_DIGEST, PREDICTION_TRACK)
 OUTPUT_PREFIX = "predicted_"
 LABEL, LABEL_TIME, TAKEN_AT = "label", "label_time", "taken_at"  # beside the id, in files of labels
-TASK_KEY, SCORES_KEY = "modelwright.task", "modelwright.scores"  # metadata of a file of rows
 
 
 def place(uri: str, namespace: str, deployment: str) -> str:
@@ -67,11 +75,12 @@ def place(uri: str, namespace: str, deployment: str) -> str:
 
 
 def _names(value: str) -> tuple[str, ...]:
-    found = json.loads(value) if value else []
-    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
-        message = "must be a JSON list of names"
-        raise ValueError(message)
-    return tuple(found)
+    found: object = json.loads(value) if value else []
+    names = cast("list[str]", found) if isinstance(found, list) else [None]
+    if not all(isinstance(name, str) for name in names):
+        message = f"{ENV_REDACT}={value!r} must be a JSON list of names"
+        raise SettingsError(message)
+    return tuple(cast("list[str]", names))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +128,6 @@ class CaptureSettings(Settings):
         """The features that are left out.
 
         Raises:
-            ValueError: `redact` is no list of names.
+            SettingsError: `redact` is no list of names.
         """
         return _names(self.redact)

@@ -83,7 +83,7 @@ from modelwright_operator.api.rollout_status import (
 )
 from modelwright_operator.api.stores import Store
 from modelwright_operator.api.training_job import TrainingJob, TrainingJobSpec
-from modelwright_operator.api.training_parts import ColumnSchema, Gate, Latency, Storage, Trainer
+from modelwright_operator.api.training_parts import ColumnSchema, Data, Gate, Latency, Storage, Trainer
 from modelwright_operator.api.training_status import (
     ChampionStatus,
     DataDigest,
@@ -119,6 +119,7 @@ __all__ = [
     "ColumnSchema",
     "Condition",
     "Copies",
+    "Data",
     "DataDigest",
     "DataReference",
     "Deployment",

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
+from modelwright_operator.api.capture import CapturedData
 from modelwright_operator.api.meta import (
     DNS_LABEL,
     Digest,
@@ -16,7 +17,6 @@ from modelwright_operator.api.meta import (
     rules,
 )
 from modelwright_operator.api.own_code import OwnCode
-from modelwright_operator.api.capture import CapturedData
 from modelwright_operator.api.stores import DATA_URI, STORE_CONDITIONS, STORE_RULES, PlaceUri, Store
 from modelwright_training.contract import FAIRNESS_METRICS, METRICS, TIMED_METRICS, UNBOUNDED_METRICS, GateMetricName
 
@@ -43,7 +43,10 @@ class Data(Store):
         json_schema_extra=rules(
             (exactly_one("uri", "captured"), "give each data set either uri or captured"),
             (
-                "has(self.uri) || !(has(self.endpoint) || has(self.region) || has(self.secretName) || has(self.digest))",
+                (
+                    "has(self.uri) || [has(self.endpoint), has(self.region), has(self.secretName), has(self.digest)]"
+                    ".filter(x, x).size() == 0"
+                ),
                 "endpoint, region, secretName and digest go with uri: of captured rows the Deployment says them",
             ),
             *((f"!has(self.uri) || {rule}", message) for rule, message in STORE_CONDITIONS),
@@ -54,7 +57,7 @@ class Data(Store):
     uri: Annotated[str, StringConstraints(max_length=1024, pattern=f"^({DATA_URI})$")] | None = Field(
         default=None,
         description="pvc://CLAIM/PATH, s3://, gs:// or az://BUCKET/KEY (* and ? match files), https://HOST/PATH, or "
-        "sklearn://NAME (bundled with scikit-learn); files are .csv, .parquet or .arrow."
+        "sklearn://NAME (bundled with scikit-learn); files are .csv, .parquet or .arrow.",
     )
     captured: CapturedData | None = Field(
         default=None, description="Rows that a Deployment captured, with the labels that came back for them."

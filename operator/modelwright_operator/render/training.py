@@ -124,7 +124,7 @@ def _data(data: api.Data, job: api.TrainingJob) -> contract.DataSource:
     columns = job.spec.columns
     time = columns.time if columns is not None and columns.time == PREDICTION_TIME else None
     rows = contract.Captured(job.spec.target, time)
-    return contract.DataSource(data.name, data.uri or "", None, access(data), rows)
+    return contract.DataSource(data.name, data.uri or f"captured:{data.captured.deployment}", None, access(data), rows)
 
 
 def job_config(

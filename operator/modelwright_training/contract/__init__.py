@@ -16,8 +16,8 @@ from modelwright_training.contract.feature_store import (
 )
 from modelwright_training.contract.gates import Gate, GateResult, Verdict
 from modelwright_training.contract.job import (
-    Columns,
     Captured,
+    Columns,
     DataSource,
     Evaluation,
     JobConfig,
@@ -195,11 +195,11 @@ __all__ = [
     "TRAIN_TABLE",
     "UNBOUNDED_METRICS",
     "Algorithm",
+    "Captured",
     "Champion",
     "ColumnSchema",
     "ColumnType",
     "Columns",
-    "Captured",
     "DataSource",
     "EvaluateResult",
     "Evaluation",
