@@ -8,6 +8,7 @@ room for is dropped and counted.
 """
 
 import hashlib
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -26,9 +27,14 @@ from modelwright_server.contract.capture import CaptureSettings
 from modelwright_server.logs import log, log_error
 
 BUSY_SECONDS, IDLE_SECONDS = 0.1, 0.25
+HANGS_SECONDS = 900.0
 _PAUSES: Final = (1.0, 30.0)
 _LABEL_FILES = 500
 _SAID_SECONDS = 60.0
+
+
+class _FatalError(Exception):
+    """Workers ended at these rows, each of them."""
 
 
 class Capture:
@@ -61,18 +67,26 @@ class Capture:
         self._source = Source(Path(settings.ring_dir), signature, digest, self._spool.positions)
         self._sender = ThreadPoolExecutor(1, "sender")
         self._sending: Future[Callable[[], None]] | None = None
+        self._sending_since = 0.0
         self._pause = 0.0
         self._again_at = 0.0
         self._said: dict[str, float] = {}
         counts.works = True
 
     def step(self) -> float:
-        """Look at rings, spool and labels once; return the seconds until the next look."""
+        """Look at rings, spool and labels once; return the seconds until the next look.
+
+        Raises:
+            TimeoutError: a file is being sent for so long that only another worker can get on.
+        """
         now = self._now()
         busy = self._read(now)
         if self._spool.age(now) >= self._settings.flush_seconds:
             self._turn(now)
         self._collect()
+        if self._sending is not None and time.monotonic() - self._sending_since > HANGS_SECONDS:
+            message = f"a file has not been sent within {HANGS_SECONDS} s"
+            raise TimeoutError(message)
         if self._sending is None and now >= self._again_at:
             self._send(now, old=self._settings.flush_seconds)
         self._counts.waiting_bytes = self._spool.waiting_bytes
@@ -134,6 +148,7 @@ class Capture:
 
     def _send(self, now: float, *, old: float) -> None:
         """Begin to send the oldest file of rows, or labels if those have waited for so many seconds."""
+        self._sending_since = time.monotonic()
         closed = self._spool.closed()
         if closed:
             self._sending = self._sender.submit(self._send_rows, closed[0])
@@ -171,9 +186,13 @@ class Capture:
         frames = spool.read(path)
         written = 0
         try:
+            if not self._spool.trying(path):
+                raise _FatalError
             filled = self._layout.fill(frames)
             data = parquet.write(filled.columns) if filled.rows else b""
+            self._spool.tried()
         except Exception as error:  # noqa: BLE001 - these rows would fail again and again, and hold up all others
+            self._spool.tried()
             self._say("rows make no sense", f"{type(error).__name__}: {error}")
         else:
             if data:

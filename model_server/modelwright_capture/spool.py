@@ -24,10 +24,12 @@ from modelwright_capture.source import News, Position
 MOST_BYTES = 32 << 20  # of all files
 MOST_FILES = 256
 FILE_ROWS = 10_000
-FILE_BYTES = 4 << 20
+FILE_BYTES = 2 << 20  # as texts and columns they take up to forty times as much
 _HEAD = struct.Struct("<III")  # of a frame: bytes of its JSON, of its chunks, crc32 of both
 _MOST_FRAME = 8 << 20
 _NAME = re.compile(r"rows-([0-9]{8})\.spool")
+_TRYING = "trying"
+_MOST_TIMES = 3
 _DAY_NS = 86_400 * 10**9
 
 
@@ -153,6 +155,21 @@ class Spool:
         path.unlink()
         self._waiting = max(0, self._waiting - size)
         self._files = max(0, self._files - 1)
+
+    def trying(self, path: Path) -> bool:
+        """Tell whether a file may be sent, and note that it is tried until `tried`.
+
+        One at which a worker ended a few times would end the next one as well.
+        """
+        mark = self._folder / _TRYING
+        before = mark.read_text(encoding="ascii").split() if mark.exists() else []
+        times = int(before[1]) if before[:1] == [path.name] else 0
+        mark.write_text(f"{path.name} {times + 1}", encoding="ascii")
+        return times < _MOST_TIMES
+
+    def tried(self) -> None:
+        """Note that the worker survived it."""
+        (self._folder / _TRYING).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Give the open file back."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from modelwright_capture import spool
+from modelwright_capture import capturing, parquet, spool
 from modelwright_capture.table import RedactError
 from modelwright_server.contract import capture
 from tests.capture.pods import NUMBERS, TEXTS, Pod
@@ -210,3 +211,48 @@ def test_ten_thousand_rows_make_a_file(tmp_path: Path) -> None:
     pod.end()
     assert len(pod.table()) == 12_000
     assert np.array_equal(np.sort(pod.table()["a"]), np.arange(12_000))
+
+
+def test_rows_at_which_workers_end_are_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pod = Pod(tmp_path)
+    pod.answer(5)
+    pod.capture.step()
+    pod.now += 400
+
+    def ends(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(parquet, "write", ends)
+        for _ in range(3):
+            with pytest.raises(KeyboardInterrupt):
+                while True:
+                    pod.capture.step()
+            pod.kill()
+    ids = pod.answer(1, 5)
+    pod.end()
+    assert pod.counts.of(capture.METRIC_ROWS, "unreadable") == 5
+    assert pod.table()["prediction_id"].tolist() == ids
+
+
+def test_a_file_that_is_sent_for_ever_ends_the_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pod = Pod(tmp_path)
+    pod.answer(5)
+    pod.capture.step()
+    waiting = threading.Event()
+    monkeypatch.setattr(pod.store, "put", lambda *_: waiting.wait(20))
+    pod.now += 400
+    pod.capture.step()
+    monkeypatch.setattr(capturing, "HANGS_SECONDS", 0.0)
+    with pytest.raises(TimeoutError, match="has not been sent within"):
+        pod.capture.step()
+    waiting.set()
+    pod.end()
+
+
+def test_damaged_files_are_an_error_of_ours() -> None:
+    for data in (b"", b"PAR1", b"PAR1" + bytes(100) + b"PAR1"):
+        with pytest.raises(parquet.ParquetError, match="is no Parquet"):
+            parquet.read(data, 10)
+    with pytest.raises(parquet.ParquetError, match="more than 2 rows"):
+        parquet.read(parquet.write({"a": ["x"] * 3}), 2)
