@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _SPOOL: Final = "capture-spool"
 _LABELS: Final = "capture-labels"
 _SECRET: Final = "capture-secret"  # noqa: S105  # a volume's name
-_TMP: Final = "/tmp"  # noqa: S108  # a volume of its own in each pod
 # What the container fills itself is half of these: a volume beyond its limit would cost the pod.
 _SPOOL_SIZE, _LABELS_SIZE = "64Mi", "16Mi"
 _RESOURCES: Final = api.Resources(
@@ -73,7 +72,7 @@ def containers(deployment: api.Deployment, settings: Settings, reads: Mapping[st
             image_pull_policy=settings.image_pull_policy,
             restart_policy="Always",
             command=["python", "-m", contract.CAPTURE_MODULE],
-            env=common.variables({**environment, **_SMALL, "HOME": _TMP}),
+            env=common.variables({**environment, **_SMALL}),
             ports=[k8s.V1ContainerPort(name="capture", container_port=capture.PORT, protocol="TCP")],
             resources=common.resources(None, _RESOURCES),
             security_context=common.container_security(),
