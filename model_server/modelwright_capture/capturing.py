@@ -9,7 +9,7 @@ room for is dropped and counted.
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Final
 from modelwright_capture import labels, parquet, rows, spool
 from modelwright_capture.counts import CHOSEN, DROPPED, LOST, UNREADABLE, WRITTEN, Counts
 from modelwright_capture.source import News, Source
-from modelwright_capture.spool import FullError, Spool
+from modelwright_capture.spool import Frame, FullError, Spool
 from modelwright_capture.store import Store
 from modelwright_capture.table import Layout
 from modelwright_server import artifact, schema, stores
@@ -31,10 +31,6 @@ HANGS_SECONDS = 900.0
 _PAUSES: Final = (1.0, 30.0)
 _LABEL_FILES = 500
 _SAID_SECONDS = 60.0
-
-
-class _FatalError(Exception):
-    """Workers ended at these rows, each of them."""
 
 
 class Capture:
@@ -184,22 +180,11 @@ class Capture:
     def _send_rows(self, path: Path) -> Callable[[], None]:
         """Send a file, in the thread; return what to do once that is known."""
         frames = spool.read(path)
-        written = 0
-        try:
-            if not self._spool.trying(path):
-                raise _FatalError
-            filled = self._layout.fill(frames)
-            data = parquet.write(filled.columns) if filled.rows else b""
-            self._spool.tried()
-        except Exception as error:  # noqa: BLE001 - these rows would fail again and again, and hold up all others
-            self._spool.tried()
-            self._say("rows make no sense", f"{type(error).__name__}: {error}")
-        else:
-            if data:
-                day = datetime.fromtimestamp(frames[0].chunks[0].time // 10**9, UTC).date()
-                key = f"{self._folder}/date={day}/{self._pod}-{spool.number_of(path)}.parquet"
-                self._store.put(key, data)
-            written = filled.rows
+        written, data = self._encoded(path, frames)
+        self._spool.tried()
+        if data:
+            day = datetime.fromtimestamp(frames[0].chunks[0].time // 10**9, UTC).date()
+            self._store.put(f"{self._folder}/date={day}/{self._pod}-{spool.number_of(path)}.parquet", data)
 
         def done() -> None:
             self._spool.sent(path)
@@ -208,6 +193,21 @@ class Capture:
             self._counts.add(capture.METRIC_ROWS, UNREADABLE, whole - written)
 
         return done
+
+    def _encoded(self, path: Path, frames: Sequence[Frame]) -> tuple[int, bytes]:
+        """Return how many rows of a file can be written, and those as Parquet.
+
+        What fails, or ended the worker before, would do so again and again, and hold up all other rows: it is given up.
+        """
+        if not self._spool.trying(path):
+            self._say("rows are given up", "the worker ended at them, several times")
+            return 0, b""
+        try:
+            filled = self._layout.fill(frames)
+            return filled.rows, parquet.write(filled.columns) if filled.rows else b""
+        except Exception as error:  # noqa: BLE001 - see above
+            self._say("rows are given up", f"{type(error).__name__}: {error}")
+            return 0, b""
 
     def _send_labels(self, paths: list[Path]) -> Callable[[], None]:
         columns, used = labels.read(paths)

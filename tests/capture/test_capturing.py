@@ -213,6 +213,12 @@ def test_ten_thousand_rows_make_a_file(tmp_path: Path) -> None:
     assert np.array_equal(np.sort(pod.table()["a"]), np.arange(12_000))
 
 
+def step_on(pod: Pod) -> None:
+    """Go on until something ends it."""
+    while True:
+        pod.capture.step()
+
+
 def test_rows_at_which_workers_end_are_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pod = Pod(tmp_path)
     pod.answer(5)
@@ -226,8 +232,7 @@ def test_rows_at_which_workers_end_are_given_up(tmp_path: Path, monkeypatch: pyt
         patch.setattr(parquet, "write", ends)
         for _ in range(3):
             with pytest.raises(KeyboardInterrupt):
-                while True:
-                    pod.capture.step()
+                step_on(pod)
             pod.kill()
     ids = pod.answer(1, 5)
     pod.end()
@@ -256,3 +261,28 @@ def test_damaged_files_are_an_error_of_ours() -> None:
             parquet.read(data, 10)
     with pytest.raises(parquet.ParquetError, match="more than 2 rows"):
         parquet.read(parquet.write({"a": ["x"] * 3}), 2)
+
+
+@pytest.mark.parametrize("damage", [b"", b"nonsense" * 100, bytes(1 << 20)], ids=["empty", "nonsense", "zeros"])
+def test_a_ring_that_is_none_is_passed_over_until_one_comes(tmp_path: Path, damage: bytes) -> None:
+    pod = Pod(tmp_path)
+    (tmp_path / "ring" / "ring-0").unlink()
+    (tmp_path / "ring" / "ring-0").write_bytes(damage)
+    (tmp_path / "ring" / "ring-1").mkdir()
+    (tmp_path / "ring" / "ring-2").symlink_to("/dev/zero")
+    pod.capture.step()
+    pod.serve(bytes(range(16, 32)))
+    ids = pod.answer(3)
+    pod.capture.step()
+    pod.end()
+    assert pod.table()["prediction_id"].tolist() == ids
+
+
+def test_a_ring_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    pod = Pod(tmp_path)
+    pod.answer(3)
+    with (tmp_path / "ring" / "ring-0").open("r+b") as file:
+        file.truncate(8 << 20)
+    pod.capture.step()
+    pod.end()
+    assert pod.store.files == {}
