@@ -15,6 +15,7 @@ PACKAGES = (
     "operator/modelwright_training",
     "model_server/modelwright_server",
     "model_server/modelwright_monitor",
+    "model_server/modelwright_capture",
     "model_server/modelwright_drift",
 )
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))

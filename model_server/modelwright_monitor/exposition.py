@@ -32,11 +32,14 @@ def text(common: Mapping[str, str], pod: Mapping[str, float], document: Mapping[
     return "\n".join(lines) + "\n"
 
 
-def of_labels(common: Mapping[str, str], outcomes: Mapping[str, int]) -> str:
-    """Return what the page has of labels: how many there were by what became of them."""
+def of_labels(common: Mapping[str, str], outcomes: Mapping[str, int], not_captured: int | None = None) -> str:
+    """Return what the page has of labels: how many there were by what became of them, and how many capture missed."""
     name = monitoring.METRIC_FEEDBACK
     lines = [f"# HELP {name} {_HELP[name]}", f"# TYPE {name} counter"]
     lines += [f"{name}{_labels({**common, 'outcome': outcome})} {count}" for outcome, count in outcomes.items()]
+    if not_captured is not None:
+        name = monitoring.METRIC_NOT_CAPTURED
+        lines += [f"# HELP {name} {_HELP[name]}", f"# TYPE {name} counter", f"{name}{_labels(common)} {not_captured}"]
     return "\n".join(lines) + "\n"
 
 
@@ -47,6 +50,7 @@ _HELP = {
     monitoring.METRIC_REFUSED: "Reports of this pod that the API server did not take.",
     monitoring.METRIC_OPEN_ROWS: "Rows in this pod's part of the open window.",
     monitoring.METRIC_FEEDBACK: "Labels that were posted to this pod, by what became of them.",
+    monitoring.METRIC_NOT_CAPTURED: "Labels that were taken, and for which capture had no room.",
     monitoring.METRIC_PSI: "Population stability index against the baseline, of the last window.",
     monitoring.METRIC_P_VALUE: "Probability of so much divergence beyond the tolerated one by chance.",
 }

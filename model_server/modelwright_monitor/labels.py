@@ -24,6 +24,7 @@ from modelwright_monitor.apiserver import ApiError, change_status
 from modelwright_monitor.clock import now_seconds
 from modelwright_monitor.conditions import Mark, merged, rfc3339
 from modelwright_monitor.deployment import Object, conditions_of, document_of, part
+from modelwright_monitor.feedback.handover import Handover
 from modelwright_monitor.feedback.intake import Feedback, Wanted
 from modelwright_monitor.feedback.listener import Listener
 from modelwright_monitor.follow import Connect
@@ -93,7 +94,8 @@ class Labels:
         self._file_lock = threading.Lock()
         self._trouble = ""
         self._ledger = self._read()
-        self._feedback = Feedback(self._ledger, self._remembered, self._keep, now)
+        self._handover = Handover(Path(settings.labels_dir), now) if settings.labels_dir else None
+        self._feedback = Feedback(self._ledger, self._remembered, self._keep, now, self._handover)
         self._listener: Listener | None = None
         self._started = now()
         self._changed = threading.Event()
@@ -154,7 +156,8 @@ class Labels:
     def page(self) -> bytes:
         """Return what Prometheus reads of labels."""
         common = {"namespace": self._settings.namespace, "deployment": self._settings.deployment}
-        return exposition.of_labels(common, self._feedback.counts()).encode()
+        dropped = self._handover.dropped if self._handover is not None else None
+        return exposition.of_labels(common, self._feedback.counts(), dropped).encode()
 
     # what is written
 

@@ -25,8 +25,11 @@ _STOP = {signal.SIGTERM, signal.SIGINT}
 _WAITED_FOR = {*_STOP, signal.SIGCHLD}
 
 
-def supervise(work: Callable[[], int]) -> int:
-    """Run ``work`` in a process of its own, again and again, until SIGTERM or SIGINT; return the exit code."""
+def supervise(work: Callable[[], int], last_seconds: float = LAST_SECONDS) -> int:
+    """Run ``work`` in a process of its own, again and again, until SIGTERM or SIGINT; return the exit code.
+
+    Then it has so many seconds to end by itself.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, _WAITED_FOR)
     gc.freeze()  # the worker's collector leaves these pages alone, so they stay shared
     pause = FIRST_PAUSE_SECONDS
@@ -35,7 +38,7 @@ def supervise(work: Callable[[], int]) -> int:
         worker = _start(work)
         status = _wait(worker)
         if status is None:
-            _end(worker)
+            _end(worker, last_seconds)
             return 0
         if time.monotonic() - started >= STEADY_SECONDS:
             pause = FIRST_PAUSE_SECONDS
@@ -85,9 +88,9 @@ def _collect(worker: int) -> int | None:
             found = os.waitstatus_to_exitcode(status)
 
 
-def _end(worker: int) -> None:
+def _end(worker: int, seconds: float) -> None:
     os.kill(worker, signal.SIGTERM)
-    deadline = time.monotonic() + LAST_SECONDS
+    deadline = time.monotonic() + seconds
     while _collect(worker) is None:
         left = deadline - time.monotonic()
         if left <= 0 or (signal.sigtimedwait({signal.SIGCHLD}, left) is None):

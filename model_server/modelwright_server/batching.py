@@ -68,14 +68,17 @@ class Batch:
         arrays: every output of the model in the schema's order, with the rows of all requests.
         texts: what transports keep here, so that it is made once for all requests.
         finite: no text so far says that a number is not finite.
+        mark: of the first row's prediction, whether its id is asked for or not.
+        time: of the predictions, nanoseconds since 1970.
     """
 
-    __slots__ = ("_ids", "_issuer", "arrays", "finite", "texts")
+    __slots__ = ("_ids", "_issuer", "arrays", "finite", "mark", "texts", "time")
 
     def __init__(self, arrays: list[Array], issuer: Issuer) -> None:
         self.arrays = arrays
         self.texts: dict[int, list[bytes]] = {}
         self._issuer = issuer
+        self.mark, self.time = issuer.take(len(arrays[0]))
         self._ids: list[bytes] | None = None
         self.finite = True
 
@@ -90,7 +93,7 @@ class Batch:
     def prediction_ids(self, start: int, rows: int) -> list[bytes]:
         """Return the ids of the predictions in some rows."""
         if self._ids is None:
-            self._ids = self._issuer.ids(self.arrays)
+            self._ids = self._issuer.ids(self.arrays, self.mark, self.time)
         return self._ids[start : start + rows]
 
 
@@ -101,8 +104,8 @@ _Ran = tuple[dict[str, Array], list[Array]]
 class Recorder(Protocol):
     """Who is told of each call that answered."""
 
-    def __call__(self, rows: int, arrays: Sequence[Array]) -> None:
-        """Take the inputs, then the outputs, in the schema's order."""
+    def __call__(self, rows: int, arrays: Sequence[Array], mark: int, time: int) -> None:
+        """Take the inputs, then the outputs, in the schema's order, and mark and time of the predictions."""
         ...
 
 
@@ -329,7 +332,7 @@ class Batcher:
                 waiter.failed(_failure(error))
             start += waiter.request.rows
         if self._recorder is not None:
-            self._recorder(rows, [*inputs.values(), *arrays])
+            self._recorder(rows, [*inputs.values(), *arrays], batch.mark, batch.time)
 
     def _fail(self, lane: _Lane, waiters: Sequence[Waiter], error: BaseException, begun: float) -> None:
         """Tell the request, or find out which of several the model fails on."""

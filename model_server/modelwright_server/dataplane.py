@@ -105,14 +105,14 @@ class _Recorder:
         self._record_rows = max(1, ring.record_values // most_row_bytes(schema))
         self._most_rows = self._record_rows * _RECORDS
 
-    def __call__(self, rows: int, arrays: Sequence[Array]) -> None:
+    def __call__(self, rows: int, arrays: Sequence[Array], mark: int, time: int) -> None:
         """Write the arrays of one call in their raw form."""
         if rows <= self._record_rows:
-            self._append(rows, _raw(arrays))
+            self._append(rows, _raw(arrays), mark, time)
             return
         for start in range(0, min(rows, self._most_rows), self._record_rows):
             part = [array[start : start + self._record_rows] for array in arrays]
-            self._append(len(part[0]), _raw(part))
+            self._append(len(part[0]), _raw(part), mark + start, time)
         if rows > self._most_rows:
             self._drop(rows - self._most_rows)
 

@@ -1,4 +1,8 @@
-"""Issuing prediction ids, whose form is in `modelwright_server.contract.prediction`."""
+"""Issuing prediction ids, whose form is in `modelwright_server.contract.prediction`.
+
+Every prediction has a number, also one whose id nobody asks for: the ring keeps it as the *mark* of a record, with the
+track in the highest bit, so that a reader of the ring can make the very id that the client was given.
+"""
 
 import secrets
 import time
@@ -11,12 +15,16 @@ from urllib.parse import quote
 import numpy as np
 import numpy.typing as npt
 
+from modelwright_server.contract import CANARY, STABLE
 from modelwright_server.contract.prediction import FLOAT, FORM, TRACKS, check, label_text
 from modelwright_server.schema import FLOATS, Datatype, Schema, Task, TensorSpec
 
 Array = npt.NDArray[Any]
 
 _MOST_LABELS = 4096
+_CANARY_BIT = 1 << 63
+_NUMBERS = _CANARY_BIT - 1
+NONCE_DIGITS = 12
 
 
 class Issuer:
@@ -46,11 +54,12 @@ class Issuer:
         if track not in TRACKS:
             message = f"prediction id: track is {track!r}, must be one of {', '.join(TRACKS)}"
             raise ValueError(message)
-        nonce = nonce or secrets.token_hex(6)
+        nonce = nonce or secrets.token_hex(NONCE_DIGITS // 2)
         for name, value in {"version": version_key, "nonce": nonce}.items():
             check(name, value)
         self._version_key, self._nonce = version_key, nonce
-        self._prefix = b""
+        self._prefixes = {name: self._prefix(letter) for name, letter in TRACKS.items()}
+        self._track_bit = 0
         self.serve(track)
         self._number = 0
         self._now = now
@@ -64,19 +73,32 @@ class Issuer:
 
     def serve(self, track: str) -> None:
         """Name this track, ``stable`` or ``canary``, in all further ids."""
-        self._prefix = ".".join((FORM, self._version_key, TRACKS[track], self._nonce, "")).encode()
+        self._track_bit = _CANARY_BIT if track == CANARY else 0
 
-    def ids(self, arrays: Sequence[Array]) -> list[bytes]:
-        """Return new ids for the predictions in each row of the outputs, all of them in the schema's order."""
-        rows = len(arrays[0])
+    def take(self, rows: int) -> tuple[int, int]:
+        """Give so many predictions their numbers; return the mark of the first, and the time of all of them."""
         first = self._number
         self._number += rows
-        form = b"%b%%x.%x.%%b%%b" % (self._prefix, self._now() // 1_000_000)
+        return first | self._track_bit, self._now()
+
+    def ids(self, arrays: Sequence[Array], mark: int | None = None, time: int | None = None) -> list[bytes]:
+        """Return the ids of the predictions in each row of the outputs, all of them in the schema's order.
+
+        Mark and time are what `take` gave these predictions, or a record of the ring has; without them they are new.
+        """
+        rows = len(arrays[0])
+        if mark is None or time is None:
+            mark, time = self.take(rows)
+        first = mark & _NUMBERS
+        form = b"%b%%x.%x.%%b%%b" % (self._prefixes[track_of(mark)], time // 1_000_000)
         scores = repeat(b"", rows) if self._score is None else self._scores(arrays[self._score])
         values = repeat(None, rows) if self._label is None else arrays[self._label].ravel().tolist()
         labels = self._labels
         numbered = zip(range(first, first + rows), scores, values, strict=True)
         return [form % (number, score, labels[value]) for number, score, value in numbered]
+
+    def _prefix(self, letter: str) -> bytes:
+        return f"{FORM}.{self._version_key}.{letter}.{self._nonce}.".encode()
 
     def _scores(self, array: Array) -> list[bytes]:
         """Return the score of each row in hex."""
@@ -86,6 +108,11 @@ class Issuer:
             with np.errstate(over="ignore"):  # becomes infinite
                 array = array.astype("<f4")
         return hexlify(array.tobytes(), b".", FLOAT.size).split(b".")
+
+
+def track_of(mark: int) -> str:
+    """Return the track of the predictions that a mark is of."""
+    return CANARY if mark & _CANARY_BIT else STABLE
 
 
 class _Labels(dict[object, bytes]):

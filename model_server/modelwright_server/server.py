@@ -10,6 +10,7 @@ import contextlib
 import gc
 import hashlib
 import logging
+import secrets
 import signal
 import time
 from collections.abc import Callable
@@ -27,9 +28,9 @@ from modelwright_server.http.messages import KEPT_HEADERS, Limits
 from modelwright_server.http.rest import NOTED_HEADERS, RestApplication
 from modelwright_server.journal import Journal, open_journal
 from modelwright_server.logs import log
-from modelwright_server.prediction import Issuer
+from modelwright_server.prediction import NONCE_DIGITS, Issuer
 from modelwright_server.rejection import ModelRejectedError
-from modelwright_server.ring import RingWriter
+from modelwright_server.ring import NONCE_BYTES, RingWriter
 from modelwright_server.routing.comparison import Comparison
 from modelwright_server.routing.shadow import Shadow
 from modelwright_server.routing.traffic import Traffic
@@ -75,8 +76,10 @@ async def serve(settings: ServerSettings, worker: Worker | None = None) -> ExitC
     if loaded is None:
         return ExitCode.PERMANENT
     digest = _digest(settings)
-    issuer = Issuer(loaded.schema, version_key=digest.removeprefix("sha256:")[:10])
-    dataplane.attach(loaded, issuer, _ring(settings, worker, loaded.schema, digest))
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    version_key = digest.removeprefix("sha256:")[:10]
+    issuer = Issuer(loaded.schema, version_key=version_key, nonce=nonce.hex()[:NONCE_DIGITS])
+    dataplane.attach(loaded, issuer, _ring(settings, worker, loaded.schema, digest, nonce))
     ports.route(loaded.schema)
     gc.collect()
     gc.freeze()
@@ -241,7 +244,9 @@ def _digest(settings: ServerSettings) -> str:
     return "sha256:" + hashlib.sha256(identity).hexdigest()
 
 
-def _ring(settings: ServerSettings, worker: Worker | None, schema: Schema, digest: str) -> RingWriter | None:
+def _ring(
+    settings: ServerSettings, worker: Worker | None, schema: Schema, digest: str, nonce: bytes
+) -> RingWriter | None:
     """Return the ring for monitoring if one is wanted; serving goes on without."""
     if not settings.ring_dir:
         return None
@@ -253,6 +258,7 @@ def _ring(settings: ServerSettings, worker: Worker | None, schema: Schema, diges
             model=settings.model_name,
             version=settings.model_version,
             digest=digest,
+            nonce=nonce,
         )
     except OSError as error:
         _LOG.warning("no ring for monitoring", extra={"fields": {"folder": settings.ring_dir, "problem": str(error)}})

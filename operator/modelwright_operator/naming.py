@@ -85,6 +85,7 @@ ANNOTATION_EPISODE: Final = f"{GROUP}/episode"
 SERVER_CONTAINER: Final = "server"
 FETCH_CONTAINER: Final = "fetch"
 MONITOR_CONTAINER: Final = "monitor"
+CAPTURE_CONTAINER: Final = "capture"
 VERIFY_CONTAINER: Final = "verify"
 
 MONITOR_ACCOUNT: Final = "modelwright-monitor"

@@ -64,6 +64,11 @@ def read(
     """
     if source.uri.startswith("sklearn://"):
         fetched = _bundled(source)
+    elif source.captured is not None:
+        from modelwright_training import captured  # noqa: PLC0415 - most jobs read none
+
+        found = captured.read(source, source.captured, scratch or Path(tempfile.gettempdir()), environment)
+        fetched = Fetched(*found)
     else:
         fetched = _stored(source, store_root, scratch or Path(tempfile.gettempdir()), environment)
     if source.digest is not None and source.digest != fetched.digest:

@@ -16,7 +16,7 @@ from modelwright_operator.render import training as training_render
 from modelwright_operator.settings import PREFIX, Settings
 from modelwright_server import artifact, batching, graph, server
 from modelwright_server import contract as serving
-from modelwright_server.contract import monitoring
+from modelwright_server.contract import capture, monitoring
 from modelwright_server.grpc import service as grpc_service
 from modelwright_server.http import messages
 from modelwright_training import contract as training
@@ -126,9 +126,14 @@ def test_every_metric_of_the_sidecar_is_documented() -> None:
     assert set(pages.names(_REFERENCE / "metrics.md", "Sidecar")) == known
 
 
+def test_every_metric_of_capture_is_documented() -> None:
+    known = {value for name, value in vars(capture).items() if name.startswith("METRIC_")}
+    assert set(pages.names(_REFERENCE / "metrics.md", "Capture")) == known
+
+
 def test_alerts_use_metrics_that_exist() -> None:
     page = _REFERENCE / "metrics.md"
-    known = {name for part in ("Operator", "Model server", "Sidecar") for name in pages.names(page, part)}
+    known = {name for part in ("Operator", "Model server", "Sidecar", "Capture") for name in pages.names(page, part)}
     for name in re.findall(r"modelwright_\w+", pages.prose(page)):
         assert re.sub(r"_(count|sum|bucket)$", "", name) in known, name
 

@@ -217,6 +217,9 @@ def test_whoever_names_a_secret_or_a_claim_must_be_allowed_to_read_it(people: Te
     apply_as(people, STRANGER, plain)
     wanted = deployment("pulled", {"version": "none"}, pod={"imagePullSecrets": [{"name": "lake"}]})
     assert "may not read" in refused(people, STRANGER, "apply", "-f", "-", body=wanted)
+    capture = {"uri": "s3://lake/captured", "secretName": "lake"}
+    capturing = deployment("captured", {"version": "none"}, monitoring={"capture": capture})
+    assert "may not read" in refused(people, STRANGER, "apply", "-f", "-", body=capturing)
     apply_as(people, EDITOR, wanted)
     # What others named before is not asked again.
     act(people, STRANGER, "patch", DEPLOYMENTS, "pulled", "--type=merge", "-p", '{"spec":{"replicas":2}}')

@@ -173,6 +173,22 @@ def _autoscaler(deployment: api.Deployment, *, grows_only: bool) -> Raw:
     return autoscaler.autoscaler(deployment, rules, serving.revision_hash(deployment, VERSION), grows_only=grows_only)
 
 
+CAPTURING = _deployment(
+    make.deployment(version=VERSION.metadata.name).spec(
+        monitoring={
+            "capture": {
+                "uri": "s3://lake/captured",
+                "endpoint": "https://minio.example.org",
+                "region": "eu-test-1",
+                "secretName": "lake",
+                "samplePercent": 5,
+                "redact": ["ssn", "birthday"],
+            }
+        }
+    )
+)
+
+
 def _workload(deployment: api.Deployment) -> Raw:
     return serving.workload(deployment, VERSION, serving.revision_hash(deployment, VERSION), make.SETTINGS)
 
@@ -229,6 +245,7 @@ MANIFESTS: dict[str, Callable[[], Raw]] = {
     "cleanup-job": lambda: cleanup.batch_job(_version(make.model_version("a")), "1", make.SETTINGS),
     "workload": lambda: _workload(SMALL),
     "workload-full": lambda: _workload(FULL),
+    "workload-capturing": lambda: _workload(CAPTURING),
     "service": lambda: serving.service(SMALL, serving.revision_hash(SMALL, VERSION)),
     "autoscaler": lambda: _autoscaler(AUTOSCALED, grows_only=False),
     "autoscaler-of-a-step": lambda: _autoscaler(AUTOSCALED, grows_only=True),
@@ -265,7 +282,7 @@ def test_pods_meet_the_restricted_standard(name: str) -> None:
     assert pod["automountServiceAccountToken"] is False
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    kinds = {"name", "emptyDir", "persistentVolumeClaim", "projected"}
+    kinds = {"name", "emptyDir", "persistentVolumeClaim", "projected", "secret"}
     assert all(not set(volume) - kinds for volume in pod["volumes"])
     tokens = {volume["name"] for volume in pod["volumes"] if "projected" in volume}
     for container in (*pod.get("initContainers", ()), *pod["containers"]):

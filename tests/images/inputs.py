@@ -16,6 +16,7 @@ SOURCES = (
     "operator/modelwright_operator",
     "operator/modelwright_training",
     "model_server/modelwright_server",
+    "model_server/modelwright_capture",
     "model_server/modelwright_drift",
     "model_server/modelwright_monitor",
 )

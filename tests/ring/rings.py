@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SMALL = 16 << 10  # the smallest ring: segments of 4 KiB
 NUMBERS = Schema(
-    (TensorSpec("input", Datatype.FP64, (-1, 2), ("row", "negative")),),
+    (TensorSpec("input", Datatype.FP32, (-1, 2), ("row", "negative")),),
     (TensorSpec("label", Datatype.INT64, (-1,)),),
     Task.CLASSIFICATION,
 )
@@ -37,7 +37,7 @@ def open_ring(folder: Path) -> RingReader:
 def numbers(first: int, rows: int) -> list[bytes]:
     """Return a record of NUMBERS; each value follows from the number of its row."""
     values = [value for row in range(first, first + rows) for value in (row, -row)]
-    return [struct.pack(f"<{2 * rows}d", *values), struct.pack(f"<{rows}q", *range(first, first + rows))]
+    return [struct.pack(f"<{2 * rows}f", *values), struct.pack(f"<{rows}q", *range(first, first + rows))]
 
 
 def append(writer: RingWriter, rows: int) -> None:

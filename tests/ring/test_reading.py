@@ -177,7 +177,7 @@ def test_a_segment_is_given_up_before_it_is_written(tmp_path: Path) -> None:
         return 0
 
     ring = rings.create(tmp_path, now=now)
-    for rows in (100, 100, 100):  # 2440 bytes each, in segments of 4096
+    for rows in (150, 150, 150):  # 2448 bytes each, in segments of 4096
         rings.append(ring, rows)
     assert heads == [0, 4096, 8192]
 
@@ -192,7 +192,7 @@ def test_dropped_rows_count_as_lost(writer: RingWriter, reader: RingReader) -> N
 
 
 def test_the_largest_record_fills_a_segment(writer: RingWriter, reader: RingReader) -> None:
-    largest = (rings.SMALL // 4 - layout.OVERHEAD) // 24
+    largest = (rings.SMALL // 4 - layout.OVERHEAD) // 16
     for rows in (largest, 1, largest, largest + 1):
         rings.append(writer, rows)
     assert [record.rows for record in reader.poll()] == [largest, 1, largest]
@@ -309,7 +309,7 @@ class TestDamage:
         ("offset", "code", "value", "problem"),
         [
             (0, "<Q", 0, "is not a ring"),
-            (8, "<I", 2, "has layout 2, this reader knows 1"),
+            (8, "<I", 3, "has layout 3, this reader knows 2"),
             (12, "<I", 0, "sizes that are not its own"),
             (16, "<Q", 1 << 63, "sizes that are not its own"),
             (16, "<Q", 32 << 10, "sizes that are not its own"),

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 def test_the_file_is_as_its_layout_says(tmp_path: Path) -> None:
     ring = rings.create(tmp_path, now=lambda: 1_700_000_000_123_456_789, track="canary")
-    ring.append(1, rings.numbers(7, 1))
+    ring.append(1, rings.numbers(7, 1), 21)
     ring.append(2, rings.numbers(8, 2))
     ring.append(500, rings.numbers(0, 500))
 
     data = (tmp_path / "ring-0").read_bytes()
     magic, version, start, capacity, length, checksum, nonce = struct.unpack_from("<8sIIQII16s", data)
-    assert (magic, version, capacity) == (b"\x89MWRING\n", 1, rings.SMALL)
+    assert (magic, version, capacity) == (b"\x89MWRING\n", 2, rings.SMALL)
     assert start % 4096 == 0
     assert len(data) == start + capacity
     assert nonce != bytes(16)
@@ -40,9 +40,9 @@ def test_the_file_is_as_its_layout_says(tmp_path: Path) -> None:
         "track": "canary",
         "schema": rings.NUMBERS.to_document(),
     }
-    assert struct.unpack_from("<3Q", data, 64) == (64 + 88, 1, 500)
-    first = struct.pack("<QQQII2dqQ", 1, 0, 1_700_000_000_123_456_789, 64, 1, 7, -7, 7, 1)
-    second = struct.pack("<QQQII4d2qQ", 2, 1, 1_700_000_000_123_456_789, 88, 2, 8, -8, 9, -9, 8, 9, 2)
+    assert struct.unpack_from("<3Q", data, 64) == (64 + 80, 1, 500)
+    first = struct.pack("<QQQIIQ2fqQ", 1, 0, 1_700_000_000_123_456_789, 64, 1, 21, 7, -7, 7, 1)
+    second = struct.pack("<QQQIIQ4f2qQ", 2, 1, 1_700_000_000_123_456_789, 80, 2, 0, 8, -8, 9, -9, 8, 9, 2)
     assert data[start:] == (first + second).ljust(capacity, b"\0")
     assert (ring.written_rows, ring.dropped_rows) == (3, 500)
 

@@ -42,6 +42,19 @@ ACCEPTED = {
     "a holdout of its own": JOB().spec(
         data=[*data(), {"name": "test", "uri": "pvc://lake/a.csv"}], evaluation={"holdout": "test"}
     ),
+    "captured rows": JOB().spec(data=[*data(), {"name": "live", "captured": {"deployment": "churn"}}]),
+    "capture as small as can be": DEPLOYMENT().spec(monitoring={"capture": {"uri": "s3://lake"}}),
+    "capture with all": DEPLOYMENT().spec(
+        monitoring={
+            "capture": {
+                "uri": "gs://lake/captured/",
+                "secretName": "lake",
+                "samplePercent": 1,
+                "redact": ["ssn"],
+                "flushSeconds": 5,
+            }
+        }
+    ),
     "monitoring as it is by default": DEPLOYMENT().spec(monitoring={}),
     "monitoring of small windows": DEPLOYMENT().spec(monitoring={"window": {"rows": 50}, "drift": {"minRows": 50}}),
     "gates": JOB().spec(
@@ -156,6 +169,24 @@ REFUSED: dict[str, tuple[make.Maker, str]] = {
     "a web address without TLS": (JOB().spec(data=data(uri="http://example.test/a.csv")), "uri"),
     "a web address with a password": (JOB().spec(data=data(uri="https://u:p@example.test/a.csv")), "uri"),
     "a key that climbs": (JOB().spec(data=data(uri="s3://lake/../x.csv")), "uri"),
+    "captured rows with an address": (
+        JOB().spec(data=data(captured={"deployment": "churn"})),
+        "give each data set either uri or captured",
+    ),
+    "data without anything": (JOB().spec(data=[{"name": "train"}]), "give each data set either uri or captured"),
+    "captured rows with a Secret": (
+        JOB().spec(data=[{"name": "live", "captured": {"deployment": "churn"}, "secretName": "lake"}]),
+        "endpoint, region, secretName and digest go with uri",
+    ),
+    "captured rows with a digest": (
+        JOB().spec(data=[{"name": "live", "captured": {"deployment": "churn"}, "digest": make.digest()}]),
+        "endpoint, region, secretName and digest go with uri",
+    ),
+    "capture on a claim": (DEPLOYMENT().spec(monitoring={"capture": {"uri": "pvc://lake/captured"}}), "uri"),
+    "capture of nothing": (
+        DEPLOYMENT().spec(monitoring={"capture": {"uri": "s3://lake", "samplePercent": 0}}),
+        "samplePercent",
+    ),
     "an endpoint of a claim": (
         JOB().spec(data=data(uri="pvc://lake/x.csv", endpoint="https://minio")),
         "endpoint is for s3://",

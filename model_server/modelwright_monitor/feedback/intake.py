@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, NoReturn, cast
 
+from modelwright_monitor.feedback.handover import Handover, Taken
 from modelwright_monitor.quality.joining import Counted, Label, Refusal, RefusedError, Rules, join
 from modelwright_monitor.quality.ledger import Ledger
 from modelwright_monitor.quality.memory import Memory
-from modelwright_server.contract.prediction import PredictionId, parse
+from modelwright_server.contract.prediction import PredictionId, label_text, parse
 
 MOST_LABELS = 1000  # in one request
 MOST_TOLD = 20  # of the refused ones in an answer
@@ -61,6 +62,7 @@ class Feedback:
         remembered: Callable[[], Memory],
         kept: Callable[[], object],
         now: Callable[[], float],
+        handover: Handover | None = None,
     ) -> None:
         """Begin without anything wanted.
 
@@ -69,11 +71,13 @@ class Feedback:
             remembered: gives what is known of labels before; called once, when the first ones come.
             kept: called after each request that changed it, before it is answered.
             now: seconds since 1970.
+            handover: where labels are left for capture, if it wants them.
         """
         self.wanted: Wanted | None = None
         self._ledger = ledger
         self._kept = kept
         self._now = now
+        self._handover = handover
         self._remembered = remembered
         self._memory: Memory | None = None
         self._lock = threading.Lock()
@@ -105,24 +109,29 @@ class Feedback:
     def _take(self, items: list[object], rules: Rules) -> Answer:
         now = self._now()
         memory = self._memory = self._memory or self._remembered()
-        counted = list[Counted]()
+        counted, taken = list[Counted](), list[Taken]()
         told: list[dict[str, object]] = []
         outcomes: Counter[str] = Counter()
         for at, item in enumerate(items):
             try:
-                prediction, label, time = _item(item, now)
+                text, label, time = _item(item, now)
+                prediction = _parsed(text)
                 found = join(prediction, label, time, rules, now)
             except RefusedError as error:
                 outcomes[error.refusal] += 1
                 if len(told) < MOST_TOLD:
                     told.append({"index": at, "reason": str(error.refusal), "error": str(error)})
                 continue
+            # Also one that was known before: whoever repeats a request may never have had an answer.
+            taken.append(Taken(text, label_text(label), time, now))
             if memory.add(f"{prediction.version_key}.{prediction.nonce}.{prediction.number}"):
                 outcomes[ACCEPTED] += 1
                 counted.append(found)
             else:
                 outcomes[DUPLICATE] += 1
         self._counts.update(outcomes)
+        if taken and self._handover is not None:
+            self._handover.give(taken)
         if counted:
             self._ledger.add(counted)
             self._kept()
@@ -151,7 +160,7 @@ def _items(body: bytes) -> list[object]:
     return items
 
 
-def _item(item: object, now: float) -> tuple[PredictionId, Label, float]:
+def _item(item: object, now: float) -> tuple[str, Label, float]:
     """Read one label.
 
     Raises:
@@ -167,11 +176,14 @@ def _item(item: object, now: float) -> tuple[PredictionId, Label, float]:
         _malformed("prediction_id must be a text: the answer's header X-Prediction-Id, or the output prediction_id")
     if not isinstance(label, str | int | float):
         _malformed("label must be a text, a number, true or false")
+    return text, label, _time(fields["time"]) if "time" in fields else now
+
+
+def _parsed(text: str) -> PredictionId:
     try:
-        prediction = parse(text)
+        return parse(text)
     except ValueError as error:
         _malformed(str(error))
-    return prediction, label, _time(fields["time"]) if "time" in fields else now
 
 
 def _time(value: object) -> float:

@@ -8,13 +8,23 @@ what sidecars find in `monitoring`.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import Any, ClassVar, Self
 
 from modelwright_server.contract.monitoring import FEEDBACK_PORT, WINDOW_PORT
-from modelwright_server.contract.traffic import REVISION
+from modelwright_server.contract.settings import (
+    Settings,
+    optional_address,
+    optional_revision,
+    optional_text,
+    setting,
+    switch,
+    text,
+    whole,
+)
+from modelwright_server.contract.settings import (
+    SettingsError as SettingsError,
+)
 
 REST_PORT = 8080
 GRPC_PORT = 8081
@@ -28,6 +38,7 @@ EVIDENCE_PATH = "/evidence"  # beside the metrics
 SERVER_MODULE = "modelwright_server"
 FETCH_MODULE = "modelwright_server.fetch"
 MONITOR_MODULE = "modelwright_monitor"
+CAPTURE_MODULE = "modelwright_capture"
 VERIFY_FLAG = "--verify"
 
 ENV_MODEL_NAME = "MODELWRIGHT_MODEL_NAME"
@@ -52,6 +63,7 @@ ENV_CREDENTIALS_DIR = "MODELWRIGHT_CREDENTIALS_DIR"
 ENV_WINDOWS_DIR = "MODELWRIGHT_WINDOWS_DIR"
 ENV_WINDOW_PORT = "MODELWRIGHT_WINDOW_PORT"
 ENV_FEEDBACK_PORT = "MODELWRIGHT_FEEDBACK_PORT"
+ENV_LABELS_DIR = "MODELWRIGHT_LABELS_DIR"
 ENV_ACCESS_LOG = "MODELWRIGHT_ACCESS_LOG"
 ENV_TRACING_ENDPOINT = "MODELWRIGHT_TRACING_ENDPOINT"
 ENV_ARTIFACT_URI = "MODELWRIGHT_ARTIFACT_URI"
@@ -151,108 +163,8 @@ class Cause(StrEnum):
     CRASHED = "Crashed"
 
 
-class SettingsError(ValueError):
-    """An environment variable is missing or has a value that cannot be used; the text names it."""
-
-
-def _text(value: str) -> str:
-    if not value:
-        message = "must not be empty"
-        raise ValueError(message)
-    return value
-
-
-def _optional_text(value: str) -> str:
-    return value
-
-
-def _optional_address(value: str) -> str:
-    if value and (not value.startswith(("http://", "https://")) or not value.isprintable() or " " in value):
-        message = "must be an http:// or https:// address, or empty"
-        raise ValueError(message)
-    return value
-
-
-def _switch(value: str) -> bool:
-    if value not in {"True", "False"}:
-        message = "must be True or False"
-        raise ValueError(message)
-    return value == "True"
-
-
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    """Return a parser of whole numbers in [low, high]; ASCII digits only."""
-
-    def parse(value: str) -> int:
-        digits = value.isascii() and value.isdigit() and len(value) <= len(str(high))
-        if not digits or not low <= int(value) <= high:
-            message = f"must be a whole number from {low} to {high}"
-            raise ValueError(message)
-        return int(value)
-
-    return parse
-
-
-def _env(name: str, parse: Callable[[str], Any], default: Any = MISSING) -> Any:  # noqa: ANN401 - a dataclass field
-    """Declare a settings field read from the environment variable ``name``."""
-    return field(default=default, metadata={"env": name, "parse": parse})
-
-
-def _optional_revision(value: str) -> str:
-    if value and not REVISION.fullmatch(value):
-        message = "must be ten hex digits, or empty"
-        raise ValueError(message)
-    return value
-
-
-class _Settings:
-    """Settings that go through environment variables, one variable for each field."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    def to_env(self) -> dict[str, str]:
-        """Return the variables that make `from_env` give this value again.
-
-        Values equal to the default are left out, so that a new setting does not change the
-        pods that already run.
-
-        Raises:
-            SettingsError: a value would be refused by `from_env`.
-        """
-        env = {
-            item.metadata["env"]: str(getattr(self, item.name))
-            for item in fields(self)
-            if item.default is MISSING or getattr(self, item.name) != item.default
-        }
-        self.from_env(env)
-        return env
-
-    @classmethod
-    def from_env(cls, env: Mapping[str, str]) -> Self:
-        """Read the settings from ``env``; other variables are ignored.
-
-        Raises:
-            SettingsError: names every variable that is missing or wrong, and what it must be.
-        """
-        values: dict[str, Any] = {}
-        wrong: list[str] = []
-        for item in fields(cls):
-            name = item.metadata["env"]
-            if name not in env:
-                if item.default is MISSING:
-                    wrong.append(f"{name} is not set")
-                continue
-            try:
-                values[item.name] = item.metadata["parse"](env[name])
-            except ValueError as error:
-                wrong.append(f"{name}={env[name]!r} {error}")
-        if wrong:
-            raise SettingsError("; ".join(wrong))
-        return cls(**values)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServerSettings(_Settings):
+class ServerSettings(Settings):
     """Settings of the server container: ``python -m modelwright_server``.
 
     Attributes:
@@ -279,31 +191,31 @@ class ServerSettings(_Settings):
         termination_log: where the last message goes.
     """
 
-    model_name: str = _env(ENV_MODEL_NAME, _text)
-    model_version: str = _env(ENV_MODEL_VERSION, _text)
-    deployment: str = _env(ENV_DEPLOYMENT, _optional_text, "")
-    namespace: str = _env(ENV_NAMESPACE, _optional_text, "")
-    threads: int = _env(ENV_THREADS, _whole(1, 256), 1)
-    model_dir: str = _env(ENV_MODEL_DIR, _text, DEFAULT_MODEL_DIR)
-    drain_seconds: int = _env(ENV_DRAIN_SECONDS, _whole(0, 600), 5)
-    host: str = _env(ENV_HOST, _text, "0.0.0.0")  # noqa: S104 - a pod's server listens to its Service
-    rest_port: int = _env(ENV_REST_PORT, _whole(0, 65535), REST_PORT)
-    grpc_port: int = _env(ENV_GRPC_PORT, _whole(0, 65535), GRPC_PORT)
-    metrics_port: int = _env(ENV_METRICS_PORT, _whole(0, 65535), METRICS_PORT)
-    max_body_bytes: int = _env(ENV_MAX_BODY_BYTES, _whole(1024, 1024 * _MIB), 16 * _MIB)
-    max_rows: int = _env(ENV_MAX_ROWS, _whole(1, 10_000_000), 100_000)
-    batch_max_rows: int = _env(ENV_BATCH_MAX_ROWS, _whole(1, 4096), 512)
-    processes: int = _env(ENV_PROCESSES, _whole(1, 64), 1)
-    ring_dir: str = _env(ENV_RING_DIR, _optional_text, "")
-    revision: str = _env(ENV_REVISION, _optional_revision, "")
-    control_dir: str = _env(ENV_CONTROL_DIR, _text, DEFAULT_CONTROL_DIR)
-    access_log: bool = _env(ENV_ACCESS_LOG, _switch, False)  # noqa: FBT003 - the default of a field
-    tracing_endpoint: str = _env(ENV_TRACING_ENDPOINT, _optional_address, "")
-    termination_log: str = _env(ENV_TERMINATION_LOG, _text, DEFAULT_TERMINATION_LOG)
+    model_name: str = setting(ENV_MODEL_NAME, text)
+    model_version: str = setting(ENV_MODEL_VERSION, text)
+    deployment: str = setting(ENV_DEPLOYMENT, optional_text, "")
+    namespace: str = setting(ENV_NAMESPACE, optional_text, "")
+    threads: int = setting(ENV_THREADS, whole(1, 256), 1)
+    model_dir: str = setting(ENV_MODEL_DIR, text, DEFAULT_MODEL_DIR)
+    drain_seconds: int = setting(ENV_DRAIN_SECONDS, whole(0, 600), 5)
+    host: str = setting(ENV_HOST, text, "0.0.0.0")  # noqa: S104 - a pod's server listens to its Service
+    rest_port: int = setting(ENV_REST_PORT, whole(0, 65535), REST_PORT)
+    grpc_port: int = setting(ENV_GRPC_PORT, whole(0, 65535), GRPC_PORT)
+    metrics_port: int = setting(ENV_METRICS_PORT, whole(0, 65535), METRICS_PORT)
+    max_body_bytes: int = setting(ENV_MAX_BODY_BYTES, whole(1024, 1024 * _MIB), 16 * _MIB)
+    max_rows: int = setting(ENV_MAX_ROWS, whole(1, 10_000_000), 100_000)
+    batch_max_rows: int = setting(ENV_BATCH_MAX_ROWS, whole(1, 4096), 512)
+    processes: int = setting(ENV_PROCESSES, whole(1, 64), 1)
+    ring_dir: str = setting(ENV_RING_DIR, optional_text, "")
+    revision: str = setting(ENV_REVISION, optional_revision, "")
+    control_dir: str = setting(ENV_CONTROL_DIR, text, DEFAULT_CONTROL_DIR)
+    access_log: bool = setting(ENV_ACCESS_LOG, switch, False)  # noqa: FBT003 - the default of a field
+    tracing_endpoint: str = setting(ENV_TRACING_ENDPOINT, optional_address, "")
+    termination_log: str = setting(ENV_TERMINATION_LOG, text, DEFAULT_TERMINATION_LOG)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FetchSettings(_Settings):
+class FetchSettings(Settings):
     """Settings of the fetch container and the verification Job: ``python -m modelwright_server.fetch``.
 
     Attributes:
@@ -321,21 +233,21 @@ class FetchSettings(_Settings):
         termination_log: where the last message goes.
     """
 
-    artifact_uri: str = _env(ENV_ARTIFACT_URI, _text)
-    artifact_digest: str = _env(ENV_ARTIFACT_DIGEST, _text)
-    artifact_endpoint: str = _env(ENV_ARTIFACT_ENDPOINT, _optional_address, "")
-    artifact_region: str = _env(ENV_ARTIFACT_REGION, _optional_text, "")
-    artifact_secret: str = _env(ENV_ARTIFACT_SECRET, _optional_text, "")
-    stores_dir: str = _env(ENV_STORES_DIR, _text, DEFAULT_STORES_DIR)
-    model_dir: str = _env(ENV_MODEL_DIR, _text, DEFAULT_MODEL_DIR)
-    max_artifact_bytes: int = _env(ENV_MAX_ARTIFACT_BYTES, _whole(1, 1 << 40), 2048 * _MIB)
-    verify_memory_bytes: int = _env(ENV_VERIFY_MEMORY_BYTES, _whole(0, 1 << 40), 0)
-    verify_seconds: int = _env(ENV_VERIFY_SECONDS, _whole(1, 1200), 120)
-    termination_log: str = _env(ENV_TERMINATION_LOG, _text, DEFAULT_TERMINATION_LOG)
+    artifact_uri: str = setting(ENV_ARTIFACT_URI, text)
+    artifact_digest: str = setting(ENV_ARTIFACT_DIGEST, text)
+    artifact_endpoint: str = setting(ENV_ARTIFACT_ENDPOINT, optional_address, "")
+    artifact_region: str = setting(ENV_ARTIFACT_REGION, optional_text, "")
+    artifact_secret: str = setting(ENV_ARTIFACT_SECRET, optional_text, "")
+    stores_dir: str = setting(ENV_STORES_DIR, text, DEFAULT_STORES_DIR)
+    model_dir: str = setting(ENV_MODEL_DIR, text, DEFAULT_MODEL_DIR)
+    max_artifact_bytes: int = setting(ENV_MAX_ARTIFACT_BYTES, whole(1, 1 << 40), 2048 * _MIB)
+    verify_memory_bytes: int = setting(ENV_VERIFY_MEMORY_BYTES, whole(0, 1 << 40), 0)
+    verify_seconds: int = setting(ENV_VERIFY_SECONDS, whole(1, 1200), 120)
+    termination_log: str = setting(ENV_TERMINATION_LOG, text, DEFAULT_TERMINATION_LOG)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MonitorSettings(_Settings):
+class MonitorSettings(Settings):
     """Settings of the sidecar: ``python -m modelwright_monitor``.
 
     Attributes:
@@ -350,16 +262,18 @@ class MonitorSettings(_Settings):
         host: address to listen on.
         window_port: port at which other sidecars ask for counts, 0 for any free one.
         feedback_port: port at which clients post labels, 0 for any free one.
+        labels_dir: folder in which labels are left for capture, empty for none.
     """
 
-    deployment: str = _env(ENV_DEPLOYMENT, _text)
-    namespace: str = _env(ENV_NAMESPACE, _text)
-    revision: str = _env(ENV_REVISION, _optional_revision, "")
-    control_dir: str = _env(ENV_CONTROL_DIR, _text, DEFAULT_CONTROL_DIR)
-    credentials_dir: str = _env(ENV_CREDENTIALS_DIR, _text, DEFAULT_CREDENTIALS_DIR)
-    ring_dir: str = _env(ENV_RING_DIR, _text, DEFAULT_RING_DIR)
-    model_dir: str = _env(ENV_MODEL_DIR, _text, DEFAULT_MODEL_DIR)
-    windows_dir: str = _env(ENV_WINDOWS_DIR, _text, DEFAULT_WINDOWS_DIR)
-    host: str = _env(ENV_HOST, _text, "0.0.0.0")  # noqa: S104 - the other pods' sidecars come to it
-    window_port: int = _env(ENV_WINDOW_PORT, _whole(0, 65535), WINDOW_PORT)
-    feedback_port: int = _env(ENV_FEEDBACK_PORT, _whole(0, 65535), FEEDBACK_PORT)
+    deployment: str = setting(ENV_DEPLOYMENT, text)
+    namespace: str = setting(ENV_NAMESPACE, text)
+    revision: str = setting(ENV_REVISION, optional_revision, "")
+    control_dir: str = setting(ENV_CONTROL_DIR, text, DEFAULT_CONTROL_DIR)
+    credentials_dir: str = setting(ENV_CREDENTIALS_DIR, text, DEFAULT_CREDENTIALS_DIR)
+    ring_dir: str = setting(ENV_RING_DIR, text, DEFAULT_RING_DIR)
+    model_dir: str = setting(ENV_MODEL_DIR, text, DEFAULT_MODEL_DIR)
+    windows_dir: str = setting(ENV_WINDOWS_DIR, text, DEFAULT_WINDOWS_DIR)
+    host: str = setting(ENV_HOST, text, "0.0.0.0")  # noqa: S104 - the other pods' sidecars come to it
+    window_port: int = setting(ENV_WINDOW_PORT, whole(0, 65535), WINDOW_PORT)
+    feedback_port: int = setting(ENV_FEEDBACK_PORT, whole(0, 65535), FEEDBACK_PORT)
+    labels_dir: str = setting(ENV_LABELS_DIR, optional_text, "")

@@ -35,6 +35,7 @@ METRIC_LOST = "modelwright_monitor_rows_lost_total"
 METRIC_WINDOWS = "modelwright_monitor_windows_total"
 METRIC_REFUSED = "modelwright_monitor_writes_refused_total"
 METRIC_FEEDBACK = "modelwright_monitor_feedback_labels_total"
+METRIC_NOT_CAPTURED = "modelwright_monitor_labels_not_captured_total"
 METRIC_OPEN_ROWS = "modelwright_monitor_window_rows"
 
 

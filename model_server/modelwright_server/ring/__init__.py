@@ -9,6 +9,16 @@ from modelwright_server.ring.batch import Batch
 from modelwright_server.ring.layout import RingError
 from modelwright_server.ring.reader import RingReader
 from modelwright_server.ring.record import Origin, Record, most_row_bytes
-from modelwright_server.ring.writer import RingWriter, cut_texts
+from modelwright_server.ring.writer import NONCE_BYTES, RingWriter, cut_texts
 
-__all__ = ["Batch", "Origin", "Record", "RingError", "RingReader", "RingWriter", "cut_texts", "most_row_bytes"]
+__all__ = [
+    "NONCE_BYTES",
+    "Batch",
+    "Origin",
+    "Record",
+    "RingError",
+    "RingReader",
+    "RingWriter",
+    "cut_texts",
+    "most_row_bytes",
+]

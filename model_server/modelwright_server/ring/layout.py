@@ -23,7 +23,8 @@ the end of a segment, so each segment begins with a record, and a reader that wa
     16      8      time, nanoseconds since 1970
     24      4      size of the record, a multiple of 8
     28      4      rows
-    32      …      values: each input, then each output, in the order of the schema; zeros up to a multiple of 8
+    32      8      mark: number of the first row's prediction id, the others' follow; highest bit: made on the canary
+    40      …      values: each input, then each output, in the order of the schema; zeros up to a multiple of 8
     size-8  8      sequence again
 
 Values are raw tensors of the Open Inference Protocol, row by row; a text is its length in 4 bytes and its
@@ -41,7 +42,7 @@ import struct
 from typing import Final
 
 MAGIC: Final = b"\x89MWRING\n"
-VERSION: Final = 1
+VERSION: Final = 2
 
 PREAMBLE: Final = struct.Struct("<8sIIQII16s")
 WORDS: Final = struct.Struct("<QQQ")
@@ -49,7 +50,7 @@ WORDS_AT: Final = 64
 DOCUMENT_AT: Final = 128
 PAGE: Final = 4096
 
-RECORD: Final = struct.Struct("<QQQII")
+RECORD: Final = struct.Struct("<QQQIIQ")
 TRAILER: Final = struct.Struct("<Q")
 OVERHEAD: Final = RECORD.size + TRAILER.size
 ALIGNMENT: Final = 8

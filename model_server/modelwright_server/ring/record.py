@@ -72,6 +72,7 @@ class Record:
         time: nanoseconds since 1970.
         rows: number of rows.
         values: the raw tensors.
+        mark: number of the first row's prediction id, see `modelwright_server.prediction`.
     """
 
     origin: Origin
@@ -79,6 +80,7 @@ class Record:
     time: int
     rows: int
     values: bytes = field(repr=False)
+    mark: int = 0
 
     @property
     def features(self) -> dict[str, Array]:

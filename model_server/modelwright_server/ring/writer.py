@@ -20,6 +20,7 @@ from modelwright_server.schema import Schema
 # These CPUs show other cores the stores of one core in their order; all others need to be told.
 _ORDERED = platform.machine() in {"x86_64", "AMD64", "i686"}
 _MOST_PACKERS = 1024
+NONCE_BYTES = 16
 _LENGTHS = [length.to_bytes(4, "little") for length in range(layout.MAX_TEXT + 1)]
 
 _Packer = tuple[Callable[..., None], int]
@@ -76,12 +77,15 @@ class RingWriter:
         digest: str,
         track: str = "stable",
         capacity: int = layout.DEFAULT_CAPACITY,
+        nonce: bytes | None = None,
         now: Callable[[], int] = time.time_ns,
     ) -> Self:
         """Make the file ``name`` in ``folder``, in place of one that an earlier process left there.
 
         All of its memory is taken now: a write to a page that the folder has no room for would end
         the process.
+
+        The nonce is 16 random bytes, and those of the process's prediction ids begin with it.
 
         Raises:
             OSError: it cannot be made; there is no room, or the schema is too large for a header.
@@ -95,11 +99,14 @@ class RingWriter:
         if len(document) > layout.MAX_DOCUMENT:
             raise OSError(errno.EFBIG, f"the schema takes {len(document)} bytes, a ring takes {layout.MAX_DOCUMENT}")
         records_at = layout.records_at(len(document))
-        memory = _file(folder / name, _header(document, records_at, capacity), records_at + capacity)
+        header = _header(document, records_at, capacity, nonce or secrets.token_bytes(NONCE_BYTES))
+        memory = _file(folder / name, header, records_at + capacity)
         return cls(memory, records_at, capacity, now)
 
-    def append(self, rows: int, parts: Sequence[bytes | memoryview]) -> None:
+    def append(self, rows: int, parts: Sequence[bytes | memoryview], mark: int = 0, time: int | None = None) -> None:
         """Write one record: the raw values of each input, then of each output, in the schema's order.
+
+        The mark is of the first row's prediction id; the time is that of the ids, now if none were made.
 
         Never waits and never raises: a record that cannot be written is counted in `dropped_rows`.
         """
@@ -115,7 +122,9 @@ class RingWriter:
                 start = self._next_segment()
                 end = start + size
             sequence = self._sequence + 1
-            pack(self._map, start + self._base, sequence, self.written_rows, self._now(), size, rows, values, sequence)
+            when = self._now() if time is None else time
+            at = start + self._base
+            pack(self._map, at, sequence, self.written_rows, when, size, rows, mark, values, sequence)
             if self._fence is not None:
                 self._fence()
             self._words[0] = self._end = end
@@ -191,8 +200,7 @@ def cut(data: bytes) -> bytes:
     return data[: layout.MAX_TEXT].decode("utf-8", "ignore").encode()
 
 
-def _header(document: bytes, records_at: int, capacity: int) -> bytes:
-    nonce = secrets.token_bytes(16)
+def _header(document: bytes, records_at: int, capacity: int, nonce: bytes) -> bytes:
     preamble = layout.PREAMBLE.pack(
         layout.MAGIC, layout.VERSION, records_at, capacity, len(document), zlib.crc32(document), nonce
     )

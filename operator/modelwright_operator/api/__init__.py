@@ -4,6 +4,7 @@ Import this package as a whole (`from modelwright_operator import api`): `api.De
 always called a workload.
 """
 
+from modelwright_operator.api.capture import Capture, CapturedData
 from modelwright_operator.api.checks import Check, Hook, PrometheusQuery
 from modelwright_operator.api.deployment import (
     Announced,
@@ -82,7 +83,7 @@ from modelwright_operator.api.rollout_status import (
 )
 from modelwright_operator.api.stores import Store
 from modelwright_operator.api.training_job import TrainingJob, TrainingJobSpec
-from modelwright_operator.api.training_parts import ColumnSchema, Gate, Latency, Storage, Trainer
+from modelwright_operator.api.training_parts import ColumnSchema, Data, Gate, Latency, Storage, Trainer
 from modelwright_operator.api.training_status import (
     ChampionStatus,
     DataDigest,
@@ -109,6 +110,8 @@ __all__ = [
     "Awaiting",
     "BestTrial",
     "CanaryTrack",
+    "Capture",
+    "CapturedData",
     "Card",
     "ChampionStatus",
     "Check",
@@ -116,6 +119,7 @@ __all__ = [
     "ColumnSchema",
     "Condition",
     "Copies",
+    "Data",
     "DataDigest",
     "DataReference",
     "Deployment",

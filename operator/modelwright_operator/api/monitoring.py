@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
+from modelwright_operator.api.capture import Capture
 from modelwright_operator.api.meta import Model, rules
 from modelwright_operator.api.quality import Quality
 
@@ -75,6 +76,9 @@ class Monitoring(Model):
     drift: Drift = Field(default_factory=Drift, description="When features and predictions count as drifted.")
     quality: Quality | None = Field(
         default=None, description="How good the model must be by the labels that come back; absent: none are taken."
+    )
+    capture: Capture | None = Field(
+        default=None, description="Which requests and predictions are kept, and where; absent: none."
     )
     max_model_age_seconds: Annotated[int, Field(ge=60, le=315_360_000)] | None = Field(
         default=None,

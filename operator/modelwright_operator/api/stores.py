@@ -12,7 +12,8 @@ from modelwright_operator.api.meta import PVC_URI, Model, rules
 _BUCKET = r"(s3|gs|az)://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]"
 _WEB = r"https://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?/[!$-~]+"
 OBJECTS_URI = rf"{_BUCKET}(/[A-Za-z0-9_*?=@+-][A-Za-z0-9._*?=@+-]*)+"
-PLACE_URI = rf"{PVC_URI}|{_BUCKET}(/[A-Za-z0-9_=@+-][A-Za-z0-9._=@+-]*)*/?"
+OBJECTS_PLACE = rf"{_BUCKET}(/[A-Za-z0-9_=@+-][A-Za-z0-9._=@+-]*)*/?"
+PLACE_URI = rf"{PVC_URI}|{OBJECTS_PLACE}"
 DATA_URI = rf"sklearn://[a-z_]+|{PVC_URI}|{OBJECTS_URI}|{_WEB}"
 
 PlaceUri = Annotated[str, StringConstraints(max_length=1024, pattern=f"^({PLACE_URI})$")]
@@ -38,7 +39,7 @@ class Store(Model):
     )
 
 
-STORE_RULES = rules(
+STORE_CONDITIONS = (
     (
         "!has(self.endpoint) || self.uri.matches('^(s3|gs|az)://')",
         "endpoint is for s3://, gs:// and az:// addresses: leave it out",
@@ -49,3 +50,4 @@ STORE_RULES = rules(
         "secretName is for s3://, gs://, az:// and https:// addresses: leave it out",
     ),
 )
+STORE_RULES = rules(*STORE_CONDITIONS)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
+from modelwright_operator.api.capture import CapturedData
 from modelwright_operator.api.meta import (
     DNS_LABEL,
     Digest,
@@ -16,7 +17,7 @@ from modelwright_operator.api.meta import (
     rules,
 )
 from modelwright_operator.api.own_code import OwnCode
-from modelwright_operator.api.stores import DATA_URI, STORE_RULES, PlaceUri, Store
+from modelwright_operator.api.stores import DATA_URI, STORE_CONDITIONS, STORE_RULES, PlaceUri, Store
 from modelwright_training.contract import FAIRNESS_METRICS, METRICS, TIMED_METRICS, UNBOUNDED_METRICS, GateMetricName
 
 Column = Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -38,12 +39,28 @@ class Source(Model):
 class Data(Store):
     """A table to learn from, read in the job's pod."""
 
-    model_config = ConfigDict(json_schema_extra=STORE_RULES)
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (exactly_one("uri", "captured"), "give each data set either uri or captured"),
+            (
+                (
+                    "has(self.uri) || [has(self.endpoint), has(self.region), has(self.secretName), has(self.digest)]"
+                    ".filter(x, x).size() == 0"
+                ),
+                "endpoint, region, secretName and digest go with uri: of captured rows the Deployment says them",
+            ),
+            *((f"!has(self.uri) || {rule}", message) for rule, message in STORE_CONDITIONS),
+        )
+    )
 
     name: DataName = Field(description="Name of the data set in this job.")
-    uri: Annotated[str, StringConstraints(max_length=1024, pattern=f"^({DATA_URI})$")] = Field(
+    uri: Annotated[str, StringConstraints(max_length=1024, pattern=f"^({DATA_URI})$")] | None = Field(
+        default=None,
         description="pvc://CLAIM/PATH, s3://, gs:// or az://BUCKET/KEY (* and ? match files), https://HOST/PATH, or "
-        "sklearn://NAME (bundled with scikit-learn); files are .csv, .parquet or .arrow."
+        "sklearn://NAME (bundled with scikit-learn); files are .csv, .parquet or .arrow.",
+    )
+    captured: CapturedData | None = Field(
+        default=None, description="Rows that a Deployment captured, with the labels that came back for them."
     )
     digest: Digest | None = Field(
         default=None, description="sha256 the data must have; the digest found is recorded in any case."

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from modelwright_operator import api, naming
 from modelwright_operator.cluster import family
+from modelwright_operator.decide import captured
 from modelwright_operator.decide.observed import Child, Job, Pod, Workload
 from modelwright_operator.decide.pages import total
 from modelwright_operator.decide.snapshot import (
@@ -67,6 +68,16 @@ def _champion(store: Store, job: api.TrainingJob) -> ChampionSeen | None:
     return ChampionSeen(name, api.ModelVersion.model_validate(raw) if raw is not None else None)
 
 
+def _with_captured(store: Store, job: api.TrainingJob) -> api.TrainingJob:
+    """Return a TrainingJob that knows where the captured rows are that it names by their Deployments."""
+    captures: dict[str, api.Capture] = {}
+    for name in captured.wanted(job):
+        raw = part(store.get(naming.DEPLOYMENTS, job.metadata.namespace, name), "spec", "monitoring").get("capture")
+        if raw is not None:
+            captures[name] = api.Capture.model_validate(raw)
+    return captured.resolved(job, captures)
+
+
 def users_of(store: Store, namespace: str, version: str) -> tuple[str, ...]:
     """Return the names of the Deployments that serve a version, bring it up or name it."""
     users: list[str] = []
@@ -102,7 +113,7 @@ def gather(store: Store, settings: Settings, owner: Owner) -> AnySnapshot | None
     pods = tuple(map(Pod, own(naming.PODS)))
     rejections = {item.uid: text for item in jobs if (text := store.rejection(item.raw)) is not None}
     if owner.kind == naming.TRAINING_JOB:
-        job = api.TrainingJob.model_validate(raw)
+        job = _with_captured(store, api.TrainingJob.model_validate(raw))
         versions = _versions(store.versions_of(owner.namespace, job.spec.model))
         lines = {pod.uid: line for pod in pods if (line := store.line(pod.raw)) is not None}
         champion = _champion(store, job)

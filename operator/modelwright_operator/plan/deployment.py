@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelwright_operator import api, naming
-from modelwright_operator.decide import approval, compatibility, conditions, pods, rollout, scaling, versions
+from modelwright_operator.decide import approval, compatibility, conditions, pods, redaction, rollout, scaling, versions
 from modelwright_operator.decide import monitoring as watched
 from modelwright_operator.decide import tracks as seen
 from modelwright_operator.plan import approvals, gateway, monitoring, retraining, rollouts, traffic
@@ -66,7 +66,7 @@ def plan(snapshot: DeploymentSnapshot) -> Plan:
     if deployment.metadata.deletion_timestamp is not None:
         return Plan()
     whole, snapshot = snapshot, retraining.serving_only(snapshot)
-    choice = _choice(snapshot)
+    choice = redaction.redacting(deployment, _choice(snapshot))
     tracks = _tracks(snapshot, choice)
     promoted = tracks.stable != deployment.status.stable
     renewal = retraining.plan(whole, _under_way(tracks, promoted=promoted))

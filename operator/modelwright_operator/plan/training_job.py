@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 from pydantic import ValidationError
 
 from modelwright_operator import api, naming
-from modelwright_operator.decide import conditions, gates, progress, reproduction, training
+from modelwright_operator.decide import captured, conditions, gates, progress, reproduction, training
 from modelwright_operator.decide.pods import cut
 from modelwright_operator.plan import retention, search
 from modelwright_operator.plan.outcome import Apply, Confirm, Delete, Plan, finish, refused, stopped, wanted
@@ -49,6 +49,9 @@ def plan(snapshot: TrainingJobSnapshot) -> Plan:
         move = _ended(snapshot)
     elif marks := refused(snapshot.refusals):
         move = _Move(marks, _values(status), Plan(requeue_after=_REFUSED_SECONDS))
+    elif not (snapshot.jobs or job.spec.suspend) and (lacking := captured.missing(job)) is not None:
+        marks = conditions.stalled(Reason.CAPTURE_NOT_FOUND, lacking)
+        move = _Move(marks, _values(status), Plan(requeue_after=_PROGRESS_SECONDS))
     else:
         move = _next(snapshot)
     over = not search.pending(snapshot) or conditions.holds(status.conditions, conditions.FAILED)

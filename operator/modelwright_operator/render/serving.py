@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from kubernetes.aio.client import models as k8s
 
 from modelwright_operator import api, naming
-from modelwright_operator.render import common, monitoring, sidecar
+from modelwright_operator.render import capture, common, monitoring, sidecar
 from modelwright_operator.render.quantities import canonical_resources
 from modelwright_server import contract
 
@@ -44,9 +44,12 @@ def revision_hash(deployment: api.Deployment, version: api.ModelVersion) -> str:
     server: dict[str, Any] = spec.get("server", {})
     if "resources" in server:
         server = {**server, "resources": canonical_resources(server["resources"])}
+    runs = {"server": server, "pod": spec.get("pod", {})}
+    if "capture" in (watched := spec.get("monitoring", {})):
+        runs["capture"] = watched["capture"]
     return naming.short_hash(
         _HASH_VERSION,
-        naming.unordered({"server": server, "pod": spec.get("pod", {})}),
+        naming.unordered(runs),
         {"name": version.metadata.name, "model": version.spec.model, "digest": version.spec.artifact.digest},
     )
 
@@ -171,7 +174,11 @@ def workload(  # noqa: PLR0913  # what a workload is made of
     }
     pod = k8s.V1PodSpec(
         service_account_name=naming.MONITOR_ACCOUNT,
-        init_containers=[_fetch(version, settings), sidecar.container(deployment, revision, settings, _READ)],
+        init_containers=[
+            _fetch(version, settings),
+            *capture.containers(deployment, settings, _READ),
+            sidecar.container(deployment, revision, settings, _READ),
+        ],
         containers=[_server(deployment, version, revision, settings)],
         termination_grace_period_seconds=_GRACE_SECONDS,
         topology_spread_constraints=[k8s.V1TopologySpreadConstraint(**spread)],
@@ -180,6 +187,7 @@ def workload(  # noqa: PLR0913  # what a workload is made of
             common.empty_dir("tmp", "64Mi"),
             _rings(deployment.spec.server.processes),
             *sidecar.volumes(),
+            *capture.volumes(deployment),
             *common.claim_volumes(common.claims([version.spec.artifact.uri])),
         ],
         **common.every_pod(),

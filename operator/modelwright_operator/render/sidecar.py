@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from kubernetes.aio.client import models as k8s
 
 from modelwright_operator import api, naming
-from modelwright_operator.render import common
+from modelwright_operator.render import capture, common
 from modelwright_server import contract
 from modelwright_server.contract import monitoring
 
@@ -43,7 +43,10 @@ def container(
         reads: where the server's volumes are for it, by their names: the model, and what was answered.
     """
     environment = contract.MonitorSettings(
-        deployment=deployment.metadata.name, namespace=deployment.metadata.namespace, revision=revision
+        deployment=deployment.metadata.name,
+        namespace=deployment.metadata.namespace,
+        revision=revision,
+        labels_dir=capture.labels_dir(deployment),
     ).to_env()
     return k8s.V1Container(
         name=naming.MONITOR_CONTAINER,
@@ -63,6 +66,7 @@ def container(
             common.mount(_CONTROL, contract.DEFAULT_CONTROL_DIR),
             common.mount(_TOKEN, contract.DEFAULT_CREDENTIALS_DIR, read_only=True),
             common.mount(_WINDOWS, contract.DEFAULT_WINDOWS_DIR),
+            *capture.labels_mounts(deployment),
             *(common.mount(name, path, read_only=True) for name, path in reads.items()),
         ],
     )

@@ -15,6 +15,7 @@ from kubernetes.aio.client import models as k8s
 from modelwright_operator import api, naming
 from modelwright_operator.render import common, own_code, space
 from modelwright_operator.render.serving import default_resources
+from modelwright_server.contract.capture import PREDICTION_TIME
 from modelwright_training import contract
 
 if TYPE_CHECKING:
@@ -117,6 +118,15 @@ def access(store: api.Store) -> contract.StoreAccess | None:
     return given if given != contract.StoreAccess() else None
 
 
+def _data(data: api.Data, job: api.TrainingJob) -> contract.DataSource:
+    if data.captured is None:
+        return contract.DataSource(data.name, data.uri or "", data.digest, access(data))
+    columns = job.spec.columns
+    time = columns.time if columns is not None and columns.time == PREDICTION_TIME else None
+    rows = contract.Captured(job.spec.target, time)
+    return contract.DataSource(data.name, data.uri or f"captured:{data.captured.deployment}", None, access(data), rows)
+
+
 def job_config(
     job: api.TrainingJob,
     settings: Settings,
@@ -133,7 +143,7 @@ def job_config(
         training_job=job.metadata.name,
         uid=job.metadata.uid,
         model=spec.model,
-        data=tuple(contract.DataSource(data.name, data.uri, data.digest, access(data)) for data in spec.data),
+        data=tuple(_data(data, job) for data in spec.data),
         target=spec.target,
         task=contract.Task(spec.task),
         columns=contract.Columns(

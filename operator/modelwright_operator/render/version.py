@@ -39,7 +39,9 @@ def resolved(job: api.TrainingJob, trained: Trained, image: str | None) -> api.R
     own = [api.OwnImage(stage=stage, image=name) for stage, name in sorted(trained.own_images.items())]
     # The query of a web address may be a signature, which is nobody else's business.
     uris = {
-        data.name: data.uri.partition("?")[0] if data.uri.startswith("https://") else data.uri for data in job.spec.data
+        data.name: uri.partition("?")[0] if uri.startswith("https://") else uri
+        for data in job.spec.data
+        for uri in (data.uri or "",)
     }
     return api.Resolved(
         data=[

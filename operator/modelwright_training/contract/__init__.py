@@ -16,6 +16,7 @@ from modelwright_training.contract.feature_store import (
 )
 from modelwright_training.contract.gates import Gate, GateResult, Verdict
 from modelwright_training.contract.job import (
+    Captured,
     Columns,
     DataSource,
     Evaluation,
@@ -194,6 +195,7 @@ __all__ = [
     "TRAIN_TABLE",
     "UNBOUNDED_METRICS",
     "Algorithm",
+    "Captured",
     "Champion",
     "ColumnSchema",
     "ColumnType",

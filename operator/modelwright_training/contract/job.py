@@ -18,6 +18,17 @@ _SEED_LIMIT = 2**32  # NumPy's seeds
 
 
 @dataclass(frozen=True, slots=True)
+class Captured:
+    """Rows that a Deployment captured lie at the address: their labels become the column `label`.
+
+    `time` is the column that the time of prediction becomes, absent for none.
+    """
+
+    label: str
+    time: str | None = field(default=None, metadata={"omit": True})
+
+
+@dataclass(frozen=True, slots=True)
 class DataSource:
     """One named data set at an address (see `modelwright_training.sources`); `digest` is checked if given."""
 
@@ -25,6 +36,7 @@ class DataSource:
     uri: str
     digest: str | None
     access: StoreAccess | None = field(default=None, metadata={"omit": True})
+    captured: Captured | None = field(default=None, metadata={"omit": True})
 
     def __post_init__(self) -> None:
         """Refuse a digest that is none."""

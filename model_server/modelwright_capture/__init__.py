@@ -1,0 +1,1 @@
+"""Capture: sampled requests and predictions, and their labels, as Parquet in an object store."""
