@@ -161,6 +161,7 @@ class Keeper:
         paths = {
             monitoring.WINDOW_PATH: self._answer_window,
             monitoring.LABELS_PATH: self._labels.answer,
+            monitoring.COUNTS_PATH: self._answer_counts,
             METRICS_PATH: self._answer_metrics,
         }
         self._listener = Listener(self._settings.host, self._settings.window_port, paths)
@@ -171,6 +172,10 @@ class Keeper:
         if made is not None:
             return made.answer_window(request)
         return Answer.document(NO_PART) if self._unfit else _NOT_NOW
+
+    def _answer_counts(self, request: Request) -> Answer:
+        made = self._session
+        return made.answer_counts(request) if made is not None else _NOT_NOW
 
     def _answer_metrics(self, request: Request) -> Answer:
         made = self._session
