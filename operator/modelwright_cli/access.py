@@ -6,7 +6,7 @@ The client's library takes half a second to be imported, so only what talks to a
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import os
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlencode
@@ -20,6 +20,8 @@ from modelwright_cli.objects import Json, parts, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from modelwright_cli.options import Target
 
 GROUP = "/apis/modelwright.dev/v1alpha1"
 PATHS = {
@@ -36,15 +38,6 @@ MERGE = "application/merge-patch+json"
 _SECONDS = 15.0
 _PAGE = 500
 _MOST_BYTES = 64 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Which cluster and namespace, as kubectl's options say; empty: as the kubeconfig says."""
-
-    namespace: str = ""
-    context: str = ""
-    kubeconfig: str = ""
 
 
 class Refused(Fault):
@@ -168,7 +161,7 @@ def connect(target: Target) -> Cluster:
     Raises:
         Fault: the kubeconfig is none, or lacks the context.
     """
-    file = target.kubeconfig or None
+    file = target.kubeconfig or os.environ.get("KUBECONFIG") or None
     config: Any = kubernetes.config  # the client types its models only
     try:
         contexts, active = cast("tuple[list[Json], Json]", config.list_kube_config_contexts(config_file=file))

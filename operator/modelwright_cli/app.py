@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from modelwright_cli.options import Context, Kubeconfig, Namespace
+from modelwright_cli.options import Context, Format, Kubeconfig, Namespace, Output, Target
 
 app = typer.Typer(
-    name="kubectl-modelwright",
+    name="kubectl modelwright",
     help="Look at models and steer them: what they were made of, what serves, and how live traffic differs.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -18,15 +18,107 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+Name = Annotated[str, typer.Argument(help="Name of the Deployment.", show_default=False)]
+
 
 @app.callback()
 def _root() -> None:
     pass
 
 
+@app.command(epilog="Example: kubectl modelwright get churn -n team")
+def get(
+    name: Annotated[str | None, typer.Argument(help="Name of a Deployment; without it, all of the namespace.")] = None,
+    output: Format = Output.TEXT,
+    namespace: Namespace = "",
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
+) -> None:
+    """Show what serves, what is tried, and what was found of live traffic."""
+    from modelwright_cli import inspecting
+
+    inspecting.show(Target(namespace, context, kubeconfig), name, output)
+
+
+@app.command(epilog="Example: kubectl modelwright tree churn")
+def tree(
+    name: Name,
+    output: Format = Output.TEXT,
+    namespace: Namespace = "",
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
+) -> None:
+    """Show what a Deployment is made of now: workloads, pods, retraining runs, and what was rejected."""
+    from modelwright_cli import inspecting
+
+    inspecting.show_tree(Target(namespace, context, kubeconfig), name, output)
+
+
+@app.command(epilog="Example: kubectl modelwright lineage pod/churn-3b1f09c2aa-7c9d8f6b54-x2v9k")
+def lineage(
+    reference: Annotated[
+        str, typer.Argument(help="A Deployment, mv/VERSION or pod/POD.", show_default=False, metavar="NAME")
+    ],
+    output: Format = Output.TEXT,
+    namespace: Namespace = "",
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
+) -> None:
+    """Show where what serves came from: pod, version, job, data, images, parameters, approvals."""
+    from modelwright_cli import inspecting
+
+    inspecting.show_lineage(Target(namespace, context, kubeconfig), reference, output)
+
+
+@app.command(epilog="Example: kubectl modelwright events tj/churn-nightly")
+def events(
+    reference: Annotated[
+        str, typer.Argument(help="A Deployment, mv/VERSION or tj/JOB.", show_default=False, metavar="NAME")
+    ],
+    output: Format = Output.TEXT,
+    namespace: Namespace = "",
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
+) -> None:
+    """Show what happened to an object and its children, oldest first."""
+    from modelwright_cli import inspecting
+
+    inspecting.show_events(Target(namespace, context, kubeconfig), reference, output)
+
+
+@app.command(epilog="Example: kubectl modelwright compare churn-9f2c41ab07 churn-77aa01cd3e")
+def compare(
+    first: Annotated[str, typer.Argument(help="Name of a ModelVersion.", show_default=False)],
+    second: Annotated[str, typer.Argument(help="Name of another.", show_default=False)],
+    output: Format = Output.TEXT,
+    namespace: Namespace = "",
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
+) -> None:
+    """Show how two versions differ: metrics with their intervals, data, image and parameters."""
+    from modelwright_cli import inspecting
+
+    inspecting.show_comparison(Target(namespace, context, kubeconfig), first, second, output)
+
+
+@app.command(epilog="Example: kubectl modelwright watch churn --timeout 600 && echo promoted")
+def watch(
+    name: Name,
+    timeout: Annotated[int, typer.Option(help="Seconds to wait.", min=1)] = 3600,
+    output: Format = Output.TEXT,
+    namespace: Namespace = "",
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
+) -> None:
+    """Follow a rollout; ends with 0 once the new version took over, with 1 if it was rolled back."""
+    from modelwright_cli import watching
+
+    watching.watch(Target(namespace, context, kubeconfig), name, timeout, output)
+
+
 @app.command(epilog="Example: kubectl modelwright report churn -o churn.html")
 def report(
-    name: Annotated[str, typer.Argument(help="Name of the Deployment.", show_default=False)],
+    name: Name,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File; - prints it. By default NAME-drift.html.")
     ] = None,
@@ -40,6 +132,37 @@ def report(
     shows what the status has, and says so.
     """
     from modelwright_cli import reporting
-    from modelwright_cli.access import Target
 
     reporting.report(Target(namespace, context, kubeconfig), name, output)
+
+
+@app.command(epilog="Example: kubectl modelwright approve churn")
+def approve(name: Name, namespace: Namespace = "", context: Context = "", kubeconfig: Kubeconfig = "") -> None:
+    """Approve the step that a rollout is at."""
+    from modelwright_cli import steering
+
+    steering.steer(Target(namespace, context, kubeconfig), name, "approve")
+
+
+@app.command(epilog="Example: kubectl modelwright promote churn")
+def promote(name: Name, namespace: Namespace = "", context: Context = "", kubeconfig: Kubeconfig = "") -> None:
+    """Have the version that is tried take over, past all further steps."""
+    from modelwright_cli import steering
+
+    steering.steer(Target(namespace, context, kubeconfig), name, "promote")
+
+
+@app.command(epilog="Example: kubectl modelwright abort churn")
+def abort(name: Name, namespace: Namespace = "", context: Context = "", kubeconfig: Kubeconfig = "") -> None:
+    """Roll back the version that is tried."""
+    from modelwright_cli import steering
+
+    steering.steer(Target(namespace, context, kubeconfig), name, "abort")
+
+
+@app.command(epilog="Example: kubectl modelwright retry churn")
+def retry(name: Name, namespace: Namespace = "", context: Context = "", kubeconfig: Kubeconfig = "") -> None:
+    """Try again what was rolled back last."""
+    from modelwright_cli import steering
+
+    steering.retry(Target(namespace, context, kubeconfig), name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
@@ -24,3 +25,12 @@ class Output(StrEnum):
 
 
 Format = Annotated[Output, typer.Option("--output", "-o", help="text for people, json for programs.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which cluster and namespace, as kubectl's options say; empty: as the kubeconfig says."""
+
+    namespace: str = ""
+    context: str = ""
+    kubeconfig: str = ""

@@ -5,14 +5,18 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from modelwright_cli.access import Target, connect
+from modelwright_cli.access import connect
 from modelwright_cli.errors import Fault
 from modelwright_cli.report.gather import gather
 from modelwright_cli.report.page import page
 from modelwright_cli.report.view import view
+
+if TYPE_CHECKING:
+    from modelwright_cli.options import Target
 
 
 def report(target: Target, name: str, output: Path | None) -> None:

@@ -6,7 +6,7 @@ import html
 import re
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given
@@ -43,8 +43,8 @@ def made(deployment: Object, *answers: Object, problems: tuple[str, ...] = ()) -
     return page(view(Gathered(deployment, found, problems), "2026-11-22T12:02:00Z"))
 
 
-def parsed(document: str) -> ElementTree.Element:
-    return ElementTree.fromstring(document.removeprefix("<!doctype html>\n"))
+def parsed(document: str) -> ET.Element:
+    return ET.fromstring(document.removeprefix("<!doctype html>\n"))  # noqa: S314 - our own
 
 
 def said(document: str) -> str:
@@ -109,7 +109,7 @@ def test_the_verdict_and_all_that_was_found_are_in_words() -> None:
         assert words in told, words
 
 
-def rects(document: str, kind: str) -> list[ElementTree.Element]:
+def rects(document: str, kind: str) -> list[ET.Element]:
     space = "{http://www.w3.org/2000/svg}"
     return [item for item in parsed(document).iter(f"{space}rect") if item.get("class") == kind]
 

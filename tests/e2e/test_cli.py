@@ -6,17 +6,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.cluster.settings import ClusterError
 from tests.e2e.fixtures import DEPLOYMENTS, Object, Team, condition, deployment, is_true
 from tests.e2e.test_monitoring import RULES, SHIFTED_NAME, Traffic, closed
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 pytestmark = pytest.mark.cluster
 
@@ -53,7 +48,9 @@ def viewer(team: Team, folder: Path) -> Path:
     """Return the kubeconfig of somebody who may look at objects, and no more."""
     kubectl, space = team.cluster.kubectl, ("-n", team.namespace)
     kubectl("create", "serviceaccount", "viewer", *space)
-    kubectl("create", "rolebinding", "viewer", "--clusterrole=view", f"--serviceaccount={team.namespace}:viewer", *space)
+    kubectl(
+        "create", "rolebinding", "viewer", "--clusterrole=view", f"--serviceaccount={team.namespace}:viewer", *space
+    )
     token = kubectl("create", "token", "viewer", *space).strip()
     file = folder / "viewer"
     file.write_bytes(team.cluster.kubeconfig.read_bytes())
@@ -65,7 +62,7 @@ def viewer(team: Team, folder: Path) -> Path:
 
 def words(file: Path) -> str:
     document = file.read_text(encoding="utf-8")
-    return " ".join(ElementTree.fromstring(document.removeprefix("<!doctype html>\n")).itertext())
+    return " ".join(ET.fromstring(document.removeprefix("<!doctype html>\n")).itertext())  # noqa: S314 - our own
 
 
 @pytest.mark.timeout(300)
@@ -88,7 +85,7 @@ def test_the_report_shows_what_drifted_and_what_it_could_not_have(team: Team, tm
     assert worst["name"] == SHIFTED_NAME
     assert f"{SHIFTED_NAME}: PSI " in told
     assert "live rows, " in told, "the distribution itself is from a sidecar"
-    assert "replicas that reported2 of 2" in told
+    assert "replicas that reported 2 of 2" in told
     assert "window 1, " in told, "the timeline has the windows before"
     if keep := os.environ.get("MODELWRIGHT_REPORT"):
         Path(keep).write_bytes(file.read_bytes())

@@ -26,6 +26,7 @@ _ABNORMAL = frozenset(
     }
 )
 _MOST_CARDS = 60
+_WORD = 30
 
 
 def page(view: View) -> str:
@@ -124,7 +125,7 @@ def _canary(track: Track, tolerated: float) -> Markup:
             tag("h2", f"Canary: {track.version}"),
             tag("p", "The pods that are tried; their windows are apart, and turn no condition.", class_="faint"),
             _table(("finding", "status", "message"), findings) if findings else Markup(),
-            tag("details", tag("summary", "What its requests look like"), _track(track, tolerated)),
+            _track(track, tolerated),
         ]
     )
 
@@ -221,6 +222,11 @@ def _history(history: Sequence[Json]) -> Markup:
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Markup:
     """Return a table; without a head the first cell of each row is its own."""
-    body = [tag("tr", *(tag("td" if head or at else "th", cell) for at, cell in enumerate(row))) for row in rows]
+    body = [tag("tr", *(_cell("td" if head or at else "th", cell) for at, cell in enumerate(row))) for row in rows]
     first = [tag("thead", tag("tr", *(tag("th", name) for name in head)))] if head else []
     return tag("table", *first, tag("tbody", *body))
+
+
+def _cell(kind: str, cell: object) -> Markup:
+    """Return a cell; short words, like those of conditions, stay whole."""
+    return tag(kind, cell, class_="word" if isinstance(cell, Markup) or len(str(cell)) <= _WORD else None)

@@ -17,7 +17,8 @@ p { margin: 6px 0; } .faint, figcaption { color: var(--faint); font-size: 13px; 
 .verdict.bad { border-color: var(--bad); }
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
 th, td { text-align: left; vertical-align: top; padding: 6px 10px 6px 0; border-bottom: 1px solid var(--rule); }
-th { color: var(--faint); font-weight: 600; white-space: nowrap; }
+th { color: var(--faint); font-weight: 600; white-space: nowrap; } tbody th { width: 16em; }
+.word { white-space: nowrap; }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(320px, 1fr)); gap: 16px; }
 .card { background: var(--card); border: 1px solid var(--rule); border-radius: 6px; padding: 12px; margin: 0;
   break-inside: avoid; }
