@@ -21,8 +21,10 @@ def version_node(version: Json, job: Json | None) -> Node:
     """Return how a ModelVersion came to be; the job as it is now, None: it is gone."""
     spec = part(version, "spec")
     provenance = part(spec, "provenance")
-    verified = condition(version, "Verified") or condition(version, "Ready")
-    state = f", {text(verified, 'reason')}" if verified else ""
+    verified = condition(version, "Verified")
+    state = ", not verified yet"
+    if verified:
+        state = f", {'' if text(verified, 'status') == 'True' else 'not '}verified ({text(verified, 'reason')})"
     below = [Node(f"artifact {text(spec, 'artifact', 'uri')} {text(spec, 'artifact', 'digest')}")]
     if metrics := parts(spec, "metrics"):
         below.append(Node("metrics", tuple(Node(metric(item)) for item in metrics)))

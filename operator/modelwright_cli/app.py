@@ -2,7 +2,7 @@
 
 # Typer looks at the annotations when the program runs: no `from __future__ import annotations` here.
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -166,3 +166,34 @@ def retry(name: Name, namespace: Namespace = "", context: Context = "", kubeconf
     from modelwright_cli import steering
 
     steering.retry(Target(namespace, context, kubeconfig), name)
+
+
+@app.command(epilog="Example: kubectl modelwright validate training.yaml deployment.yaml")
+def validate(
+    files: Annotated[list[Path], typer.Argument(help="Files of YAML or JSON.", show_default=False, metavar="FILE…")],
+    output: Format = Output.TEXT,
+) -> None:
+    """Check objects as the API server would, without one: fields, bounds and rules."""
+    from modelwright_cli import making
+
+    making.check(files, output)
+
+
+@app.command(epilog="Example: kubectl modelwright init churn.csv --target churned -o churn.yaml")
+def init(
+    file: Annotated[Path, typer.Argument(help="A CSV file with a header.", show_default=False, metavar="DATA.csv")],
+    target: Annotated[str, typer.Option(help="Column to predict; by default found out.", show_default=False)] = "",
+    task: Annotated[
+        Literal["", "Classification", "Regression"],
+        typer.Option(help="Classification or Regression; by default found out.", show_default=False),
+    ] = "",
+    name: Annotated[str, typer.Option(help="Name of the model; by default the file's.", show_default=False)] = "",
+    uri: Annotated[
+        str, typer.Option(help="Where the data will be; by default a claim NAME-data.", show_default=False)
+    ] = "",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File; by default it is printed.")] = None,
+) -> None:
+    """Draft the objects that train and serve a model of a table: types, roles of columns and task are found out."""
+    from modelwright_cli import making
+
+    making.make(file, name=name, uri=uri, target=target, task=task, output=output)

@@ -30,7 +30,7 @@ class FakeApi(http.server.ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.answers: dict[str, Object | Callable[[Object], Object] | tuple[int, Object]] = {}
+        self.answers: dict[str, Object | Callable[[Object], Object | tuple[int, Object]] | tuple[int, Object]] = {}
         self.asked: list[tuple[str, str, Object]] = []
 
     def put(self, *objects: Object) -> None:

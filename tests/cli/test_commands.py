@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 Run = "Callable[..., str]"
-COMMANDS = sorted(str(item.name or item.callback.__name__) for item in app.registered_commands if item.callback)  # type: ignore[attr-defined]
+COMMANDS = sorted(str(item.name or item.callback.__name__) for item in app.registered_commands if item.callback)
 REVISION, OTHER = "0123456789", "3b1f09c2aa"
 
 
@@ -149,7 +149,7 @@ def test_lineage_goes_from_the_pod_to_the_data(run: Callable[..., str], api: Fak
         assert said.splitlines() == [
             "Deployment churn",
             "├─ Pod churn-0123456789-7c9d8f6b54-aaaaa (stable, revision 0123456789, Running)",
-            "├─ ModelVersion churn-9f2c41ab07, Verified",
+            "├─ ModelVersion churn-9f2c41ab07, verified (Verified)",
             f"│  ├─ artifact s3://models/churn/9f {worlds.DIGEST}",
             "│  ├─ metrics",
             "│  │  └─ roc_auc 0.91 (0.9 to 0.92) on holdout",
@@ -246,7 +246,7 @@ def test_watch_ends_with_1_after_a_rollback_and_when_the_time_is_over(run: Calla
 
 def test_watch_outlives_an_api_server_that_is_away(run: Callable[..., str], api: FakeApi) -> None:
     looks: list[Object | tuple[int, Object]] = [(500, {"message": "not now"}), serving()]
-    api.answers[f"{OURS}/modeldeployments/churn"] = lambda _: looks.pop(0)  # type: ignore[return-value, arg-type]
+    api.answers[f"{OURS}/modeldeployments/churn"] = lambda _: looks.pop(0)
     assert run("watch", "churn") == "nothing is being rolled out: churn-9f2c41ab07 answers\n"
 
 

@@ -10,33 +10,49 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.e2e.fixtures import DEPLOYMENTS, Object, Team, condition, deployment, is_true
+from tests.cluster.settings import ClusterError
+from tests.e2e.fixtures import DEPLOYMENTS, JOBS, VERSIONS, Object, Team, claim, condition, deployment, is_true
+from tests.e2e.rollouts import address, phase, served, want
 from tests.e2e.test_monitoring import RULES, SHIFTED_NAME, Traffic, closed
+from tests.support.claims import write_files
+from tests.support.load import Clients
 
 pytestmark = pytest.mark.cluster
 
 PROGRAMS = Path(sys.executable).parent
+OFFLINE = {"init", "validate"}
+CUSTOMERS = Path(__file__).parents[2] / "examples" / "csv" / "customers.csv"
 
 
-def run(team: Team, *arguments: str, code: int = 0, timeout: float = 60) -> str:
-    """Run a command of the plugin in the team's namespace; return what it printed."""
+def start(team: Team, *arguments: str) -> subprocess.Popen[str]:
+    """Start a command of the plugin in the team's namespace."""
     environment = team.cluster.environment
     environment["PATH"] = f"{PROGRAMS}{os.pathsep}{environment['PATH']}"
-    done = subprocess.run(
-        ["kubectl", "modelwright", *arguments, "-n", team.namespace],
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=timeout,
-        check=False,
-    )
-    said = done.stdout + done.stderr
-    assert done.returncode == code, said
+    where = () if arguments[0] in OFFLINE else ("-n", team.namespace)
+    command = ["kubectl", "modelwright", *arguments, *where]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+
+
+def ended(process: subprocess.Popen[str], code: int = 0, timeout: float = 60) -> str:
+    """Wait for a command; return what it printed."""
+    said, _ = process.communicate(timeout=timeout)
+    assert process.returncode == code, said
     assert "Traceback" not in said
     return said
 
 
-def served(team: Team, **spec: Object | int) -> str:
+def printed(process: subprocess.Popen[str]) -> str:
+    """Wait for a command to print a line; return it."""
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def run(team: Team, *arguments: str, code: int = 0) -> str:
+    """Run a command to its end; return what it printed."""
+    return ended(start(team, *arguments), code)
+
+
+def monitored(team: Team, **spec: Object | int) -> str:
     """Have a version trained and served as `scores`; return its name."""
     version = str(team.train("first")["status"]["modelVersion"])
     team.apply(deployment("scores", {"version": version}, **spec))
@@ -67,11 +83,10 @@ def words(file: Path) -> str:
 
 @pytest.mark.timeout(300)
 def test_the_report_shows_what_drifted_and_what_it_could_not_have(team: Team, tmp_path: Path) -> None:
-    version = served(team, replicas=2, monitoring=RULES)
-    address = team.get("services", "scores")["spec"]["clusterIP"]
+    version = monitored(team, replicas=2, monitoring=RULES)
     file = tmp_path / "scores.html"
     assert "not enough evidence" in run(team, "report", "scores", "-o", str(file))
-    with Traffic(address, shift=0.8, pace=25) as traffic:
+    with Traffic(address(team, "scores"), shift=0.8, pace=25) as traffic:
         team.wait(DEPLOYMENTS, "scores", lambda seen: condition(seen, "DataDriftDetected").get("status") == "True")
         seen = team.wait(DEPLOYMENTS, "scores", closed(2))
         said = run(team, "report", "scores", "-o", str(file))
@@ -106,3 +121,64 @@ def test_the_report_shows_what_drifted_and_what_it_could_not_have(team: Team, tm
     )
     team.patch(DEPLOYMENTS, "scores", {"spec": {"monitoring": None}})
     assert "is not monitored" in run(team, "report", "scores", code=1)
+
+
+def test_a_rollout_is_watched_and_steered_and_its_origin_told(trials: Team, first: str, second: str) -> None:
+    steps: list[Object] = [{"weight": 50, "hold": {"minSeconds": 1, "minRequests": 20}, "approval": "Required"}]
+    with served(trials, "steered", first, steps=steps), Clients(address(trials, "steered"), pace=100) as load:
+        assert run(trials, "watch", "steered") == f"nothing is being rolled out: {first} answers\n"
+        want(trials, "steered", second)
+        trials.wait(DEPLOYMENTS, "steered", phase("Stepping"), deadline=90)
+        watching = start(trials, "watch", "steered", "--timeout", "90")
+        first_look = printed(watching)
+        run(trials, "abort", "steered")
+        said = first_look + ended(watching, code=1, timeout=100)
+        assert "step 1/1, weight 50 %" in said
+        assert "RolledBack: " in said
+        assert "error: steered was not promoted" in said
+
+        assert "/1 asked of steered" in run(trials, "retry", "steered")
+        trials.wait(DEPLOYMENTS, "steered", phase("Stepping"), deadline=90)
+        watching = start(trials, "watch", "steered", "--timeout", "90")
+        assert "canary: workload steered-" in (drawn := run(trials, "tree", "steered"))
+        assert f"{second} (1/1 ready)" in drawn
+        run(trials, "approve", "steered")
+        assert f"promoted: {second} answers" in ended(watching, timeout=100)
+
+        told = run(trials, "lineage", "steered")
+        assert f"ModelVersion {second}, verified (PublishedByTrainingJob)" in told
+        assert "train" in told
+        assert "sklearn://breast_cancer sha256:" in told
+        assert "approved by annotation: " in told
+        data = trials.get(VERSIONS, second)["spec"]["provenance"]["data"][0]
+        assert f"{data['digest']}, {data['rows']} rows" in told
+        stable = trials.get(DEPLOYMENTS, "steered")["status"]["stable"]["revision"]
+        [pod, *_] = trials.find("pods", f"modelwright.dev/name=steered,modelwright.dev/revision={stable}")
+        assert f"ModelVersion {second}" in run(trials, "lineage", f"pod/{pod['metadata']['name']}")
+
+        reasons = run(trials, "events", "steered")
+        assert "Aborted" in reasons or "RolledBack" in reasons
+        assert "Promoted" in reasons
+        assert "Pod/steered-" in reasons
+        assert "differs" in run(trials, "compare", first, second)
+        assert second in run(trials, "get", "steered")
+    assert not load.failures
+
+
+def test_a_table_becomes_a_model_that_serves(team: Team, tmp_path: Path) -> None:
+    """As a new user does: draft, look, apply; nothing is changed by hand."""
+    file = tmp_path / "customers.yaml"
+    assert "'churned' is predicted: classification" in run(team, "init", str(CUSTOMERS), "-o", str(file))
+    assert "2 objects of Modelwright are valid" in run(team, "validate", str(file))
+    team.apply(claim("customers-data"))
+    write_files(team, "customers-data", {"customers.csv": CUSTOMERS.read_bytes()})
+    team.cluster.apply(file.read_text(encoding="utf-8"), team.namespace)
+    made = team.wait(JOBS, "customers-1", is_true("Complete"), deadline=120)["status"]["modelVersion"]
+    assert f"{made} answers" in run(team, "watch", "customers", "--timeout", "60")
+
+    # What is refused offline is what the API server refuses.
+    wrong = file.read_text(encoding="utf-8").replace("replicas: 1", "replicaz: 1")
+    file.write_text(wrong, encoding="utf-8")
+    assert ".spec.replicaz: is not known: did you mean replicas?" in run(team, "validate", str(file), code=1)
+    with pytest.raises(ClusterError, match=r'unknown field "spec\.replicaz"'):
+        team.cluster.apply(wrong, team.namespace)
