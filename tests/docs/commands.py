@@ -17,9 +17,9 @@ def page() -> str:
         "",
         "# kubectl modelwright",
         "",
-        "What it is for and how to install it: [the command](../cli.md). Commands that talk to a cluster take `--namespace`",
-        "(`-n`), `--context` and `--kubeconfig` as kubectl does. Exit codes: 0, 1 where something cannot be done (one line",
-        "says what, and what to do), 2 for what cannot be meant.",
+        "What it is for and how to install it: [the command](../cli.md). Commands that talk to a cluster take",
+        "`--namespace` (`-n`), `--context` and `--kubeconfig` as kubectl does. Exit codes: 0; 1 where something cannot",
+        "be done (one line says what, and what to do); 2 for what cannot be meant.",
     ]
     for name, command in sorted(vars(group)["commands"].items()):
         example = command.epilog.removeprefix("Example: ")
@@ -32,8 +32,5 @@ def page() -> str:
 def _row(item: typer.core.TyperArgument | typer.core.TyperOption) -> str:
     argument = item.param_type_name == "argument"
     shown = item.metavar or str(item.name).upper() if argument else ", ".join(item.opts)
-    if item.required:
-        default = "required"
-    else:
-        default = f"`{item.default}`" if item.default not in {None, ""} else ""
+    default = "required" if item.required else f"`{item.default}`" if item.default not in {None, ""} else ""
     return f"| `{shown}` | {item.help} | {default} |"
