@@ -56,7 +56,7 @@ class Cluster:
     """One namespace of a cluster."""
 
     def __init__(self, api: Any, namespace: str) -> None:  # noqa: ANN401 - the client types its models only
-        self._api = api
+        self.api = api
         self.namespace = namespace
 
     def get(self, kind: str, name: str) -> Json:
@@ -108,6 +108,16 @@ class Cluster:
         """
         return self.request("POST", self.path(kind), body=manifest)
 
+    def whoami(self) -> str:
+        """Return the user name that the API server knows the user by.
+
+        Raises:
+            Fault: it does not say.
+        """
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        said = self.request("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", body=review)
+        return text(said, "status", "userInfo", "username")
+
     def of_pod(self, pod: str, port: int, path: str, *, most_bytes: int, seconds: float) -> Json:
         """Return what a pod's own page says, through the API server's proxy.
 
@@ -141,13 +151,13 @@ class Cluster:
         """
         url = f"{path}?{urlencode(query)}" if query else path
         headers = {"Accept": "application/json", "Content-Type": content_type}
-        asked = self._api.param_serialize(method, url, header_params=headers, body=body, auth_settings=["BearerToken"])
+        asked = self.api.param_serialize(method, url, header_params=headers, body=body, auth_settings=["BearerToken"])
         try:
-            answer = self._api.call_api(*asked, _request_timeout=seconds).response
+            answer = self.api.call_api(*asked, _request_timeout=seconds).response
             data: bytes = answer.read(most_bytes + 1)
             answer.close()
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            host = self._api.configuration.host
+            host = self.api.configuration.host
             message = f"the API server {host} cannot be reached ({_innermost(error)}): does `kubectl version` reach it?"
             raise Fault(message) from None
         if answer.status >= HTTPStatus.BAD_REQUEST:

@@ -28,6 +28,7 @@ def version_node(version: Json, job: Json | None) -> Node:
     below = [Node(f"artifact {text(spec, 'artifact', 'uri')} {text(spec, 'artifact', 'digest')}")]
     if metrics := parts(spec, "metrics"):
         below.append(Node("metrics", tuple(Node(metric(item)) for item in metrics)))
+    below.append(_approval(spec))
     if not provenance:
         below.append(Node("imported: nothing is recorded of how it was made"))
         return Node(f"ModelVersion {name_of(version)}{state}", tuple(below))
@@ -45,6 +46,14 @@ def metric(item: Json) -> str:
     )
 
 
+def _approval(spec: Json) -> Node:
+    approval = part(spec, "approval")
+    if not approval:
+        return Node("neither approved nor rejected")
+    reason = f": {text(approval, 'reason')}" if text(approval, "reason") else ""
+    return Node(f"{text(approval, 'state').lower()} by {text(approval, 'by')}{reason}")
+
+
 def _made(provenance: Json, job: Json | None) -> Node:
     reference = part(provenance, "trainingJob")
     below: list[Node] = []
@@ -54,6 +63,8 @@ def _made(provenance: Json, job: Json | None) -> Node:
         if text(provenance, key):
             below.append(Node(f"{label} {text(provenance, key)}"))
     below += [Node(f"own image of {text(i, 'stage')} {text(i, 'image')}") for i in parts(provenance, "ownImages")]
+    if text(provenance, "requestedBy"):
+        below.append(Node(f"requested by {text(provenance, 'requestedBy')}"))
     if "seed" in provenance:
         below.append(Node(f"seed {text(provenance, 'seed')}"))
     if "trials" in provenance:

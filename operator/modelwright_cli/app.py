@@ -136,12 +136,35 @@ def report(
     reporting.report(Target(namespace, context, kubeconfig), name, output)
 
 
-@app.command(epilog="Example: kubectl modelwright approve churn")
-def approve(name: Name, namespace: Namespace = "", context: Context = "", kubeconfig: Kubeconfig = "") -> None:
-    """Approve the step that a rollout is at."""
+@app.command(epilog="Example: kubectl modelwright approve mv/churn-9f2c41ab07 --reason 'validated in March'")
+def approve(
+    reference: Annotated[
+        str,
+        typer.Argument(help="mv/VERSION, or a Deployment: the step it is at.", show_default=False, metavar="NAME"),
+    ],
+    reason: Annotated[str, typer.Option(help="Why, in words; of a version only.", show_default=False)] = "",
+    namespace: Namespace = "",
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
+) -> None:
+    """Approve a version in your name, or the step that a rollout is at."""
     from modelwright_cli import steering
 
-    steering.steer(Target(namespace, context, kubeconfig), name, "approve")
+    steering.approve(Target(namespace, context, kubeconfig), reference, reason)
+
+
+@app.command(epilog="Example: kubectl modelwright reject churn-9f2c41ab07 --reason 'leaks the outcome'")
+def reject(
+    name: Annotated[str, typer.Argument(help="Name of the ModelVersion.", show_default=False)],
+    reason: Annotated[str, typer.Option(help="Why, in words.", show_default=False)] = "",
+    namespace: Namespace = "",
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
+) -> None:
+    """Keep a version out of traffic, in your name."""
+    from modelwright_cli import steering
+
+    steering.decide(Target(namespace, context, kubeconfig), name.rpartition("/")[2], "Rejected", reason)
 
 
 @app.command(epilog="Example: kubectl modelwright promote churn")
@@ -197,3 +220,23 @@ def init(
     from modelwright_cli import making
 
     making.make(file, name=name, uri=uri, target=target, task=task, output=output)
+
+
+@app.command(epilog="Example: kubectl modelwright predict churn --csv customers.csv")
+def predict(
+    name: Name,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", help="Rows with a header; - is the standard input.", show_default=False)
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Rows as a list of objects; - as above.", show_default=False)
+    ] = None,
+    output: Format = Output.TEXT,
+    namespace: Namespace = "",
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
+) -> None:
+    """Send rows to a pod that serves, through a port-forward, and print what it predicts."""
+    from modelwright_cli import predicting
+
+    predicting.predict(Target(namespace, context, kubeconfig), name, csv, json, output)

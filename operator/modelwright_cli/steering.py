@@ -1,4 +1,7 @@
-"""`approve`, `promote`, `abort`, `retry`, …: the annotations that steer a rollout, naming what it is at."""
+"""`approve`, `reject`, `promote`, `abort`, `retry`: a version's approval, and the annotations that steer a rollout.
+
+An annotation names the revision and step that the rollout is at, so that it asks nothing of any other.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from modelwright_cli.access import connect
 from modelwright_cli.course import under_way
 from modelwright_cli.errors import Fault
 from modelwright_cli.objects import Json, parts, text, whole
+from modelwright_cli.references import parse
 
 if TYPE_CHECKING:
     from modelwright_cli.options import Target
@@ -32,6 +36,34 @@ def steer(target: Target, name: str, action: str) -> None:
     seen = cluster.get("Deployment", name)
     cluster.patch("Deployment", name, _annotated({f"{_GROUP}/{action}": step_of(seen)}))
     typer.echo(f"{action} {step_of(seen)} asked of {name}: `kubectl modelwright watch {name}` shows what becomes of it")
+
+
+def approve(target: Target, reference: str, reason: str) -> None:
+    """Approve a version, or the step that a Deployment's rollout is at.
+
+    Raises:
+        Fault: it is not taken.
+    """
+    kind, name = parse(reference, "Deployment", "ModelVersion")
+    if kind == "ModelVersion":
+        decide(target, name, "Approved", reason)
+        return
+    if reason:
+        message = "a step's approval has no --reason: a version's has"
+        raise Fault(message)
+    steer(target, name, "approve")
+
+
+def decide(target: Target, name: str, state: str, reason: str) -> None:
+    """Approve or reject a version, in the user's own name.
+
+    Raises:
+        Fault: it is not taken.
+    """
+    cluster = connect(target)
+    approval = {"state": state, "by": cluster.whoami(), "reason": reason or None}
+    cluster.patch("ModelVersion", name, {"spec": {"approval": approval}})
+    typer.echo(f"ModelVersion {name} is {state.lower()} by {approval['by']}")
 
 
 def retry(target: Target, name: str) -> None:
@@ -76,5 +108,5 @@ def rejection_of(deployment: Json) -> str:
 
 
 def _annotated(annotations: dict[str, str | None]) -> Json:
-    """Return a patch; since a value names revision and step, it asks nothing of any other."""
+    """Return a patch."""
     return {"metadata": {"annotations": annotations}}

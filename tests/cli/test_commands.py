@@ -48,6 +48,7 @@ def version(name: str = "churn-9f2c41ab07", **provenance: Any) -> Object:
         "metadata": {"name": name, "namespace": "team"},
         "spec": {
             "model": "churn",
+            "approval": {"state": "Approved", "by": "ana@example.org", "reason": "as good as before"},
             "artifact": {"uri": "s3://models/churn/9f", "digest": worlds.DIGEST},
             "metrics": [{"name": "roc_auc", "value": 0.91, "low": 0.9, "high": 0.92, "dataset": "holdout"}],
             "provenance": {
@@ -153,6 +154,7 @@ def test_lineage_goes_from_the_pod_to_the_data(run: Callable[..., str], api: Fak
             f"│  ├─ artifact s3://models/churn/9f {worlds.DIGEST}",
             "│  ├─ metrics",
             "│  │  └─ roc_auc 0.91 (0.9 to 0.92) on holdout",
+            "│  ├─ approved by ana@example.org: as good as before",
             "│  ├─ TrainingJob nightly (uid u-1)",
             "│  │  ├─ estimator sklearn.linear_model.LogisticRegression",
             "│  │  ├─ parameter C=0.5",
@@ -257,6 +259,18 @@ def test_what_is_asked_names_revision_and_step(run: Callable[..., str], api: Fak
     method, path, body = api.asked[-1]
     assert (method, path) == ("PATCH", f"{OURS}/modeldeployments/churn")
     assert body == {"metadata": {"annotations": {f"modelwright.dev/{action}": f"{OTHER}/2"}}}
+
+
+def test_a_version_is_approved_and_rejected_in_the_users_own_name(run: Callable[..., str], api: FakeApi) -> None:
+    me = {"status": {"userInfo": {"username": "ana@example.org"}}}
+    api.answers["/apis/authentication.k8s.io/v1/selfsubjectreviews"] = me
+    api.put(version("v"))
+    assert run("approve", "mv/v", "--reason", "why") == "ModelVersion v is approved by ana@example.org\n"
+    approval = {"state": "Approved", "by": "ana@example.org", "reason": "why"}
+    assert api.asked[-1] == ("PATCH", f"{OURS}/modelversions/v", {"spec": {"approval": approval}})
+    assert run("reject", "v") == "ModelVersion v is rejected by ana@example.org\n"
+    assert api.asked[-1][2]["spec"]["approval"] == {"state": "Rejected", "by": "ana@example.org", "reason": None}
+    assert "a step's approval has no --reason" in run("approve", "churn", "--reason", "why", code=1)
 
 
 def test_retry_names_what_was_rolled_back_last(run: Callable[..., str], api: FakeApi) -> None:

@@ -145,7 +145,9 @@ def test_a_rollout_is_watched_and_steered_and_its_origin_told(trials: Team, firs
         run(trials, "approve", "steered")
         assert f"promoted: {second} answers" in ended(watching, timeout=100)
 
+        assert f"ModelVersion {second} is approved by " in run(trials, "approve", f"mv/{second}", "--reason", "tried")
         told = run(trials, "lineage", "steered")
+        assert ": tried" in told
         assert f"ModelVersion {second}, verified (PublishedByTrainingJob)" in told
         assert "train" in told
         assert "sklearn://breast_cancer sha256:" in told
@@ -162,6 +164,7 @@ def test_a_rollout_is_watched_and_steered_and_its_origin_told(trials: Team, firs
         assert "Pod/steered-" in reasons
         assert "differs" in run(trials, "compare", first, second)
         assert second in run(trials, "get", "steered")
+        trials.patch(VERSIONS, second, {"spec": {"approval": None}})  # other tests have it, too
     assert set(load.answers) == {first, second}, load.answers
 
 
@@ -175,6 +178,14 @@ def test_a_table_becomes_a_model_that_serves(team: Team, tmp_path: Path) -> None
     team.cluster.apply(file.read_text(encoding="utf-8"), team.namespace)
     made = team.wait(JOBS, "customers-1", is_true("Complete"), deadline=120)["status"]["modelVersion"]
     assert f"{made} answers" in run(team, "watch", "customers", "--timeout", "60")
+
+    lines = run(team, "predict", "customers", "--csv", str(CUSTOMERS)).splitlines()
+    assert len(lines) == len(CUSTOMERS.read_text(encoding="utf-8").splitlines())
+    assert lines[0].split() == ["ROW", "LABEL", "PROBABILITIES[NO]", "PROBABILITIES[YES]"]
+    assert {line.split()[1] for line in lines[1:]} == {"no", "yes"}
+    rows = tmp_path / "rows.json"
+    rows.write_text('[{"plan": "basic"}]', encoding="utf-8")
+    assert "error: row 1, column 'region'" in run(team, "predict", "customers", "--json", str(rows), code=1)
 
     # What is refused offline is what the API server refuses.
     wrong = file.read_text(encoding="utf-8").replace("replicas: 1", "replicaz: 1")
