@@ -7,6 +7,7 @@ import sys
 
 from modelwright_cli.app import app
 from modelwright_cli.errors import Fault
+from modelwright_cli.printing import clean
 
 
 def main() -> None:
@@ -14,7 +15,7 @@ def main() -> None:
     try:
         app()
     except Fault as fault:
-        sys.stderr.write(f"error: {fault}\n")
+        sys.stderr.write(f"error: {clean(fault)}\n")
         sys.exit(1)
     except BrokenPipeError:  # whoever read this has had enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -240,3 +240,17 @@ def predict(
     from modelwright_cli import predicting
 
     predicting.predict(Target(namespace, context, kubeconfig), name, csv, json, output)
+
+
+@app.command(epilog="Example: kubectl modelwright reproduce churn-9f2c41ab07")
+def reproduce(
+    name: Annotated[str, typer.Argument(help="Name of the ModelVersion.", show_default=False)],
+    timeout: Annotated[int, typer.Option(help="Seconds to wait.", min=1)] = 3600,
+    namespace: Namespace = "",
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
+) -> None:
+    """Train a version once more on the same data; ends with 0 if the same model comes of it, digest for digest."""
+    from modelwright_cli import reproducing
+
+    reproducing.reproduce(Target(namespace, context, kubeconfig), name, timeout)

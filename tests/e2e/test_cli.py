@@ -187,6 +187,16 @@ def test_a_table_becomes_a_model_that_serves(team: Team, tmp_path: Path) -> None
     rows.write_text('[{"plan": "basic"}]', encoding="utf-8")
     assert "error: row 1, column 'region'" in run(team, "predict", "customers", "--json", str(rows), code=1)
 
+    # The same once more, digest for digest.
+    assert f"reproduced: {team.get(VERSIONS, made)['spec']['artifact']['digest']}" in run(team, "reproduce", made)
+
+    # kubectl completes names by the program beside the command.
+    environment = team.cluster.environment
+    environment["PATH"] = f"{PROGRAMS}{os.pathsep}{environment['PATH']}"
+    words = ["kubectl", "__complete", "modelwright", "get", "-n", team.namespace, "cust"]
+    completed = subprocess.run(words, capture_output=True, text=True, env=environment, check=True)
+    assert completed.stdout.splitlines()[0] == "customers"
+
     # What is refused offline is what the API server refuses.
     wrong = file.read_text(encoding="utf-8").replace("replicas: 1", "replicaz: 1")
     file.write_text(wrong, encoding="utf-8")
