@@ -189,10 +189,11 @@ def connect(target: Target) -> Cluster:
 
 def _refused(status: int, data: bytes) -> Refused:
     try:
-        said = text(cast("object", json.loads(data)), "message")
+        answer: object = json.loads(data)
+        said = text(answer, "message") or text(answer, "error")  # the latter of what answers behind the proxy
     except ValueError:
         said = ""
-    said = " ".join((said or data[:200].decode(errors="replace")).split()) or HTTPStatus(status).phrase
+    said = " ".join((said or data[:200].decode(errors="replace")).split()) or f"HTTP status {status}"
     if status == HTTPStatus.UNAUTHORIZED:
         said = "the API server does not know you: log in again, as for kubectl"
     elif status == HTTPStatus.FORBIDDEN:

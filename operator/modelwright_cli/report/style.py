@@ -32,6 +32,7 @@ rect.hot, circle.hot { fill: var(--hot); } rect.calm { fill: var(--calm); }
 .swatch.base { background: var(--base); } .swatch.live { background: var(--live); }
 .swatch.hot { background: var(--hot); }
 .true { color: var(--hot); font-weight: 600; } .problem { border-left: 6px solid var(--hot); padding: 4px 12px; }
+@media screen and (max-width: 760px) { .word, th { white-space: normal; } tbody th { width: auto; } }
 @media print { :root { color-scheme: light; } body { max-width: none; padding: 0; font-size: 11pt; }
   .grid { grid-template-columns: 1fr 1fr; } rect, circle, .swatch, .verdict, .card {
   print-color-adjust: exact; -webkit-print-color-adjust: exact; } h2 { break-after: avoid; }
