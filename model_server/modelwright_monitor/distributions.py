@@ -12,28 +12,55 @@ from typing import Any
 from modelwright_drift.baseline import Baseline, Feature, Numeric
 from modelwright_drift.counts import Counts
 from modelwright_drift.verdict import Finding
+from modelwright_monitor.listener import Answer, Request
 from modelwright_monitor.report import Report, Window, figures
 from modelwright_monitor.tally import Tally
+from modelwright_monitor.windows import Windows
 from modelwright_server.contract import monitoring
 
 FORMAT = 1
 MOST_LINES = 48
+_Judged = tuple[str, Window, Report]  # the track, what was counted, what it showed
 
 
 class Distributions:
-    """Remembers what one session closed; called by any thread."""
+    """Remembers what one session closed, and shows it to anybody; called by any thread."""
 
-    def __init__(self, baseline: Baseline) -> None:
+    def __init__(self, pod: str, digest: str, baseline: Baseline, windows: Windows) -> None:
+        """Begin without a window.
+
+        Args:
+            pod: whose it is.
+            digest: of the version that is counted.
+            baseline: of that version.
+            windows: what is counted, which is only looked at.
+        """
+        self._identity = {"pod": pod, "digest": digest}
         self._baseline = baseline
-        self._last: tuple[str, Window, Report] | None = None
+        self._windows = windows
+        self._judged: _Judged | None = None
+        self._last: _Judged | None = None
         self._lines: deque[dict[str, Any]] = deque(maxlen=MOST_LINES)
         self._lock = threading.Lock()
 
-    def add(self, track: str, window: Window, report: Report) -> None:
-        """Take in a window that this replica has closed."""
-        with self._lock:
-            self._last = (track, window, report)
-            self._lines.append(_line(track, window, report))
+    def judged(self, track: str, window: Window, report: Report) -> Report:
+        """Take in what a window showed, which may yet be closed by another replica; return the report."""
+        self._judged = (track, window, report)
+        return report
+
+    def keep(self) -> None:
+        """Keep what was judged last: this replica has closed the window."""
+        if self._judged is not None:
+            with self._lock:
+                self._last = self._judged
+                self._lines.append(_line(*self._judged))
+
+    def answer(self, _request: Request) -> Answer:
+        """Show the last window and what was counted since; nothing is cut by it."""
+        state = self._windows.state
+        opened = state.open if state.frozen is None else state.frozen.tally + state.open
+        identity = {**self._identity, "track": state.track, "problem": self._windows.problem}
+        return Answer.document({**identity, **self.document(opened)})
 
     def document(self, opened: Tally) -> dict[str, Any]:
         """Return the last window, the lines before it, and what was counted since, on the baseline's bins."""

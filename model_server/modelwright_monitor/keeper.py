@@ -175,7 +175,7 @@ class Keeper:
 
     def _answer_counts(self, request: Request) -> Answer:
         made = self._session
-        return made.answer_counts(request) if made is not None else _NOT_NOW
+        return made.shown.answer(request) if made is not None else _NOT_NOW
 
     def _answer_metrics(self, request: Request) -> Answer:
         made = self._session

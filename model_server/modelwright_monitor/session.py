@@ -162,7 +162,7 @@ class Session:
         positions = self._windows.state.positions
         self._tail = Tail(folders.ring, model.schema, model.digest, model.columns, positions)
         self._peers = peers(model.baseline)
-        self._distributions = Distributions(model.baseline)
+        self.shown = Distributions(pod.name, model.digest, model.baseline, self._windows)
         self._writer = writer
         self._lock = threading.Lock()
         self._seen: Object | None = None
@@ -247,16 +247,13 @@ class Session:
             "revision": self._pod.revision,
         }
 
-        judged: list[Report] = []  # once for each time that the Deployment had to be read
-
         def made(before: Mapping[str, Any]) -> Report:
-            judged.append(report(window, self._model.baseline, rules, identity, before))
-            return judged[-1]
+            return self.shown.judged(track, window, report(window, self._model.baseline, rules, identity, before))
 
         try:
             if self._writer.close(track, sequence, made, deadline):
                 self._closed += 1
-                self._distributions.add(track, window, judged[-1])
+                self.shown.keep()
                 log("window closed", track=track, sequence=sequence, rows=window.tally.rows, lost=window.tally.lost)
         except (ApiError, TooLateError) as error:
             self._refused += 1
@@ -305,19 +302,6 @@ class Session:
         except (NotNowError, ValueError) as error:
             return Answer.problem(HTTPStatus.CONFLICT, str(error))
         return Answer.document(self._part(frozen.tally, frozen.opened_at, track).to_document())
-
-    def answer_counts(self, _request: Request) -> Answer:
-        """Return what this replica has to show; nothing is cut by it."""
-        with self._lock:
-            state = self._windows.state
-        opened = state.open if state.frozen is None else state.frozen.tally + state.open
-        identity = {
-            "pod": self._pod.name,
-            "track": state.track,
-            "digest": self._model.digest,
-            "problem": self._tail.problem or self._windows.problem,
-        }
-        return Answer.document({**identity, **self._distributions.document(opened)})
 
     def answer_metrics(self, _request: Request) -> Answer:
         """Return the page for Prometheus."""

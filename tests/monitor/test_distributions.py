@@ -13,6 +13,7 @@ from modelwright_monitor.distributions import MOST_LINES, Distributions
 from modelwright_monitor.listener import Request
 from modelwright_monitor.report import Rules, Window, report
 from modelwright_monitor.tally import Tally
+from modelwright_monitor.windows import Windows
 from modelwright_server.contract import STABLE, monitoring
 from tests.monitor.replicas import Replica, baseline, replicas, rows_of
 
@@ -24,7 +25,7 @@ RNG = np.random.default_rng(7)
 
 
 def shown(replica: Replica) -> Object:
-    answer = replica.session.answer_counts(Request({}, "127.0.0.1", replica.address))
+    answer = replica.session.shown.answer(Request({}, "127.0.0.1", replica.address))
     assert answer.status == 200
     found: Object = json.loads(answer.body)
     return found
@@ -80,17 +81,20 @@ def window(made: Baseline, sequence: int) -> Window:
     return Window(sequence, "", "", "pod", replace(tally, rows=0), 1, 1, (), ())
 
 
-def test_what_is_shown_is_bounded() -> None:
+def test_what_is_shown_is_bounded(tmp_path: Path) -> None:
     [numeric, *_] = baseline(500).features
     made = Baseline(
         tuple(replace(numeric, name=f"f{number}") for number in range(monitoring.MOST_SHOWN + 7)),
         baseline(500).prediction,
     )
-    gallery = Distributions(made)
+    gallery = Distributions("pod", "d", made, Windows(tmp_path / "state.json", made, "d"))
     for sequence in range(1, MOST_LINES + 5):
         judged = report(window(made, sequence), made, Rules(), {"digest": "d"}, {})
-        gallery.add(STABLE, window(made, sequence), judged)
+        gallery.judged(STABLE, window(made, sequence), judged)
+        if sequence != 7:  # that one was closed by another replica
+            gallery.keep()
     document = gallery.document(Tally.empty(made))
     assert (len(document["features"]), document["leftOut"]) == (monitoring.MOST_SHOWN, 7)
     assert len(document["lines"]) == MOST_LINES
+    assert 7 not in {line["sequence"] for line in document["lines"]}
     assert document["lines"][-1]["sequence"] == document["window"]["sequence"] == MOST_LINES + 4
