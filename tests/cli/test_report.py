@@ -181,6 +181,13 @@ def test_many_categories_are_put_together() -> None:
     assert "(30 others): live" in told
 
 
+def test_an_estimated_accuracy_is_named_as_such() -> None:
+    estimated = {"value": 0.912, "low": 0.9, "high": 0.92, "holdout": 0.93}
+    told = said(made(worlds.deployment(estimatedAccuracy=estimated), worlds.counts()))
+    assert "0.912 (0.9 to 0.92); 0.93 on the holdout; an estimate, no measurement" in told
+    assert "an estimate" not in said(made(worlds.deployment(), worlds.counts()))
+
+
 def test_a_deployment_that_was_never_monitored_has_a_report() -> None:
     found = worlds.deployment()
     found["status"] = {}

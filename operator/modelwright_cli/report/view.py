@@ -211,9 +211,19 @@ def _facts(document: Json, open_rows: int | None) -> tuple[tuple[str, str], ...]
         ("lost in it", f"{whole(document, 'lost')} rows"),
         ("since the version began", f"{whole(total, 'windows')} windows, {rows} rows"),
         ("lost since", f"{lost} rows ({lost / max(1, rows + lost):.2%})"),
+        ("accuracy to expect, if labels still follow features as they did", _estimated(document)),
         ("counted since the window", "" if open_rows is None else f"{open_rows} rows"),
     ]
     return tuple((name, value) for name, value in facts if value)
+
+
+def _estimated(document: Json) -> str:
+    """Return the accuracy that the predictions' own probabilities let expect, where the sidecars estimate it."""
+    found = part(document, "estimatedAccuracy")
+    value, low, high, holdout = (number(found, key) for key in ("value", "low", "high", "holdout"))
+    if value is None or low is None or high is None or holdout is None:
+        return ""
+    return f"{value:.4g} ({low:.4g} to {high:.4g}); {holdout:.4g} on the holdout; an estimate, no measurement"
 
 
 def _lines(name: str, document: Json, answers: Sequence[Answer]) -> tuple[Json, ...]:
