@@ -43,7 +43,7 @@ def gather(cluster: Cluster, name: str) -> Gathered:
         Fault: the Deployment cannot be had.
     """
     deployment = cluster.get("Deployment", name)
-    if not part(deployment, "spec", "monitoring") and "monitoring" not in part(deployment, "spec"):
+    if "monitoring" not in part(deployment, "spec"):
         message = f"Deployment {name} is not monitored: add `monitoring: {{}}` to its spec (docs/monitoring.md)"
         raise Fault(message)
     labels = f"modelwright.dev/kind=Deployment,modelwright.dev/name={name}"
