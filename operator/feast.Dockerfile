@@ -18,7 +18,7 @@ FROM tools AS wheel
 COPY . .
 RUN /opt/tools/bin/uv build --wheel --no-build-isolation --python /opt/tools/bin/python \
  && /opt/tools/bin/uv pip install --no-deps --target /opt/app dist/*.whl \
- && rm /opt/app/.lock
+ && rm -r /opt/app/.lock /opt/app/bin
 
 # What feast.requirements.txt says: Feast pins other releases than uv.lock.
 FROM tools AS lock

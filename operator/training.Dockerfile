@@ -18,7 +18,7 @@ FROM tools AS wheel
 COPY . .
 RUN /opt/tools/bin/uv build --wheel --no-build-isolation --python /opt/tools/bin/python \
  && /opt/tools/bin/uv pip install --no-deps --target /opt/app dist/*.whl \
- && rm /opt/app/.lock
+ && rm -r /opt/app/.lock /opt/app/bin
 
 # What uv.lock says about this image's extra. A change of the lock that does not touch it ends here.
 FROM tools AS lock

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = (
     "operator/modelwright_operator",
     "operator/modelwright_training",
+    "operator/modelwright_cli",
     "model_server/modelwright_server",
     "model_server/modelwright_monitor",
     "model_server/modelwright_capture",

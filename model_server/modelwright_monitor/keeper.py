@@ -171,6 +171,7 @@ class Keeper:
         paths = {
             monitoring.WINDOW_PATH: self._answer_window,
             monitoring.LABELS_PATH: self._labels.answer,
+            monitoring.COUNTS_PATH: self._answer_counts,
             METRICS_PATH: self._answer_metrics,
         }
         posted = {monitoring.WINDOW_PATH: self._take_part}
@@ -186,6 +187,10 @@ class Keeper:
     def _take_part(self, request: Request) -> Answer:
         made = self._session
         return made.take_part(request) if made is not None else _NOT_NOW
+
+    def _answer_counts(self, request: Request) -> Answer:
+        made = self._session
+        return made.shown.answer(request) if made is not None else _NOT_NOW
 
     def _answer_metrics(self, request: Request) -> Answer:
         made = self._session

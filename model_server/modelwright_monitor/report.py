@@ -154,8 +154,8 @@ def report(
             "rows": int(total.get("rows", 0)) + window.tally.rows,
             "lost": int(total.get("lost", 0)) + window.tally.lost,
         },
-        "features": [_figures(finding) for finding in _first(features, names)],
-        "prediction": [brief(_figures(finding)) for finding in prediction.findings],
+        "features": [figures(finding) for finding in _first(features, names)],
+        "prediction": [brief(figures(finding)) for finding in prediction.findings],
         "recent": recent,
         **(_expected(window, baseline) if features.enough and not broken else {}),
     }
@@ -196,13 +196,14 @@ def _first(verdict: Verdict, broken: set[str]) -> list[Finding]:
     return ordered[: monitoring.MOST_FEATURES]
 
 
-def brief(figures: Mapping[str, Any]) -> dict[str, Any]:
+def brief(found: Mapping[str, Any]) -> dict[str, Any]:
     """Return the figures that predictions and a canary are reported with."""
-    return {name: figures[name] for name in ("name", "psi", "pValue", "flagged")}
+    return {name: found[name] for name in ("name", "psi", "pValue", "flagged")}
 
 
-def _figures(finding: Finding) -> dict[str, Any]:
-    figures: dict[str, Any] = {
+def figures(finding: Finding) -> dict[str, Any]:
+    """Return what a finding is reported with."""
+    found: dict[str, Any] = {
         "name": finding.name[:_MOST_NAME],
         "psi": _short(finding.psi),
         "psiDebiased": _short(finding.psi_debiased),
@@ -215,7 +216,7 @@ def _figures(finding: Finding) -> dict[str, Any]:
         for item in finding.quality
         if item.flagged
     ]
-    return {**figures, "quality": shares} if shares else figures
+    return {**found, "quality": shares} if shares else found
 
 
 def _short(number: float) -> float:

@@ -22,6 +22,7 @@ from modelwright_monitor.clock import now_seconds
 from modelwright_monitor.columns import Columns, MismatchError
 from modelwright_monitor.conditions import Mark, rfc3339
 from modelwright_monitor.deployment import Object, conditions_of, document_of, part, sequence_of, track_of, version_of
+from modelwright_monitor.distributions import Distributions
 from modelwright_monitor.listener import Answer, Request
 from modelwright_monitor.peers import Answers, Part, Peers, together
 from modelwright_monitor.report import Report, Rules, Window, report
@@ -165,6 +166,7 @@ class Session:
         positions = self._windows.state.positions
         self._tail = Tail(folders.ring, model.schema, model.digest, model.columns, positions)
         self._peers = peers(model.baseline)
+        self.shown = Distributions(pod.name, model.digest, model.baseline, self._windows)
         self._writer = writer
         self._lock = threading.Lock()
         self._seen: Object | None = None
@@ -287,11 +289,12 @@ class Session:
         }
 
         def made(before: Mapping[str, Any]) -> Report:
-            return report(window, self._model.baseline, rules, identity, before)
+            return self.shown.judged(track, window, report(window, self._model.baseline, rules, identity, before))
 
         try:
             if self._writer.close(track, sequence, made, deadline):
                 self._closed += 1
+                self.shown.keep()
                 log("window closed", track=track, sequence=sequence, rows=window.tally.rows, lost=window.tally.lost)
         except (ApiError, TooLateError) as error:
             self._refused += 1

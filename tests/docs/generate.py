@@ -1,4 +1,4 @@
-"""The reference of the three kinds, made of the generated CRDs: `python -m tests.docs.generate`."""
+"""The reference of the three kinds and of the command, made of what they are: `python -m tests.docs.generate`."""
 
 import sys
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import modelwright_operator.api.crd
+from tests.docs import commands
 
 Json = dict[str, Any]
 
@@ -33,7 +34,9 @@ _NOT_EMPTY = {("minItems", 1), ("minLength", 1)}
 
 def pages() -> dict[str, str]:
     """Return the text of each page by file name."""
-    return {FILES[name]: page(definition) for name, definition in modelwright_operator.api.crd.definitions().items()}
+    return {commands.NAME: commands.page()} | {
+        FILES[name]: page(definition) for name, definition in modelwright_operator.api.crd.definitions().items()
+    }
 
 
 def page(definition: Json) -> str:

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from modelwright_cli import structural
 from modelwright_operator import api, naming
 from modelwright_operator.render import training as render
 from modelwright_operator.settings import Settings
 from modelwright_training import contract, dataset
 from tests.docs import pages
-from tests.support import structural
 
 _SPECS: dict[str, type[BaseModel]] = {
     naming.TRAINING_JOB: api.TrainingJobSpec,

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from modelwright_cli.structural import defaulted, schema_of
 from modelwright_operator import naming
 from modelwright_operator.settings import Settings
 from tests.support import defaults
 from tests.support.clock import START
 from tests.support.copying import copied
-from tests.support.structural import defaulted, schema_of
 
 Raw = dict[str, Any]
 

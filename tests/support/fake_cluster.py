@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from modelwright_cli import structural
 from modelwright_operator import naming
 from modelwright_operator.errors import Conflict, NotFound, Refused
 from modelwright_server.contract import monitoring
-from tests.support import defaults, merging, structural
+from tests.support import defaults, merging
 from tests.support.clock import Clock
 from tests.support.copying import copied
 from tests.support.fake_objects import applied, check_json, managed, managers, owners, resource_of, selected

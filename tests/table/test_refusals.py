@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from modelwright_cli import structural
 from modelwright_operator import naming
 from modelwright_operator.errors import ClusterUnavailable, Refused
 from tests.support import builders as make
-from tests.support import kubelet, structural
+from tests.support import kubelet
 from tests.support.world import World
 
 Raw = dict[str, Any]

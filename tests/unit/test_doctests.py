@@ -8,11 +8,13 @@ import pkgutil
 
 import pytest
 
+import modelwright_cli
 import modelwright_operator
 
 MODULES = [
     module.name
-    for module in pkgutil.walk_packages(modelwright_operator.__path__, "modelwright_operator.")
+    for package in (modelwright_operator, modelwright_cli)
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     if not module.name.endswith("__main__")
 ]
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 WINDOW_PORT = 8084
 WINDOW_PATH = "/window"
 LABELS_PATH = "/labels"
+COUNTS_PATH = "/counts"
 FEEDBACK_PORT = 8083
 FIELD_MANAGER = "modelwright-monitor"
 
@@ -21,6 +22,7 @@ MODEL_QUALITY = "ModelQualityDegraded"
 CONDITIONS = (MONITORING_HEALTHY, DATA_DRIFT, PREDICTION_DRIFT, DATA_QUALITY, MODEL_QUALITY)
 
 ASSUMED = "NoConceptDrift"  # by an estimated accuracy
+MOST_SHOWN = 100  # features of which a sidecar shows the counts
 MOST_FEATURES = 20  # of a report, those that differ most
 MOST_MISSING = 50  # addresses of replicas that did not answer
 MOST_RECENT = 10  # windows that a report remembers

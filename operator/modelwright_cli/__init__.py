@@ -1,0 +1,1 @@
+"""kubectl modelwright: what people ask of models from a terminal."""
