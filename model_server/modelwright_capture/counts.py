@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from modelwright_server.contract import capture
 
 CHOSEN, WRITTEN, DROPPED, LOST, UNREADABLE = "chosen", "written", "dropped", "lost", "unreadable"
+SENT = "sent"
 _HELP = {
     capture.METRIC_ROWS: "Rows by what became of them; lost are answered rows that could not be read in time.",
     capture.METRIC_LABELS: "Labels by what became of them.",
+    capture.METRIC_EVENTS: "CloudEvents of payloads by what became of them; lost and unreadable are rows.",
     capture.METRIC_UPLOADS: "Attempts to send a file to the store.",
     capture.METRIC_WAITING: "Bytes of rows that wait for the store.",
     capture.METRIC_WORKS: "1 while rows are captured and the store takes them, else 0.",
@@ -17,6 +19,7 @@ _HELP = {
 _OUTCOMES = {
     capture.METRIC_ROWS: (CHOSEN, WRITTEN, DROPPED, LOST, UNREADABLE),
     capture.METRIC_LABELS: (WRITTEN, DROPPED),
+    capture.METRIC_EVENTS: (CHOSEN, SENT, DROPPED, LOST, UNREADABLE),
     capture.METRIC_UPLOADS: ("succeeded", "failed"),
 }
 

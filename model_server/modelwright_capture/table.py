@@ -118,6 +118,18 @@ class Layout:
         return Filled(columns, len(ids), unreadable)
 
 
+def identified(origin: Origin, digest: str, chunk: Chunk) -> tuple[Record, list[str]]:
+    """Return a chunk's rows as a record, and their predictions' ids.
+
+    Raises:
+        RingError: they make no sense.
+        ValueError: likewise.
+    """
+    record = Record(origin, 0, chunk.time, len(chunk.marks), chunk.values)
+    issuer = Issuer(origin.schema, version_key=digest[_VERSION_KEY], nonce=origin.nonce[:NONCE_DIGITS])
+    return record, _ids(issuer, chunk, list(record.outputs.values()))
+
+
 def _named(specs: Sequence[TensorSpec], *, whole: bool = False) -> Iterator[Place]:
     """Return each column of tensors by the name that people know it by; `whole`: with its tensor's."""
     names = [

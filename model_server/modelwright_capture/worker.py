@@ -1,19 +1,23 @@
 """The worker: what the container does, in a process that may end at any moment and is started again."""
 
+import hashlib
 import os
 import signal
 import socket
 import time
 from http import HTTPStatus
+from pathlib import Path
 
 from modelwright_capture import capturing
-from modelwright_capture.capturing import Capture
+from modelwright_capture.capturing import BUSY_SECONDS, IDLE_SECONDS, Capture
 from modelwright_capture.counts import Counts
+from modelwright_capture.payloads import HttpSink, PayloadLog
 from modelwright_capture.store import ObjectPlace
 from modelwright_capture.table import RedactError
 from modelwright_monitor import memory
 from modelwright_monitor.exposition import CONTENT_TYPE
 from modelwright_monitor.listener import Answer, Listener
+from modelwright_server import artifact, schema
 from modelwright_server.contract import METRICS_PATH
 from modelwright_server.contract.capture import CaptureSettings
 from modelwright_server.logs import configure, log_error
@@ -36,7 +40,8 @@ def main() -> int:
     listener = Listener(settings.host, settings.port, {METRICS_PATH: lambda _: _page(counts)})
     listener.start()
     try:
-        made = Capture(settings, socket.gethostname(), ObjectPlace(settings), counts, _now)
+        made = Capture(settings, socket.gethostname(), ObjectPlace(settings), counts, _now) if settings.uri else None
+        payloads = _payloads(settings, counts) if settings.log_url else None
     except (RedactError, StoreAddressError) as error:  # nothing is captured rather than too much
         log_error("nothing is captured", problem=str(error)[:500])
         signal.sigwait({signal.SIGTERM})
@@ -44,9 +49,21 @@ def main() -> int:
     capturing.announce(settings)
     pause = 0.0
     while signal.sigtimedwait({signal.SIGTERM}, pause) is None:
-        pause = made.step()
-    made.end(_now() + _END_SECONDS)
+        pause = made.step() if made is not None else IDLE_SECONDS
+        if payloads is not None and payloads.step():
+            pause = min(pause, BUSY_SECONDS)
+    if payloads is not None:
+        payloads.end(time.monotonic() + _END_SECONDS / 2)
+    if made is not None:
+        made.end(_now() + _END_SECONDS)
     return 0
+
+
+def _payloads(settings: CaptureSettings, counts: Counts) -> PayloadLog:
+    model = Path(settings.model_dir)
+    signature = schema.parse((model / artifact.SCHEMA).read_bytes())
+    digest = "sha256:" + hashlib.sha256((model / artifact.MANIFEST).read_bytes()).hexdigest()
+    return PayloadLog(settings, signature, digest, HttpSink(settings), counts)
 
 
 def _now() -> float:

@@ -33,7 +33,7 @@ from tests.e2e.fixtures import (
 from tests.e2e.object_store import ACCESS, BUCKET, PORT, access, run_store, secret
 from tests.e2e.test_feedback import pods, post
 from tests.e2e.test_sidecar import KILL_WORKER, MEASURE, MIB, eventually
-from tests.support.pods import service
+from tests.support.pods import restricted_pod, service
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +51,7 @@ RULES = {
     "capture": CAPTURE,
 }
 BATCH = 20
+SINK_PORT = 8080
 
 
 class Captured:
@@ -244,3 +245,53 @@ def takes_little(team: Team, pod: str) -> None:
     pss = json.loads(said)["pss"]
     print(f"capture takes {pss / MIB:.1f} MiB")
     assert pss <= 64 * MIB
+
+
+_SINK = f"""
+import http.server, json
+class Sink(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        print(json.dumps([dict(self.headers), body]), flush=True)
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+    def log_message(self, *_):
+        pass
+http.server.ThreadingHTTPServer(("", {SINK_PORT}), Sink).serve_forever()
+"""
+
+
+def test_payloads_reach_a_sink_as_cloudevents(team: Team) -> None:
+    sink = {"image": team.installation.images["serving"], "command": ["python", "-c", _SINK]}
+    team.apply(restricted_pod("sink", sink), service("sink", "sink", 80, SINK_PORT))
+    version = team.train("first")["status"]["modelVersion"]
+    log = {"url": f"http://sink.{team.namespace}.svc/events", "redact": REDACTED}
+    team.apply(deployment("scores", {"version": version}, monitoring={"payloadLog": log}))
+    team.wait(DEPLOYMENTS, "scores", is_true("Ready"))
+    body = {**rows_body(FEATURES[:3].tolist()), "outputs": [{"name": "label"}, {"name": "prediction_id"}]}
+    ids: list[str] = []
+    labels: list[int] = []
+    for _ in range(20):
+        outputs = {item["name"]: item["data"] for item in team.infer("scores", body)["outputs"]}
+        ids += outputs["prediction_id"]
+        labels += outputs["label"]
+
+    def events() -> list[tuple[Object, Object]]:
+        lines = team.cluster.kubectl("logs", "sink", "-n", team.namespace).splitlines()
+        return [
+            ({name.lower(): value for name, value in headers.items()}, sent) for headers, sent in map(json.loads, lines)
+        ]
+
+    eventually(lambda: len(events()) >= 2 * len(ids))
+    kind = "org.kubeflow.serving.inference"
+    asked = {headers["ce-id"]: sent for headers, sent in events() if headers["ce-type"] == f"{kind}.request"}
+    answered = {headers["ce-id"]: sent for headers, sent in events() if headers["ce-type"] == f"{kind}.response"}
+    assert asked.keys() == answered.keys() == set(ids)
+    for name, label in zip(ids, labels, strict=True):
+        assert next(item["data"] for item in answered[name]["outputs"] if item["name"] == "label") == [label]
+    [row] = asked[ids[0]]["inputs"]
+    hidden = {NAMES.index(name) for name in REDACTED}
+    for at, value in enumerate(row["data"]):
+        assert value is None if at in hidden else value == pytest.approx(FEATURES[0][at], rel=1e-6)

@@ -101,3 +101,37 @@ def test_a_job_waits_for_a_deployment_that_captures(others: list[make.Maker]) ->
     assert stalled["reason"] == "CaptureNotFound"
     assert plan.applies == []
     assert plan.plan.requeue_after
+
+
+LOG = {"url": "http://sink.tools.svc/", "samplePercent": 10, "redact": ["ssn"]}
+
+
+def logging(**changed: Any) -> make.Maker:
+    return make.deployment("churn", version=NAME).spec(monitoring={"payloadLog": {**LOG, **changed}})
+
+
+def test_payloads_are_logged_with_or_without_capture() -> None:
+    pod = template(planned(logging(), with_schema()))
+    [container] = [item for item in pod["initContainers"] if item["name"] == "capture"]
+    told = {item["name"]: item["value"] for item in container["env"]}
+    assert told["MODELWRIGHT_PAYLOAD_LOG_URL"] == "http://sink.tools.svc/"
+    assert told["MODELWRIGHT_PAYLOAD_LOG_PERCENT"] == "10"
+    assert json.loads(told["MODELWRIGHT_PAYLOAD_LOG_REDACT"]) == ["ssn"]
+    assert not told.get("MODELWRIGHT_CAPTURE_URI")
+    assert "capture-labels" not in {mount["name"] for item in pod["initContainers"] for mount in item["volumeMounts"]}
+    both = make.deployment("churn", version=NAME).spec(monitoring={"capture": CAPTURE, "payloadLog": LOG})
+    [container] = [
+        item for item in template(planned(both, with_schema()))["initContainers"] if item["name"] == "capture"
+    ]
+    assert {"MODELWRIGHT_CAPTURE_URI", "MODELWRIGHT_PAYLOAD_LOG_URL"} <= {item["name"] for item in container["env"]}
+
+
+def test_where_payloads_go_is_part_of_what_pods_run() -> None:
+    assert revision_of(logging(mode="Request"), VERSION) != revision_of(logging(), VERSION)
+    assert revision_of(logging(), VERSION) != revision_of(make.deployment("churn", version=NAME), VERSION)
+
+
+def test_a_name_that_is_no_feature_keeps_payloads_in() -> None:
+    plan = planned(logging(redact=["snn"]), with_schema())
+    assert plan.conditions["Stalled"] == "True/RedactUnknown"
+    assert "spec.monitoring.payloadLog.redact names 'snn'" in plan.messages

@@ -8,6 +8,7 @@ Standard library only.
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 from modelwright_server.contract import (
@@ -46,9 +47,15 @@ ENV_FLUSH_SECONDS = "MODELWRIGHT_CAPTURE_FLUSH_SECONDS"
 ENV_SPOOL_DIR = "MODELWRIGHT_SPOOL_DIR"
 ENV_SECRET_DIR = "MODELWRIGHT_STORE_SECRET_DIR"  # noqa: S105 - a name
 ENV_PORT = "MODELWRIGHT_CAPTURE_PORT"
+ENV_LOG_URL = "MODELWRIGHT_PAYLOAD_LOG_URL"
+ENV_LOG_MODE = "MODELWRIGHT_PAYLOAD_LOG_MODE"
+ENV_LOG_PERCENT = "MODELWRIGHT_PAYLOAD_LOG_PERCENT"
+ENV_LOG_REDACT = "MODELWRIGHT_PAYLOAD_LOG_REDACT"
+ALL, REQUESTS, RESPONSES = "All", "Request", "Response"
 
 METRIC_ROWS = "modelwright_capture_rows_total"
 METRIC_LABELS = "modelwright_capture_labels_total"
+METRIC_EVENTS = "modelwright_payload_events_total"
 METRIC_UPLOADS = "modelwright_capture_uploads_total"
 METRIC_WAITING = "modelwright_capture_waiting_bytes"
 METRIC_WORKS = "modelwright_capture_works"
@@ -78,7 +85,7 @@ def _names(value: str) -> tuple[str, ...]:
     found: object = json.loads(value) if value else []
     names = cast("list[str]", found) if isinstance(found, list) else [None]
     if not all(isinstance(name, str) for name in names):
-        message = f"{ENV_REDACT}={value!r} must be a JSON list of names"
+        message = f"{value!r} must be a JSON list of names"
         raise SettingsError(message)
     return tuple(cast("list[str]", names))
 
@@ -90,7 +97,7 @@ class CaptureSettings(Settings):
     Attributes:
         deployment: name of the Deployment, its pod's own.
         namespace: its namespace.
-        uri: place in an object store.
+        uri: place in an object store; empty: no rows are kept.
         endpoint: base URL of the object store, empty for the cloud's own.
         region: region of the bucket, empty for none.
         secret: name of the Secret whose keys are in `secret_dir`, empty for the pod's own identity.
@@ -102,13 +109,17 @@ class CaptureSettings(Settings):
         labels_dir: folder in which the sidecar leaves labels.
         spool_dir: folder, its own, in which rows wait for the store.
         secret_dir: folder with the Secret's keys.
+        log_url: where payloads go as CloudEvents; empty: nowhere.
+        log_mode: `All`, `Request` or `Response`.
+        log_percent: of the rows whose payloads go there.
+        log_redact: JSON list of the features that are left out there.
         host: address to listen on.
         port: port of its metrics, 0 for any free one.
     """
 
     deployment: str = setting(ENV_DEPLOYMENT, text)
     namespace: str = setting(ENV_NAMESPACE, text)
-    uri: str = setting(ENV_URI, text)
+    uri: str = setting(ENV_URI, optional_text, "")
     endpoint: str = setting(ENV_ENDPOINT, optional_address, "")
     region: str = setting(ENV_REGION, optional_text, "")
     secret: str = setting(ENV_SECRET, optional_text, "")
@@ -120,6 +131,10 @@ class CaptureSettings(Settings):
     labels_dir: str = setting(ENV_LABELS_DIR, text, DEFAULT_LABELS_DIR)
     spool_dir: str = setting(ENV_SPOOL_DIR, text, DEFAULT_SPOOL_DIR)
     secret_dir: str = setting(ENV_SECRET_DIR, text, DEFAULT_SECRET_DIR)
+    log_url: str = setting(ENV_LOG_URL, optional_address, "")
+    log_mode: str = setting(ENV_LOG_MODE, optional_text, ALL)
+    log_percent: int = setting(ENV_LOG_PERCENT, whole(1, 100), 100)
+    log_redact: str = setting(ENV_LOG_REDACT, optional_text, "")
     host: str = setting(ENV_HOST, text, "0.0.0.0")  # noqa: S104 - Prometheus comes to it
     port: int = setting(ENV_PORT, whole(0, 65535), PORT)
 
@@ -131,3 +146,17 @@ class CaptureSettings(Settings):
             SettingsError: `redact` is no list of names.
         """
         return _names(self.redact)
+
+    @property
+    def log_redacted(self) -> tuple[str, ...]:
+        """The features that are left out of payloads.
+
+        Raises:
+            SettingsError: `log_redact` is no list of names.
+        """
+        return _names(self.log_redact)
+
+    @property
+    def ring_folder(self) -> Path:
+        """The folder of the rings."""
+        return Path(self.ring_dir)

@@ -4,7 +4,7 @@ Import this package as a whole (`from modelwright_operator import api`): `api.De
 always called a workload.
 """
 
-from modelwright_operator.api.capture import Capture, CapturedData
+from modelwright_operator.api.capture import Capture, CapturedData, PayloadLog
 from modelwright_operator.api.checks import Check, Hook, PrometheusQuery
 from modelwright_operator.api.deployment import (
     Announced,
@@ -151,6 +151,7 @@ __all__ = [
     "OwnImage",
     "OwnImageReference",
     "ParentReference",
+    "PayloadLog",
     "Pod",
     "PreparedDigest",
     "PreparedReference",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
@@ -31,6 +31,25 @@ class Capture(Store):
     flush_seconds: Annotated[int, Field(ge=5, le=3600)] = Field(
         default=300,
         description="Seconds after which rows are sent to the store, if there are not enough of them before.",
+    )
+
+
+class PayloadLog(Model):
+    """Which requests and responses go to a sink as CloudEvents, as KServe's logger sends them."""
+
+    url: Annotated[str, StringConstraints(max_length=512, pattern=r"^https?://[^\s@]+$")] = Field(
+        description="http:// or https:// address of the sink; each event is posted to it."
+    )
+    mode: Literal["All", "Request", "Response"] = Field(
+        default="All", description="Request: what was asked; Response: what was answered; All: both."
+    )
+    sample_percent: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=100, description="Percent of the rows whose events are sent, chosen by a hash of the prediction's id."
+    )
+    redact: list[Annotated[str, StringConstraints(min_length=1, max_length=128)]] | None = Field(
+        default=None,
+        max_length=_MOST_REDACTED,
+        description="Features that are left out; each must be one of the model's.",
     )
 
 

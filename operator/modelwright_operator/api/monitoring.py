@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from modelwright_operator.api.capture import Capture
+from modelwright_operator.api.capture import Capture, PayloadLog
 from modelwright_operator.api.meta import Model, rules
 from modelwright_operator.api.quality import Quality
 
@@ -79,6 +79,9 @@ class Monitoring(Model):
     )
     capture: Capture | None = Field(
         default=None, description="Which requests and predictions are kept, and where; absent: none."
+    )
+    payload_log: PayloadLog | None = Field(
+        default=None, description="Where requests and responses go as CloudEvents; absent: nowhere."
     )
     max_model_age_seconds: Annotated[int, Field(ge=60, le=315_360_000)] | None = Field(
         default=None,

@@ -8,7 +8,7 @@ from modelwright_operator.decide.versions import NoVersion
 from modelwright_operator.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from modelwright_operator import api
 
@@ -20,20 +20,26 @@ def redacting(deployment: api.Deployment, choice: api.ModelVersion | NoVersion) 
 
     A name that is none may be a misspelt one, whose values would be stored.
     """
-    monitoring = deployment.spec.monitoring
-    redact = (monitoring.capture.redact or ()) if monitoring is not None and monitoring.capture is not None else ()
-    if not redact or isinstance(choice, NoVersion):
+    asked = dict(_asked(deployment))
+    known = _features(choice) if asked and not isinstance(choice, NoVersion) else None
+    unknown = [(field, name) for field, names in asked.items() for name in sorted(set(names) - set(known or names))]
+    if isinstance(choice, NoVersion) or not unknown:
         return choice
-    known = _features(choice)
-    unknown = sorted(set(redact) - set(known)) if known is not None else []
-    if not unknown:
-        return choice
+    field, name = unknown[0]
     some = ", ".join(known or ()) if len(known or ()) <= _SHOWN else ", ".join((known or ())[:_SHOWN]) + ", …"
     message = (
-        f"spec.monitoring.capture.redact names {unknown[0]!r}, which is no feature of {choice.metadata.name} ({some}): "
+        f"spec.monitoring.{field}.redact names {name!r}, which is no feature of {choice.metadata.name} ({some}): "
         "nothing is rolled out that could store what should be left out"
     )
     return NoVersion(Reason.REDACT_UNKNOWN, message, waiting=False)
+
+
+def _asked(deployment: api.Deployment) -> Iterator[tuple[str, Sequence[str]]]:
+    """Return what is to be left out, by the field that says so."""
+    monitoring = deployment.spec.monitoring
+    if monitoring is not None:
+        parts = {"capture": monitoring.capture, "payloadLog": monitoring.payload_log}
+        yield from ((field, part.redact) for field, part in parts.items() if part is not None and part.redact)
 
 
 def _features(version: api.ModelVersion) -> Sequence[str] | None:

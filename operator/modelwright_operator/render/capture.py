@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kubernetes.aio.client import models as k8s
 
@@ -34,6 +34,31 @@ def wanted(deployment: api.Deployment) -> api.Capture | None:
     return deployment.spec.monitoring.capture if deployment.spec.monitoring is not None else None
 
 
+def _logged(deployment: api.Deployment) -> api.PayloadLog | None:
+    return deployment.spec.monitoring.payload_log if deployment.spec.monitoring is not None else None
+
+
+def _stored(given: api.Capture) -> dict[str, Any]:
+    return {
+        "uri": given.uri,
+        "endpoint": given.endpoint or "",
+        "region": given.region or "",
+        "secret": given.secret_name or "",
+        "sample_percent": given.sample_percent,
+        "redact": json.dumps(sorted(given.redact)) if given.redact else "",
+        "flush_seconds": given.flush_seconds,
+    }
+
+
+def _sent(logged: api.PayloadLog) -> dict[str, Any]:
+    return {
+        "log_url": logged.url,
+        "log_mode": logged.mode,
+        "log_percent": logged.sample_percent,
+        "log_redact": json.dumps(sorted(logged.redact)) if logged.redact else "",
+    }
+
+
 def labels_dir(deployment: api.Deployment) -> str:
     """Return the folder in which the sidecar leaves labels; empty: none are wanted."""
     return capture.DEFAULT_LABELS_DIR if wanted(deployment) is not None else ""
@@ -45,26 +70,22 @@ def labels_mounts(deployment: api.Deployment) -> list[k8s.V1VolumeMount]:
 
 
 def containers(deployment: api.Deployment, settings: Settings, reads: Mapping[str, str]) -> list[k8s.V1Container]:
-    """Return the native sidecar, if rows are captured; it ends after the monitor, whose last labels it sends.
+    """Return the native sidecar, if rows are captured or payloads logged.
 
-    Like the monitor it has no probes and a supervisor. The Secret is a volume that may be missing, so that without it
-    rows are not stored, and the pod serves all the same.
+    It ends after the monitor, whose last labels it sends. Like the monitor it has no probes and a supervisor. The
+    Secret is a volume that may be missing, so that without it rows are not stored, and the pod serves all the same.
     """
-    given = wanted(deployment)
-    if given is None:
+    given, logged = wanted(deployment), _logged(deployment)
+    if given is None and logged is None:
         return []
     environment = capture.CaptureSettings(
         deployment=deployment.metadata.name,
         namespace=deployment.metadata.namespace,
-        uri=given.uri,
-        endpoint=given.endpoint or "",
-        region=given.region or "",
-        secret=given.secret_name or "",
-        sample_percent=given.sample_percent,
-        redact=json.dumps(sorted(given.redact)) if given.redact else "",
-        flush_seconds=given.flush_seconds,
+        **(_stored(given) if given is not None else {}),
+        **(_sent(logged) if logged is not None else {}),
     ).to_env()
-    secret = [common.mount(_SECRET, capture.DEFAULT_SECRET_DIR, read_only=True)] if given.secret_name else []
+    named = given is not None and given.secret_name
+    secret = [common.mount(_SECRET, capture.DEFAULT_SECRET_DIR, read_only=True)] if named else []
     return [
         k8s.V1Container(
             name=naming.CAPTURE_CONTAINER,
@@ -91,7 +112,7 @@ def volumes(deployment: api.Deployment) -> list[k8s.V1Volume]:
     """Return the volumes of the rows and labels that wait, and the Secret, which only this container mounts."""
     given = wanted(deployment)
     if given is None:
-        return []
+        return [common.empty_dir(_SPOOL, _SPOOL_SIZE)] if _logged(deployment) is not None else []
     found = [common.empty_dir(_SPOOL, _SPOOL_SIZE), common.empty_dir(_LABELS, _LABELS_SIZE)]
     if given.secret_name:
         source = k8s.V1SecretVolumeSource(secret_name=given.secret_name, optional=True)

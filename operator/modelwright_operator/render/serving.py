@@ -45,8 +45,8 @@ def revision_hash(deployment: api.Deployment, version: api.ModelVersion) -> str:
     if "resources" in server:
         server = {**server, "resources": canonical_resources(server["resources"])}
     runs = {"server": server, "pod": spec.get("pod", {})}
-    if "capture" in (watched := spec.get("monitoring", {})):
-        runs["capture"] = watched["capture"]
+    watched: dict[str, Any] = spec.get("monitoring", {})
+    runs |= {part: watched[part] for part in ("capture", "payloadLog") if part in watched}
     return naming.short_hash(
         _HASH_VERSION,
         naming.unordered(runs),
