@@ -207,11 +207,9 @@ def test_whoever_names_a_secret_or_a_claim_must_be_allowed_to_read_it(people: Te
     apply_as(people, EDITOR, secret)
     data = [{"name": "train", "uri": "s3://lake/rows.csv", "secretName": "lake"}]
     job = training_job("named", data=data, requestedBy=STRANGER, suspend=True)
-    assert "may not read one of the Secrets that this names: lake" in refused(
-        people, STRANGER, "apply", "-f", "-", body=job
-    )
+    assert "may not read a Secret that this names: lake" in refused(people, STRANGER, "apply", "-f", "-", body=job)
     imported = model_version("imported-0000000000", provenance={"requestedBy": STRANGER})
-    assert "may not read one of the claims" in refused(people, STRANGER, "apply", "-f", "-", body=imported)
+    assert "may not read a claim" in refused(people, STRANGER, "apply", "-f", "-", body=imported)
     apply_as(people, EDITOR, training_job("named", data=data, requestedBy=EDITOR, suspend=True))
     plain = training_job("plain", requestedBy=STRANGER, suspend=True)
     apply_as(people, STRANGER, plain)

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING
 import obstore
 import pytest
 
+from tests.cluster.api import ApiError
 from tests.e2e import object_store
 from tests.e2e.fixtures import (
     CLAIM,
     DEPLOYMENTS,
     JOBS,
-    OURS,
     VERSIONS,
     Object,
     Team,
     claim,
+    condition,
     deployment,
     is_true,
     training_job,
@@ -204,6 +205,9 @@ def test_deleting_leaves_no_child(team: Team) -> None:
     team.apply(deployment("scores", {"name": "cancer", "follow": "Latest"}, replicas=2))
     team.wait(DEPLOYMENTS, "scores", is_true("Ready"))
     delete_all(team)
+    [version] = [item["metadata"]["name"] for item in team.find(VERSIONS)]
+    team.wait(VERSIONS, version, lambda seen: condition(seen, "InUse").get("status") == "False")
+    team.cluster.delete(VERSIONS, version, team.namespace)
 
 
 def test_deleting_leaves_no_child_while_the_operator_is_away(team: Team, away: Installation) -> None:
@@ -214,10 +218,14 @@ def test_deleting_leaves_no_child_while_the_operator_is_away(team: Team, away: I
     team.wait(DEPLOYMENTS, "scores", is_true("Ready"))
     scale_operator(away, 0)
     delete_all(team)
+    [version] = [item["metadata"]["name"] for item in team.find(VERSIONS)]
+    with pytest.raises(ApiError, match="is used by scores"):  # as far as anybody can tell
+        team.cluster.delete(VERSIONS, version, team.namespace)
 
 
 def delete_all(team: Team) -> None:
-    for resource in OURS:
+    """Delete all runs and Deployments, and wait for everything that was made for them to be gone."""
+    for resource in (JOBS, DEPLOYMENTS):
         for item in team.find(resource):
             team.cluster.delete(resource, item["metadata"]["name"], team.namespace)
     anything = "app.kubernetes.io/managed-by=modelwright"
@@ -226,7 +234,7 @@ def delete_all(team: Team) -> None:
         return not any(team.find(resource, anything) for resource in CHILDREN if resource != "replicasets.apps")
 
     team.cluster.wait("namespaces", team.namespace, None, nothing_left, deadline=60)
-    assert not any(team.find(resource) for resource in OURS)
+    assert not any(team.find(resource) for resource in (JOBS, DEPLOYMENTS))
 
 
 def test_work_goes_on_where_it_stood_when_the_operator_comes_back(team: Team, away: Installation) -> None:

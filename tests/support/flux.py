@@ -149,8 +149,9 @@ def flux(cluster: Cluster, namespace: str, folder: Path) -> Generator[Flux]:
         server.shutdown()
         server.server_close()
         print((folder / "flux.log").read_text(encoding="utf-8")[-3000:])
-        for name in names:
-            cluster.kubectl("delete", "crd", name, "--ignore-not-found", check=False)
+        gone = [f"crd/{name}" for name in names]
+        cluster.kubectl("delete", *gone, "--ignore-not-found", "--wait=false", check=False)
+        cluster.kubectl("wait", "--for=delete", *gone, "--timeout=90s", check=False)
 
 
 def _wanted() -> list[Raw]:

@@ -38,8 +38,9 @@ def definitions(cluster: Cluster) -> Generator[None]:
             cluster.kubectl("wait", "--for=condition=Established", f"crd/{kind}.{_GROUP}", "--timeout=30s")
         yield
     finally:
-        for kind in _KINDS:
-            cluster.kubectl("delete", "crd", f"{kind}.{_GROUP}", "--ignore-not-found", check=False)
+        names = [f"crd/{kind}.{_GROUP}" for kind in _KINDS]
+        cluster.kubectl("delete", *names, "--ignore-not-found", "--wait=false", check=False)
+        cluster.kubectl("wait", "--for=delete", *names, "--timeout=90s", check=False)
 
 
 @contextmanager
