@@ -100,7 +100,7 @@ class Beside:
         print(f"p99 {1000 * slowest:.0f} ms, most {1000 * most:.0f} ms of {answers}")
         assert set(answers) <= set(answering), answers
         assert answers.total() > 100
-        # One that hangs computes for days; on a busy machine answers take long by themselves. docs/benchmarks.md has figures.
+        # One that hangs computes for days; answers of a busy machine are slow by themselves: docs/benchmarks.md.
         assert slowest <= 4 * SECONDS
         assert restarts(pods(self._team, self.revision)) == self._restarts
 
