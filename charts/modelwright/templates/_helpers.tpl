@@ -60,6 +60,21 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 system:serviceaccount:{{ .Release.Namespace }}:{{ include "modelwright.serviceAccountName" . }}
 {{- end }}
 
+{{- /* Has a policy deny: (list . "approve-steps"), the policy's name after the release's. */ -}}
+{{- define "modelwright.policyBinding" -}}
+{{- $root := index . 0 }}
+{{- $name := printf "%s-%s" (include "modelwright.fullname" $root) (index . 1) -}}
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata:
+  name: {{ $name }}
+  labels:
+    {{- include "modelwright.labels" $root | nindent 4 }}
+spec:
+  policyName: {{ $name }}
+  validationActions: [Deny, Audit]
+{{- end }}
+
 {{- /* Holds a policy to the namespaces that the operator looks after. */ -}}
 {{- define "modelwright.policyNamespaces" -}}
 {{- with .Values.watchNamespaces }}
