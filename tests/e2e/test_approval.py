@@ -12,6 +12,7 @@ from tests.e2e.fixtures import (
     DEPLOYMENTS,
     JOBS,
     NO_DIGEST,
+    VALUES,
     VERSIONS,
     Object,
     Team,
@@ -52,9 +53,8 @@ def binding(user: str, role: str) -> Object:
 def governed(installation: Installation) -> Generator[Installation]:
     """Install with approvals required of every version, and of another person than who trained."""
     cluster = installation.cluster
-    usual = ("progressSeconds=2", r"prometheus.url=http://prometheus.\{namespace\}.svc:9090")
-    yield install(cluster, *usual, "approval.requiredFrom=Low", "approval.fourEyes=true")
-    install(cluster, *usual)
+    yield install(cluster, *VALUES, "approval.requiredFrom=Low", "approval.fourEyes=true")
+    install(cluster, *VALUES)
 
 
 @pytest.fixture

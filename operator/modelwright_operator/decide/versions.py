@@ -82,11 +82,12 @@ def awaiting_approval(
     """
     newer = [item for item in versions if item.spec.model == reference.name and (not since or _age(item) > _age(since))]
     newest = max((item for item in newer if verified(item)), key=_age, default=None)
-    held = approval.held(newest, rules, approved_only=_approved_only(reference)) if newest is not None else None
+    held = approval.held(newest, rules, approved_only=approved_only(reference)) if newest is not None else None
     return held if held is not None and held.reason is Reason.APPROVAL_REQUIRED else None
 
 
-def _approved_only(reference: api.ModelReference) -> bool:
+def approved_only(reference: api.ModelReference) -> bool:
+    """Tell whether a Deployment follows approved versions only."""
     return reference.follow == "LatestApproved"
 
 
@@ -146,10 +147,10 @@ def _able(
 def _followed(
     reference: api.ModelReference, versions: Sequence[api.ModelVersion], stable: api.Revision | None, rules: Rules
 ) -> api.ModelVersion | NoVersion:
-    able = _able(reference.name, versions, rules, only=_approved_only(reference))
+    able = _able(reference.name, versions, rules, only=approved_only(reference))
     newest = max(able, key=_age, default=None)
     same = stable if stable is not None and stable.model == reference.name else None
-    serving = _named(versions, same) if same is not None else None
+    serving = named(versions, same) if same is not None else None
     if newest is None:
         return serving or _nothing(reference, versions, rules)
     if serving is not None:
@@ -170,7 +171,8 @@ def _nothing(reference: api.ModelReference, versions: Sequence[api.ModelVersion]
     )
 
 
-def _named(versions: Sequence[api.ModelVersion], revision: api.Revision) -> api.ModelVersion | None:
+def named(versions: Sequence[api.ModelVersion], revision: api.Revision) -> api.ModelVersion | None:
+    """Return the version that a revision runs, if it is there."""
     return next((version for version in versions if version.metadata.name == revision.version), None)
 
 
@@ -180,7 +182,7 @@ def _back(
     """Return what is to take over from a stable version that lost its approval; None: it did not, or nothing can."""
     if not rules.roll_back or stable is None or reference.version not in {None, stable.version}:
         return None
-    serving, only = _named(versions, stable), _approved_only(reference)
+    serving, only = named(versions, stable), approved_only(reference)
     if serving is None or approval.revoked(serving, rules, approved_only=only) is None:
         return None
     return max(_able(serving.spec.model, versions, rules, only=only), key=_age, default=None)

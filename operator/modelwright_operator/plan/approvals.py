@@ -68,8 +68,8 @@ def _found(
     snapshot: DeploymentSnapshot, choice: api.ModelVersion | versions.NoVersion, stable: api.Revision | None
 ) -> tuple[str, approval.Held] | None:
     reference, rules = snapshot.deployment.spec.model, approval.Rules.of(snapshot.settings)
-    serving = next((item for item in snapshot.versions if stable and item.metadata.name == stable.version), None)
-    only = reference.follow == "LatestApproved"
+    serving = versions.named(snapshot.versions, stable) if stable is not None else None
+    only = versions.approved_only(reference)
     if serving is not None and (lost := approval.revoked(serving, rules, approved_only=only)) is not None:
         return serving.metadata.name, lost
     if isinstance(choice, versions.NoVersion):

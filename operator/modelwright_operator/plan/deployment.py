@@ -168,7 +168,7 @@ def _fitting(snapshot: DeploymentSnapshot, version: api.ModelVersion) -> api.Mod
     rules, stable = snapshot.deployment.spec.rollout, snapshot.deployment.status.stable
     if rules is None or stable is None or rules.allow_schema_change:
         return version
-    return compatibility.fitting(version, stable, _version(snapshot, stable))
+    return compatibility.fitting(version, stable, versions.named(snapshot.versions, stable))
 
 
 def _workload(snapshot: DeploymentSnapshot, revision: api.Revision | None) -> Workload | None:
@@ -200,10 +200,6 @@ def _tracks(snapshot: DeploymentSnapshot, choice: api.ModelVersion | versions.No
     return _Tracks(stable, target, previous)
 
 
-def _version(snapshot: DeploymentSnapshot, revision: api.Revision) -> api.ModelVersion | None:
-    return next((item for item in snapshot.versions if item.metadata.name == revision.version), None)
-
-
 def _size(snapshot: DeploymentSnapshot, tracks: _Tracks, revision: api.Revision) -> int:
     deployment, full = snapshot.deployment, scaling.full_size(snapshot)
     if deployment.spec.autoscaling is not None and revision == tracks.stable:
@@ -220,7 +216,7 @@ def _children(
     rules = deployment.spec.autoscaling
     manifests: list[Manifest] = []
     for revision in tracks.kept:
-        version = _version(snapshot, revision)
+        version = versions.named(snapshot.versions, revision)
         workload = _workload(snapshot, revision)
         if version is not None:
             manifests.append(
