@@ -1,17 +1,11 @@
 """Following the rings of a pod's server, from where the spool says that the last worker had come to."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelwright_server.ring import Origin, Record, RingError, RingReader
+from modelwright_server.ring import Origin, Record, RingError, RingReader, check_size, ring_names
 from modelwright_server.schema import Schema
-
-# A server's ring has 1 MiB, and before it a schema; what is larger was made to use up memory.
-MOST_BYTES = 6 << 20
-_MOST_RINGS = 64
-_NAME = re.compile(r"ring-[0-9]{1,2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +42,7 @@ class News:
 
 class _Ring:
     def __init__(self, path: Path, start: Position | None) -> None:
-        _check_size(path)
+        check_size(path)
         self._path = path
         self._reader = RingReader.open(path)
         self._lost = self._after = 0
@@ -62,7 +56,7 @@ class _Ring:
         Raises:
             RingError: it is no ring, or another model's.
         """
-        _check_size(self._path)
+        check_size(self._path)
         origin = self._reader.origin
         if origin.digest != digest or origin.schema != schema:
             raise RingError(self._path, "is not of this pod's model")
@@ -97,7 +91,7 @@ class Source:
     def poll(self) -> Iterator[News]:
         """Return what has come, ring by ring."""
         problems: list[str] = []
-        for name in self._names(problems):
+        for name in ring_names(self._folder, self._rings, problems):
             try:
                 ring = self._rings.get(name)
                 if ring is None:
@@ -120,21 +114,3 @@ class Source:
         ring = self._rings.pop(name, None)
         if ring is not None:
             ring.close()
-
-    def _names(self, problems: list[str]) -> list[str]:
-        """Return the names of the rings that are there, and those that were."""
-        try:
-            found = {path.name for path in self._folder.iterdir() if _NAME.fullmatch(path.name)}
-        except OSError as error:
-            problems.append(f"{self._folder} cannot be read: {error.strerror}")
-            return []
-        return sorted(found | self._rings.keys())[:_MOST_RINGS]
-
-
-def _check_size(path: Path) -> None:
-    try:
-        size = path.lstat().st_size
-    except OSError as error:
-        raise RingError(path, f"cannot be read: {error.strerror}") from error
-    if size > MOST_BYTES:
-        raise RingError(path, f"has {size} bytes, more than any ring of the server's")

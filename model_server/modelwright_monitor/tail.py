@@ -13,13 +13,9 @@ from typing import Any, Self
 
 from modelwright_monitor.columns import Columns
 from modelwright_monitor.tally import MAX_ROWS, Tally
-from modelwright_server.ring import Origin, RingError, RingReader
+from modelwright_server.ring import Origin, RingError, RingReader, check_size, ring_names
 from modelwright_server.schema import Schema
 
-# A server's ring has 1 MiB, and before it a schema; what is larger was made to use up memory.
-MOST_BYTES = 6 << 20
-_MOST_RINGS = 64
-_NAME = re.compile(r"ring-[0-9]{1,2}")
 _NONCE = re.compile(r"[0-9a-f]{32}")
 
 
@@ -69,7 +65,7 @@ class _Ring:
         self._path = path
         self._schema = schema
         self._digest = digest
-        self._check_size()
+        check_size(self._path)
         self._reader = RingReader.open(path)
         self._returned = self._file_began = self._after = 0
         self._accounted: int | None = 0 if whole else None
@@ -82,7 +78,7 @@ class _Ring:
         Raises:
             RingError: it is no ring, or another model's.
         """
-        self._check_size()
+        check_size(self._path)
         origin = self._reader.origin
         self._check_origin(origin)
         records = self._reader.poll()
@@ -112,14 +108,6 @@ class _Ring:
     def close(self) -> None:
         """Give it back."""
         self._reader.close()
-
-    def _check_size(self) -> None:
-        try:
-            size = self._path.lstat().st_size
-        except OSError as error:
-            raise RingError(self._path, f"cannot be read: {error.strerror}") from error
-        if size > MOST_BYTES:
-            raise RingError(self._path, f"has {size} bytes, more than any ring of the server's")
 
     def _check_origin(self, origin: Origin) -> None:
         if origin.digest != self._digest:
@@ -158,7 +146,7 @@ class Tail:
     def count(self, tally: Tally) -> Tally:
         """Return the tally with what has come since the last call."""
         problems: list[str] = []
-        for name in self._names(problems):
+        for name in ring_names(self._folder, self._rings, problems):
             try:
                 ring = self._rings.get(name)
                 if ring is None:
@@ -187,12 +175,3 @@ class Tail:
         ring = self._rings.pop(name, None)
         if ring is not None:
             ring.close()
-
-    def _names(self, problems: list[str]) -> list[str]:
-        """Return the names of the rings that are there, and those that were."""
-        try:
-            found = {path.name for path in self._folder.iterdir() if _NAME.fullmatch(path.name)}
-        except OSError as error:
-            problems.append(f"{self._folder} cannot be read: {error.strerror}")
-            return []
-        return sorted(found | self._rings.keys())[:_MOST_RINGS]

@@ -6,6 +6,7 @@ the standard library; nothing here knows onnxruntime.
 """
 
 from modelwright_server.ring.batch import Batch
+from modelwright_server.ring.folder import check_size, ring_names
 from modelwright_server.ring.layout import RingError
 from modelwright_server.ring.reader import RingReader
 from modelwright_server.ring.record import Origin, Record, most_row_bytes
@@ -19,6 +20,8 @@ __all__ = [
     "RingError",
     "RingReader",
     "RingWriter",
+    "check_size",
     "cut_texts",
     "most_row_bytes",
+    "ring_names",
 ]
