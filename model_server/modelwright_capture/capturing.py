@@ -7,7 +7,6 @@ Reading goes on whatever the store does: files are sent by a thread of their own
 room for is dropped and counted.
 """
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,8 +19,8 @@ from modelwright_capture.counts import CHOSEN, DROPPED, LOST, UNREADABLE, WRITTE
 from modelwright_capture.source import News, Source
 from modelwright_capture.spool import Frame, FullError, Spool
 from modelwright_capture.store import Store
-from modelwright_capture.table import Layout
-from modelwright_server import artifact, schema, stores
+from modelwright_capture.table import Layout, model_of
+from modelwright_server import stores
 from modelwright_server.contract import capture
 from modelwright_server.contract.capture import CaptureSettings
 from modelwright_server.logs import log, log_error
@@ -53,9 +52,7 @@ class Capture:
             ArtifactInvalidError: the model has no schema.
             OSError: the spool cannot be used.
         """
-        model = Path(settings.model_dir)
-        signature = schema.parse((model / artifact.SCHEMA).read_bytes())
-        digest = "sha256:" + hashlib.sha256((model / artifact.MANIFEST).read_bytes()).hexdigest()
+        signature, digest = model_of(Path(settings.model_dir))
         self._layout = Layout(signature, digest, settings.redacted)
         self._folder = f"version={digest.removeprefix('sha256:')[: capture.VERSION_DIGITS]}"
         self._settings, self._pod, self._store, self._counts, self._now = settings, pod, store, counts, now

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -27,11 +28,11 @@ from modelwright_capture import rows
 from modelwright_capture.counts import CHOSEN, DROPPED, LOST, SENT, UNREADABLE, Counts
 from modelwright_capture.rows import Chunk
 from modelwright_capture.source import News, Source
-from modelwright_capture.table import Layout, identified
+from modelwright_capture.table import check_redacted, decoded, issuer_of
 from modelwright_server.contract import CANARY, capture
 from modelwright_server.contract.capture import CaptureSettings
 from modelwright_server.logs import log_error
-from modelwright_server.prediction import track_of
+from modelwright_server.prediction import Issuer, track_of
 from modelwright_server.ring import Origin, RingError
 from modelwright_server.schema import Schema, TensorSpec
 
@@ -164,9 +165,9 @@ class PayloadLog:
             RedactError: what is to be left out is no feature.
         """
         self._settings, self._schema, self._digest, self._sink, self._counts = settings, signature, digest, sink, counts
-        Layout(signature, digest, settings.log_redacted)  # which refuses names that are none
+        check_redacted(signature, settings.log_redacted, "payloadLog")
         self._hidden = frozenset(settings.log_redacted)
-        self._source = Source(settings.ring_folder, signature, digest, {})
+        self._source = Source(Path(settings.ring_dir), signature, digest, {})
         self._waiting: queue.Queue[Payload | None] = queue.Queue(_WAITING)
         self._said = 0.0
         self._thread = threading.Thread(target=self._send, name="payloads", daemon=True)
@@ -192,12 +193,12 @@ class PayloadLog:
         """Read what is left, and send what waits until a time of the monotonic clock."""
         self.step()
         left = min(_END_SECONDS, max(0.0, deadline - time.monotonic()))
+        self._source.close()
         try:
             self._waiting.put(None, timeout=left)
         except queue.Full:
             return
         self._thread.join(left)
-        self._source.close()
 
     def _send(self) -> None:
         while (payload := self._waiting.get()) is not None:
@@ -213,15 +214,15 @@ class PayloadLog:
         self._sink.close()
 
     def _payloads(self, news: News, chosen: Sequence[Chunk]) -> Iterator[Payload]:
+        issuer = issuer_of(self._schema, self._digest, news.origin.nonce)
         for chunk in chosen:
             try:
-                yield from self._of_chunk(news.origin, chunk)
+                yield from self._of_chunk(issuer, news.origin, chunk)
             except (RingError, ValueError):
                 self._counts.add(capture.METRIC_EVENTS, UNREADABLE, len(chunk.marks))
 
-    def _of_chunk(self, origin: Origin, chunk: Chunk) -> Iterator[Payload]:
-        record, ids = identified(origin, self._digest, chunk)
-        given, answered = list(record.features.values()), list(record.outputs.values())
+    def _of_chunk(self, issuer: Issuer, origin: Origin, chunk: Chunk) -> Iterator[Payload]:
+        given, answered, ids = decoded(issuer, origin, chunk)
         mode = self._settings.log_mode
         for at, (name, mark) in enumerate(zip(ids, chunk.marks, strict=True)):
             track = track_of(int(mark))

@@ -5,9 +5,11 @@ and track.  Features that are redacted are not there at all.  A feature whose ow
 `feature_…`, so that nobody takes one for the other.
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ import numpy.typing as npt
 
 from modelwright_capture.rows import Chunk
 from modelwright_capture.spool import Frame
+from modelwright_server import artifact, schema
 from modelwright_server.contract import capture
 from modelwright_server.prediction import NONCE_DIGITS, Issuer, track_of
 from modelwright_server.ring import Origin, Record, RingError
@@ -58,18 +61,15 @@ class Filled:
 class Layout:
     """The columns of one model's files."""
 
-    def __init__(self, schema: Schema, digest: str, redacted: Sequence[str] = ()) -> None:
+    def __init__(self, signature: Schema, digest: str, redacted: Sequence[str] = ()) -> None:
         """Find each column.
 
         Raises:
             RedactError: a name that is to be left out is no feature.
         """
-        self._schema, self._digest = schema, digest
-        inputs, outputs = list(_named(schema.inputs)), list(_named(schema.outputs, whole=True))
-        if unknown := sorted(set(redacted) - {place.name for place in inputs}):
-            some = ", ".join(place.name for place in inputs[:20])
-            message = f"spec.monitoring.capture.redact names {unknown[0]!r}, which is no feature of the model ({some})"
-            raise RedactError(message)
+        self._schema, self._digest = signature, digest
+        check_redacted(signature, redacted, "capture")
+        inputs, outputs = list(_named(signature.inputs)), list(_named(signature.outputs, whole=True))
         self._outputs = [Place(capture.OUTPUT_PREFIX + at.name, at.tensor, at.column) for at in outputs]
         self._features = [
             Place(f"feature_{at.name}" if at.name.startswith(_OURS) else at.name, at.tensor, at.column)
@@ -87,15 +87,12 @@ class Layout:
         tracks: list[str] = []
         unreadable = 0
         for frame in frames:
-            key, nonce = self._digest[_VERSION_KEY], frame.nonce[:NONCE_DIGITS]
-            issuer = Issuer(self._schema, version_key=key, nonce=nonce)
+            issuer = issuer_of(self._schema, self._digest, frame.nonce)
             origin = Origin(self._schema, "", frame.version, self._digest, "", frame.nonce)
             for chunk in frame.chunks:
                 rows = len(chunk.marks)
-                record = Record(origin, 0, chunk.time, rows, chunk.values)
                 try:
-                    given, answered = list(record.features.values()), list(record.outputs.values())
-                    named = _ids(issuer, chunk, answered)
+                    given, answered, named = decoded(issuer, origin, chunk)
                 except (RingError, ValueError):
                     unreadable += rows
                     continue
@@ -118,16 +115,50 @@ class Layout:
         return Filled(columns, len(ids), unreadable)
 
 
-def identified(origin: Origin, digest: str, chunk: Chunk) -> tuple[Record, list[str]]:
-    """Return a chunk's rows as a record, and their predictions' ids.
+def model_of(folder: Path) -> tuple[Schema, str]:
+    """Return schema and digest of the model in a folder.
+
+    Raises:
+        ArtifactInvalidError: it has no schema.
+        OSError: it cannot be read.
+    """
+    signature = schema.parse((folder / artifact.SCHEMA).read_bytes())
+    return signature, "sha256:" + hashlib.sha256((folder / artifact.MANIFEST).read_bytes()).hexdigest()
+
+
+def check_redacted(signature: Schema, redacted: Sequence[str], field: str) -> None:
+    """Refuse names that are to be left out and are not there.
+
+    Args:
+        signature: of the model.
+        redacted: the names.
+        field: of spec.monitoring that has them.
+
+    Raises:
+        RedactError: a name is no feature.
+    """
+    known = [place.name for place in _named(signature.inputs)]
+    if unknown := sorted(set(redacted) - set(known)):
+        some = ", ".join(known[:20])
+        message = f"spec.monitoring.{field}.redact names {unknown[0]!r}, which is no feature of the model ({some})"
+        raise RedactError(message)
+
+
+def issuer_of(signature: Schema, digest: str, nonce: str) -> Issuer:
+    """Return what makes the ids of one process's predictions, whose ring has the nonce."""
+    return Issuer(signature, version_key=digest[_VERSION_KEY], nonce=nonce[:NONCE_DIGITS])
+
+
+def decoded(issuer: Issuer, origin: Origin, chunk: Chunk) -> tuple[list[Array], list[Array], list[str]]:
+    """Return a chunk's inputs, its outputs, and the ids of its predictions.
 
     Raises:
         RingError: they make no sense.
         ValueError: likewise.
     """
     record = Record(origin, 0, chunk.time, len(chunk.marks), chunk.values)
-    issuer = Issuer(origin.schema, version_key=digest[_VERSION_KEY], nonce=origin.nonce[:NONCE_DIGITS])
-    return record, _ids(issuer, chunk, list(record.outputs.values()))
+    given, answered = list(record.features.values()), list(record.outputs.values())
+    return given, answered, _ids(issuer, chunk, answered)
 
 
 def _named(specs: Sequence[TensorSpec], *, whole: bool = False) -> Iterator[Place]:

@@ -1,6 +1,5 @@
 """The worker: what the container does, in a process that may end at any moment and is started again."""
 
-import hashlib
 import os
 import signal
 import socket
@@ -13,11 +12,10 @@ from modelwright_capture.capturing import BUSY_SECONDS, IDLE_SECONDS, Capture
 from modelwright_capture.counts import Counts
 from modelwright_capture.payloads import HttpSink, PayloadLog
 from modelwright_capture.store import ObjectPlace
-from modelwright_capture.table import RedactError
+from modelwright_capture.table import RedactError, model_of
 from modelwright_monitor import memory
 from modelwright_monitor.exposition import CONTENT_TYPE
 from modelwright_monitor.listener import Answer, Listener
-from modelwright_server import artifact, schema
 from modelwright_server.contract import METRICS_PATH
 from modelwright_server.contract.capture import CaptureSettings
 from modelwright_server.logs import configure, log_error
@@ -60,9 +58,7 @@ def main() -> int:
 
 
 def _payloads(settings: CaptureSettings, counts: Counts) -> PayloadLog:
-    model = Path(settings.model_dir)
-    signature = schema.parse((model / artifact.SCHEMA).read_bytes())
-    digest = "sha256:" + hashlib.sha256((model / artifact.MANIFEST).read_bytes()).hexdigest()
+    signature, digest = model_of(Path(settings.model_dir))
     return PayloadLog(settings, signature, digest, HttpSink(settings), counts)
 
 

@@ -8,7 +8,6 @@ Standard library only.
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 from modelwright_server.contract import (
@@ -155,8 +154,3 @@ class CaptureSettings(Settings):
             SettingsError: `log_redact` is no list of names.
         """
         return _names(self.log_redact)
-
-    @property
-    def ring_folder(self) -> Path:
-        """The folder of the rings."""
-        return Path(self.ring_dir)
