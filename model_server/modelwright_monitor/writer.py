@@ -11,7 +11,7 @@ from typing import Any
 
 from modelwright_monitor.apiserver import change_status
 from modelwright_monitor.conditions import Mark, holds, merged, rfc3339
-from modelwright_monitor.deployment import Object, conditions_of, document_of, monitored, part, sequence_of
+from modelwright_monitor.deployment import Object, conditions_of, document_of, monitored, part, sequence_of, track_of
 from modelwright_monitor.follow import Connect
 from modelwright_monitor.labels import Counted, Labels
 from modelwright_monitor.quality.ledger import Offer
@@ -57,7 +57,10 @@ class Writer:
             before = document_of(seen, track)
             if not monitored(seen) or sequence_of(before) != sequence - 1:
                 return None
-            status = self._status(seen, track, make(before), offers)
+            report = make(before)
+            if track_of(seen, report.document["revision"]) != track:
+                return None  # a promotion that this pod was not told of yet: the track's windows are another version's
+            status = self._status(seen, track, report, offers)
             if time.monotonic() >= deadline:
                 message = f"window {sequence} was not closed in time"
                 raise TooLateError(message)
@@ -79,7 +82,9 @@ class Writer:
 
         def told(seen: Object) -> dict[str, Any] | None:
             known = conditions_of(seen)
-            if not monitored(seen) or all(holds(known, mark) for mark in marks):
+            if not monitored(seen) or track_of(seen, identity["revision"]) != STABLE:
+                return None
+            if all(holds(known, mark) for mark in marks):
                 return None
             window = {"sequence": sequence_of(document_of(seen, STABLE)), "rows": 0}
             return {"monitoring": {"window": window, **identity}, "conditions": self._merged(seen, marks)}

@@ -14,7 +14,7 @@ from modelwright_monitor.listener import Answer, Listener
 from modelwright_monitor.report import Report
 from modelwright_monitor.writer import Writer
 from modelwright_server.contract import MonitorSettings, monitoring
-from tests.monitor.replicas import FakeObject
+from tests.monitor.replicas import REVISION, FakeObject
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +27,7 @@ QUALITY = {"metric": "accuracy", "min": 0.8, "minLabels": 50}
 DIGEST = "sha256:" + hashlib.sha256(b"{}").hexdigest()
 KEY = DIGEST[7:17]
 OTHER = "sha256:" + "a" * 64
+CANARY_REVISION = "fedcba9876"
 
 
 def stable(digest: str = DIGEST, version: str = "churn-1") -> Object:
@@ -61,9 +62,17 @@ class World(FakeObject):
 
     def close_canary(self, pod: Pod, rows: int, digest: str) -> None:
         """Let a pod close the first window of the canary."""
+        self.seen["status"]["traffic"]["canary"] = {"revision": CANARY_REVISION, "version": "churn-2"}
         marks = tuple(Mark(kind, "Unknown", "r", "m") for kind in (monitoring.DATA_DRIFT, monitoring.DATA_QUALITY))
         window = {"sequence": 1, "rows": rows}
-        document = {"window": window, "lost": 0, "digest": digest, "features": [], "prediction": []}
+        document = {
+            "window": window,
+            "lost": 0,
+            "digest": digest,
+            "revision": CANARY_REVISION,
+            "features": [],
+            "prediction": [],
+        }
         writer = Writer(self.connect, self.now, time.sleep, pod.labels)  # type: ignore[arg-type]
         assert writer.close("canary", 1, lambda _before: Report(document, marks, (), ()), time.monotonic() + 20)
         self.tell()
@@ -73,7 +82,7 @@ class World(FakeObject):
         before = self.seen["status"].get("monitoring", {}).get("window", {}).get("sequence", 0)
         number = before + 1 if sequence is None else sequence
         window = {"sequence": number, "rows": rows, "closedAt": "2020-01-01T00:00:00Z"}
-        made = Report({"window": window, "lost": 0, "digest": DIGEST}, (), (), ())
+        made = Report({"window": window, "lost": 0, "digest": DIGEST, "revision": REVISION}, (), (), ())
         writer = Writer(self.connect, self.now, time.sleep, pod.labels)  # type: ignore[arg-type]
         done = writer.close("stable", number, lambda _before: made, time.monotonic() + 20)
         self.tell()

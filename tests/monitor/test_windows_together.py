@@ -257,6 +257,20 @@ def test_windows_of_a_canary_are_apart(tmp_path: Path) -> None:
         )
 
 
+def test_a_version_that_was_replaced_closes_no_window_of_its_successor(tmp_path: Path) -> None:
+    with replicas(tmp_path, 1) as (api, found):
+        replica = found[0]
+        stale, _version = api.read()
+        replica.answer(rows_of(RNG, 2100, shift=2.0))
+        replica.count()
+        with api.lock:
+            api.touch_locked({"traffic": {"stable": {"revision": "fedcba9876", "version": "churn-2"}}})
+        replica.session._look_at = float("-inf")
+        replica.session.look(stale)  # the pod was not told yet
+        assert api.writes == []
+        assert replica.session._windows.state.frozen is not None, "it tried"
+
+
 def test_nobody_but_a_sidecar_cuts_a_window(tmp_path: Path) -> None:
     with replicas(tmp_path, 1) as (api, [replica]):
         replica.answer(rows_of(RNG, 100))
