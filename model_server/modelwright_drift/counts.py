@@ -26,6 +26,7 @@ EXTRA_NUMERIC = 3  # missing, below, above
 EXTRA_CATEGORICAL = 1  # unlisted
 _BLOCK = 1 << 16  # numbers at once: they stay in the cache, and a NumPy call's own cost hardly counts
 _LANES = 8
+_SMALL = 1024  # such as the classes of a model
 _MOST_ROWS = 255 * _LANES  # of a block: more could overflow a byte
 
 
@@ -137,8 +138,17 @@ def count_categories(feature: Categorical, values: Iterable[str]) -> Counts:
 
 def count_whole_numbers(feature: Categorical, values: Array) -> Counts:
     """Count whole numbers [n] that are categories."""
-    distinct, counts = np.unique(values, return_counts=True)
+    distinct, counts = _distinct(values)
     return _folded(feature, Counter(dict(zip(map(str, distinct.tolist()), counts.tolist(), strict=True))))
+
+
+def _distinct(values: Array) -> tuple[Array, Counts]:
+    """Return which whole numbers there are, and how many of each; small ones are not sorted for it."""
+    if not len(values) or values.min() < 0 or values.max() >= _SMALL:
+        return np.unique(values, return_counts=True)
+    counts = np.bincount(values.astype(np.int64, copy=False))
+    (distinct,) = counts.nonzero()
+    return distinct, counts[distinct]
 
 
 def cut(text: str) -> str:

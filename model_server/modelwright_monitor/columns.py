@@ -82,7 +82,8 @@ class _Group:
         for tensor, numbers, columns, bins in self._numbers:
             values = tensors[tensor]
             matrix = values.reshape(len(values), -1).T
-            found.update(zip(numbers, bins.count(matrix[columns]), strict=True))
+            chosen = matrix if columns == list(range(len(matrix))) else matrix[columns]  # a copy of all would cost
+            found.update(zip(numbers, bins.count(chosen), strict=True))
         for at, feature, place in self._categories:
             found[at] = _count_categories(feature, place, tensors)
         return tuple(found[at] for at in range(self._size))

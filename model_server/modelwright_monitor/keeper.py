@@ -24,7 +24,8 @@ from modelwright_server.contract import STABLE, MonitorSettings, monitoring
 from modelwright_server.logs import log, log_error
 
 if TYPE_CHECKING:
-    from modelwright_monitor.session import Session, UnfitError
+    from modelwright_monitor.model import UnfitError
+    from modelwright_monitor.session import Session
     from modelwright_monitor.writer import Writer
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 2.0, 60.0
@@ -104,7 +105,7 @@ class Keeper:
     def _watch(self) -> None:
         """Monitor until it is no longer wanted."""
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its buffers for each would be most of the memory
-        from modelwright_monitor import session  # noqa: PLC0415 - see above
+        from modelwright_monitor import model, session  # noqa: PLC0415 - see above
         from modelwright_monitor.peers import Peers  # noqa: PLC0415 - see above
         from modelwright_monitor.writer import Writer  # noqa: PLC0415 - see above
 
@@ -120,7 +121,7 @@ class Keeper:
                 lambda baseline: Peers(partial(by_name, service), settings.window_port, baseline, self._address),
                 writer,
             )
-        except session.UnfitError as error:
+        except model.UnfitError as error:
             self._unfit = True
             self._tell(writer, error)
             return
@@ -148,15 +149,15 @@ class Keeper:
 
     def _tell(self, writer: "Writer", error: "UnfitError") -> None:
         """Say that this model cannot be monitored, if it is the one that clients reach."""
-        from modelwright_monitor import session  # noqa: PLC0415 - it is loaded already
+        from modelwright_monitor import model  # noqa: PLC0415 - it is loaded already
 
-        seen, marks = self._seen, session.unfit_marks(error)
+        seen, marks = self._seen, model.unfit_marks(error)
         said = all(holds(conditions_of(seen), mark) for mark in marks)
         if track_of(seen, self._settings.revision) != STABLE or said:
             return
         identity = {
             "version": version_of(seen, STABLE),
-            "digest": session.digest_of(Path(self._settings.model_dir)),
+            "digest": model.digest_of(Path(self._settings.model_dir)),
             "revision": self._settings.revision,
         }
         try:

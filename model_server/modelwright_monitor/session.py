@@ -4,7 +4,6 @@ Three threads: one counts, one closes windows, which may wait for others, and on
 A lock is between them, never held while anything is waited for but the file in memory.
 """
 
-import hashlib
 import json
 import threading
 import time
@@ -14,97 +13,30 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
-from modelwright_drift import document
-from modelwright_drift.baseline import Baseline, BaselineError
+from modelwright_drift.baseline import Baseline
 from modelwright_monitor import exposition
 from modelwright_monitor.apiserver import ApiError
 from modelwright_monitor.clock import now_seconds
-from modelwright_monitor.columns import Columns, MismatchError
-from modelwright_monitor.conditions import Mark, rfc3339
+from modelwright_monitor.conditions import rfc3339
 from modelwright_monitor.deployment import Object, conditions_of, document_of, part, sequence_of, track_of, version_of
 from modelwright_monitor.distributions import Distributions
 from modelwright_monitor.listener import Answer, Request
+from modelwright_monitor.model import Model
+from modelwright_monitor.pace import SHORTEST_SECONDS, Pace
 from modelwright_monitor.peers import Answers, Part, Peers, together
 from modelwright_monitor.report import Report, Rules, Window, report
 from modelwright_monitor.tail import Tail
 from modelwright_monitor.tally import Tally, most_bytes
 from modelwright_monitor.windows import CLOSE_SECONDS, Closed, Frozen, NotNowError, Windows
 from modelwright_monitor.writer import TooLateError, Writer
-from modelwright_server import artifact, schema
 from modelwright_server.contract import STABLE, monitoring
 from modelwright_server.contract.monitoring import MonitoringReason as Reason
 from modelwright_server.logs import log, log_error
 
 _STATE: Final = "state.json"
-# Between two looks at the rings. A look has a price of its own, so there are as few as a ring allows: no more than a
-# part of it should be new. The fastest server, begun at once, fills half of it in the longest pause.
-_SHORTEST_SECONDS, _LONGEST_SECONDS = 0.02, 0.125
-_FILLED = 0.25
 _TICK_SECONDS = 1.0
-_MOST_MANIFEST = artifact.MAX_MANIFEST_BYTES
 # A window that is due is looked for so often by the first replica, and more seldom by each further one.
 _LOOK_SECONDS = (1.0, 10.0)
-
-
-class UnfitError(Exception):
-    """This model cannot be monitored.
-
-    Attributes:
-        reason: of the conditions that say so.
-    """
-
-    def __init__(self, reason: Reason, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """What is known of the model that the pod serves."""
-
-    baseline: Baseline
-    schema: schema.Schema
-    columns: Columns
-    digest: str
-
-    @classmethod
-    def load(cls, folder: Path) -> "Model":
-        """Read what the fetch container left, which has checked it against the digest.
-
-        Raises:
-            UnfitError: there is no baseline, or it is not the model's.
-            OSError: it cannot be read.
-        """
-        try:
-            data = _read(folder / document.NAME, document.MAX_BYTES)
-        except FileNotFoundError:
-            message = "the artifact has no baseline.json: train the model with a TrainingJob, or import one with it"
-            raise UnfitError(Reason.NO_BASELINE, message) from None
-        try:
-            stated = schema.parse(_read(folder / artifact.SCHEMA, artifact.MAX_SCHEMA_BYTES))
-            baseline = document.load(data)
-            columns = Columns(stated, baseline)
-        except (BaselineError, MismatchError, artifact.ArtifactInvalidError) as error:
-            raise UnfitError(Reason.BASELINE_MISMATCH, str(error)[:900]) from None
-        return cls(baseline, stated, columns, digest_of(folder))
-
-
-def digest_of(folder: Path) -> str:
-    """Return the digest of the artifact in a folder.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    return "sha256:" + hashlib.sha256(_read(folder / artifact.MANIFEST, _MOST_MANIFEST)).hexdigest()
-
-
-def unfit_marks(error: UnfitError) -> tuple[Mark, ...]:
-    """Return the conditions of a model that cannot be monitored."""
-    others = (monitoring.DATA_DRIFT, monitoring.PREDICTION_DRIFT, monitoring.DATA_QUALITY)
-    return (
-        Mark(monitoring.MONITORING_HEALTHY, "False", error.reason, str(error)),
-        *(Mark(kind, "Unknown", error.reason, str(error)) for kind in others),
-    )
 
 
 def closed_of(seen: Object | None, track: str) -> Closed:
@@ -172,18 +104,25 @@ class Session:
         self._seen: Object | None = None
         self._closed = self._refused = 0
         self._look_at = self._tick_at = float("-inf")
-        self._pause = _LONGEST_SECONDS
+        self._pace = Pace()
         self._leaving = self._left = False
 
     # what the counting thread does
 
     def count(self, seen: Object | None) -> float:
         """Count what has come; return after how many seconds to come again."""
-        if not self._leaving:
+        if self._leaving:
+            return self._pace.seconds
+        if self._pace.hurried and time.monotonic() < self._tick_at:
+            with self._lock:
+                enough = self._tail.fetch()
+            self._pace.take(self._tail.filled)
+            if enough:
+                self._count(seen)
+        else:
             self._count(seen)
-        wanted = self._pause * _FILLED / max(self._tail.filled, _FILLED / 100)
-        self._pause = min(max(wanted, _SHORTEST_SECONDS), _LONGEST_SECONDS)
-        return self._pause
+            self._pace.take(self._tail.filled)
+        return self._pace.seconds
 
     def _count(self, seen: Object | None) -> None:
         self._seen = seen
@@ -215,7 +154,7 @@ class Session:
                     self._left = True
                     tally, opened_at, track = self._windows.give(), state.opened_at, state.track
                     break
-            time.sleep(_SHORTEST_SECONDS)
+            time.sleep(SHORTEST_SECONDS)
         if not track or not tally.rows + tally.lost:
             return
         part = self._part(tally, opened_at, track)
@@ -389,11 +328,3 @@ class Session:
             problem=self._tail.problem or self._windows.problem,
             tally=None if brief else tally,
         )
-
-
-def _read(path: Path, most: int) -> bytes:
-    with path.open("rb") as file:
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise UnfitError(Reason.BASELINE_MISMATCH, f"{path.name} has more than {most} bytes")
-    return data

@@ -57,6 +57,10 @@ def test_only_the_most_frequent_categories_have_bins_and_rare_ones_no_name() -> 
 def test_whole_numbers_as_categories() -> None:
     feature = summary.categorical("code", "INT64", ["7"] * 30 + ["-2"] * 20)
     assert counts.count_whole_numbers(feature, np.array([7, 7, -2, 5])).tolist() == [2, 1, 1, 1]
+    for live in ([7, 7, 5], [7, 7, 5000], [7, 7, 2**63 - 1]):
+        assert counts.count_whole_numbers(feature, np.array(live)).tolist() == [2, 0, 1, 1]
+    assert counts.count_whole_numbers(feature, np.array([7, 200, 200], dtype=np.uint8)).tolist() == [1, 0, 2, 2]
+    assert counts.count_whole_numbers(feature, np.array([], dtype=np.int64)).tolist() == [0, 0, 0, 0]
 
 
 def test_texts_are_cut_where_the_ring_cuts_them() -> None:

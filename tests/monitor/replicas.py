@@ -18,8 +18,9 @@ from modelwright_drift.baseline import Baseline
 from modelwright_monitor.apiserver import ConflictError
 from modelwright_monitor.clock import now_seconds
 from modelwright_monitor.listener import Answer, Listener, Request
+from modelwright_monitor.model import digest_of
 from modelwright_monitor.peers import Peers
-from modelwright_monitor.session import Folders, Pod, Session, digest_of
+from modelwright_monitor.session import Folders, Pod, Session
 from modelwright_monitor.writer import Writer
 from modelwright_server.contract import monitoring
 from modelwright_server.ring import RingWriter

@@ -12,8 +12,8 @@ import pytest
 from modelwright_drift import summary
 from modelwright_drift.baseline import Baseline
 from modelwright_monitor.columns import Columns, MismatchError
+from modelwright_monitor.model import Model, UnfitError, unfit_marks
 from modelwright_monitor.peers import Part
-from modelwright_monitor.session import Model, UnfitError, unfit_marks
 from modelwright_monitor.tally import Tally, TallyError, most_bytes
 from modelwright_server.contract import monitoring
 from modelwright_server.ring import RingReader, RingWriter
