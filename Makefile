@@ -8,7 +8,7 @@ CHART := charts/modelwright
 
 # How many tests run at a time, each with a cluster of its own: most of a test's time is waiting. 0: one after the other.
 WORKERS ?= 2
-PYTEST := $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+PYTEST := $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 30 --durations-min 15
 
 # onnxruntime reports to its makers unless it is told not to before it is imported.
 export ORT_DISABLE_TELEMETRY := 1
@@ -121,6 +121,10 @@ bench-%: setup ## Measure % (serving, peers, soak, …), print tables, write bui
 
 .PHONY: calibrate
 calibrate: bench-calibration ## How often drift is found where there is none, and where there is: the whole grid, some half an hour
+
+.PHONY: checklist
+checklist: setup ## Go through the forty conventions of docs/checklist.md on a real cluster: some half an hour
+	@$(PYTHON) -m tests.checklist $(ARGS)
 
 .PHONY: soak-monitoring
 soak-monitoring: bench-stationary ## 200 windows of traffic that never changes, on the real cluster: some seven minutes

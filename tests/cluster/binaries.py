@@ -51,6 +51,7 @@ METRICS = "metrics-server"  # tells autoscalers how busy pods are; likewise
 GATEWAY = "traefik"  # a gateway that spreads requests by HTTPRoutes; likewise
 GITOPS = "health"  # says what Argo CD and Flux make of objects, by their own libraries; likewise
 FLUX = "kustomize-controller"  # Flux, which brings what git holds; likewise
+PROMLINT = "promlint"  # says what Prometheus objects to in a page of metrics; likewise
 GATEWAY_API = "gateway-api"  # its definitions, of which nothing is built
 _BASE = "k8s.io/component-base/version"
 MODULES = (
@@ -86,9 +87,10 @@ MODULES = (
     Module(GATEWAY, {GATEWAY: "github.com/traefik/traefik/v3/cmd/traefik"}),
     Module("gitops", {GITOPS: "./health"}),
     Module(FLUX, {FLUX: "github.com/fluxcd/kustomize-controller"}),
+    Module(PROMLINT, {PROMLINT: "."}),
 )
 CLIENTS = ("kubectl", "helm")
-_BESIDE = {STORE, METRICS, GATEWAY, GITOPS, FLUX}
+_BESIDE = {STORE, METRICS, GATEWAY, GITOPS, FLUX, PROMLINT}
 PROGRAMS = tuple(name for module in MODULES for name in module.programs if name not in _BESIDE)
 
 

@@ -221,6 +221,7 @@ def definitions() -> dict[str, Json]:
                 "Step", ".status.rollout.step", "integer", description="Step of the rollout under way, or the last."
             ),
             _column("Weight", ".status.rollout.weight", "integer", description="Percent of requests for the canary."),
+            _column("Drift", _condition("DataDriftDetected", "status"), description="Whether live data differs."),
             _column("Replicas", ".status.readyReplicas", "integer", description="Ready pods of the stable track."),
             _column("Reason", _condition("Ready", "reason")),
             _AGE,
