@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.checklist import definitions, objects, operations
@@ -28,7 +29,7 @@ _HEAD = """\
 
 What a platform team looks at before it installs an operator: forty conventions, each with a command that shows
 whether it holds. `make checklist` goes through all of them on a real cluster and writes this page; nothing here is
-written by hand. Rows that name a test run it on the same cluster.
+written by hand. Rows that name tests run them, on a real cluster, too, or take what a run of all tests made of them.
 
 """
 
@@ -37,7 +38,11 @@ def main() -> int:
     """Go through the rows; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.checklist", description=__doc__)
     parser.add_argument("rows", nargs="*", type=int, help="only these numbers; the page is not written then")
-    chosen: Sequence[int] = parser.parse_args().rows
+    parser.add_argument(
+        "--report", type=Path, help="JUnit file of a run of all tests at this commit: none is run once more"
+    )
+    arguments = parser.parse_args()
+    chosen: Sequence[int] = arguments.rows
     end_tidily()
     rows = [row for row in ROWS if not chosen or row.number in chosen]
     with running_cluster() as cluster:
@@ -46,7 +51,7 @@ def main() -> int:
         with fresh_namespace(cluster, _NAMESPACE) as namespace:
             cluster.kubectl("apply", "-f", str(REPOSITORY / "examples" / "quickstart"), "-n", namespace)
             cluster.wait(DEPLOYMENTS, NAME, namespace, is_true("Ready"), deadline=300)
-            world = World(installation, namespace)
+            world = World(installation, namespace, arguments.report)
             results = {row.number: _checked(row, world) for row in rows}
     held = sum(holds for holds, _ in results.values())
     if not chosen:

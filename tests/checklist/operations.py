@@ -6,7 +6,7 @@ import json
 import subprocess
 
 from modelwright_server.contract import monitoring
-from tests.checklist.row import NAME, Row, World, must, passed, tests
+from tests.checklist.row import NAME, Row, World, must, passed, reported, tests
 from tests.cluster.binaries import PROMLINT, ensure_binaries
 from tests.cluster.settings import ClusterError
 from tests.support.installation import CHART
@@ -22,7 +22,8 @@ def _helm(world: World) -> str:
     else:
         must(holds=False, found="an unknown value is taken")
     node = "tests/chart/test_installation.py::test_an_upgrade_with_the_same_values_changes_nothing"
-    return f"no complaint; noSuchValue is named; upgrade: {passed(node)}"
+    upgraded = reported(world.report, [node]) if world.report is not None else passed(node)
+    return f"no complaint; noSuchValue is named; upgrade: {upgraded}"
 
 
 def _restricted(world: World) -> str:
@@ -61,17 +62,17 @@ ROWS = (
     Row(29, "Helm", "helm lint --strict; an unknown value; helm upgrade with the same values", _helm),
     Row(30, "restricted", "kubectl label ns … pod-security.kubernetes.io/enforce=restricted", _restricted),
     tests(31, "least RBAC", "tests/e2e/test_identities.py", "tests/chart/test_rights.py"),
-    tests(32, "HA", "tests/e2e/test_takeover.py"),
+    tests(32, "HA", "tests/e2e/test_high_availability.py"),
     tests(
         33,
         "namespaced mode",
         "tests/chart/test_installation.py::test_in_chosen_namespaces_the_chart_itself_gives_the_sidecars_their_rights",
     ),
-    tests(34, "Open Inference Protocol", "tests/server/test_batches.py", "tests/server/test_grpc.py"),
+    tests(34, "Open Inference Protocol", "tests/server/test_batches.py", "tests/server/grpc/test_inference.py"),
     tests(35, "drain", "tests/e2e/test_serving.py"),
     tests(36, "weights", "tests/e2e/test_rollout.py"),
     Row(37, "metrics", "kubectl get --raw …/proxy/metrics | promlint (what `promtool check metrics` uses)", _metrics),
-    tests(38, "uninstall", "tests/chart/test_installation.py"),
-    tests(39, "first model", "tests/demo/test_demo.py"),
+    tests(38, "uninstall", "tests/e2e/test_release.py"),
+    tests(39, "first model", "tests/demo/test_newcomer.py"),
     tests(40, "offline", "tests/chart/test_rendering.py"),
 )
