@@ -136,6 +136,20 @@ def report(
     reporting.report(Target(namespace, context, kubeconfig), name, output)
 
 
+@app.command(epilog="Example: kubectl modelwright dashboard -n team")
+def dashboard(
+    port: Annotated[int, typer.Option(help="Port of 127.0.0.1; 0: any that is free.", min=0, max=65535)] = 8765,
+    open_: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
+    namespace: Namespace = "",
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
+) -> None:
+    """Show a namespace in the browser: models, rollouts, drift, lineage, events; it only reads, with your rights."""
+    from modelwright_cli import browsing
+
+    browsing.serve(Target(namespace, context, kubeconfig), port, opened=open_)
+
+
 @app.command(epilog="Example: kubectl modelwright approve mv/churn-9f2c41ab07 --reason 'validated in March'")
 def approve(
     reference: Annotated[
