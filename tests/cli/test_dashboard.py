@@ -396,7 +396,7 @@ def test_whatever_an_object_is_it_has_a_page(value: Any) -> None:
     seen: Object = {"metadata": {"name": "x"}, "spec": {"rollout": value}, "status": value, "kind": "Deployment"}
 
     class Fixed(Shelf):
-        def items(self, kind: str, labels: str = "") -> tuple[list[Object], str]:
+        def items(self, kind: str, labels: str = "") -> tuple[list[Object], str]:  # noqa: ARG002 - all the same
             return ([] if labels else [seen]), ""
 
     site = Site(Fixed(Cluster(None, "team")), Place("team", ""))

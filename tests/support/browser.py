@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
@@ -205,6 +207,15 @@ def browser() -> Generator[Browser]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+@pytest.fixture
+def chromium() -> Generator[Browser]:
+    """Give a browser of its own to a test, with one page."""
+    if program() is None and not os.environ.get(REQUIRED):
+        pytest.skip("there is no Chromium: python -m tests.support.browser installs it where apt-get can")
+    with browser() as found:
+        yield found
 
 
 def ensure() -> str:
