@@ -236,6 +236,25 @@ def init(
     making.make(file, name=name, uri=uri, target=target, task=task, output=output)
 
 
+@app.command(epilog="Example: kubectl modelwright upload churn.csv")
+def upload(
+    file: Annotated[Path, typer.Argument(help="The file.", show_default=False)],
+    name: Annotated[str, typer.Option(help="Name of the model; by default the file's.", show_default=False)] = "",
+    to: Annotated[
+        str, typer.Option(help="pvc://CLAIM/FILE; by default where the draft of init looks.", show_default=False)
+    ] = "",
+    image: Annotated[str, typer.Option(help="Image with a shell, of the pod that takes it.")] = "busybox:1.37",
+    size: Annotated[str, typer.Option(help="Size of the claim, if it has to be made.")] = "1Gi",
+    namespace: Namespace = "",
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
+) -> None:
+    """Bring a file to a claim of the cluster, where training reads it; the claim is made if it is not there."""
+    from modelwright_cli import uploading
+
+    uploading.upload(Target(namespace, context, kubeconfig), file, name=name, to=to, image=image, size=size)
+
+
 @app.command(epilog="Example: kubectl modelwright predict churn --csv customers.csv")
 def predict(
     name: Name,

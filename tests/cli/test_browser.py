@@ -88,7 +88,7 @@ def test_what_changes_is_shown_and_all_else_stays(chromium: Browser, api: FakeAp
     listed = api.answers["/apis/modelwright.dev/v1alpha1/namespaces/team/modeldeployments"]
     assert isinstance(listed, dict)
     status = listed["items"][0]["status"]
-    status["rollout"] |= {"step": 3, "weight": 50, "awaiting": "Approval", "message": "waits for a <b>human</b>"}
+    status["rollout"] |= {"step": 3, "weight": 50, "awaiting": "Resume", "message": "waits for a <b>human</b>"}
     status["conditions"].append(worlds.condition("ApprovalRequired", "True", "AwaitingApproval", "step 3 of 3"))
     chromium.until("document.body.innerText.includes('waits for a <b>human</b>')")
     said = chromium.text()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.cluster
 
 NAME = "screening"
+PICTURES = os.environ.get("MODELWRIGHT_PICTURES", "")
 LIVE = "document.getElementById('live').className === 'on'"
 STEPS: list[Object] = [
     {"weight": 20, "hold": {"minSeconds": 1, "minRequests": 20}},
@@ -36,22 +37,23 @@ STEPS: list[Object] = [
 def shown(team: Team, *arguments: str) -> Generator[tuple[str, subprocess.Popen[str]]]:
     """Have the dashboard of the team's namespace; give its address and the command."""
     process = start(team, "dashboard", "--port", "0", *arguments)
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None
         first = process.stdout.readline()
         assert f"models of namespace {team.namespace}: http://127.0.0.1:" in first, first + process.stdout.read()
         yield first.rpartition(" ")[2].strip(), process
     finally:
         process.kill()
         process.wait()
+        process.stdout.close()
 
 
 def picture(browser: Browser, name: str, height: int | None = None) -> None:
     """Keep a picture for the documentation, where a folder for them is named, in both schemes of colours."""
-    if folder := os.environ.get("MODELWRIGHT_PICTURES"):
+    if PICTURES:
         for scheme in ("light", "dark"):
             browser.prefer(scheme)
-            file = Path(folder) / f"{name}-{scheme}.png"
+            file = Path(PICTURES) / f"{name}-{scheme}.png"
             browser.picture(file, height)
             shrink(file)
 
@@ -61,14 +63,25 @@ def sees(browser: Browser, words: str, seconds: float = 60) -> None:
     browser.until(f"document.getElementById('content').innerText.includes({words!r})", seconds)
 
 
+def report_is_shown(team: Team, browser: Browser, file: Path) -> None:
+    """The report that can be kept, in the same browser."""
+    run(team, "report", NAME, "-o", str(file))
+    asked = len(browser.asked)
+    browser.open(file.as_uri())
+    assert "Drift report" in browser.text()
+    later = [item for item in browser.asked[asked:] if not item.startswith("http://127.0.0.1:")]
+    assert later == [file.as_uri()], "the dashboard asks until it is left"
+
+
 def test_a_rollout_and_drift_are_shown_while_they_happen(
     trials: Team, first: str, second: str, chromium: Browser, tmp_path: Path
 ) -> None:
     rollout = {**ROLLOUT, "steps": STEPS, "analysis": {"toleratedBadPercent": 20}}
     with removed_afterwards(trials, NAME), shown(trials, "--no-open") as (entrance, process):
+        home, _, token = entrance.partition("?token=")
         chromium.open(entrance)
         chromium.until(LIVE)
-        assert entrance.partition("token=")[2] not in chromium.run("location.href + document.documentElement.outerHTML")
+        assert token not in chromium.run("location.href + document.documentElement.outerHTML")
         chromium.run("window.kept = true")
         trials.apply(deployment(NAME, {"version": first}, replicas=2, monitoring=RULES, rollout=rollout))
         sees(chromium, NAME)
@@ -77,7 +90,7 @@ def test_a_rollout_and_drift_are_shown_while_they_happen(
         assert chromium.run("window.kept"), "nobody loaded the page anew"
 
         with Traffic(address(trials, NAME), shift=0.8, pace=25) as traffic:
-            chromium.open(f"{entrance.partition('?')[0]}deployments/{NAME}")
+            chromium.open(f"{home}deployments/{NAME}")
             chromium.until(LIVE)
             chromium.run("window.kept = true")
             sees(chromium, "DriftDetected")
@@ -91,6 +104,13 @@ def test_a_rollout_and_drift_are_shown_while_they_happen(
             sees(chromium, "canary, 50 % of requests")
             assert second in chromium.text()
             picture(chromium, "dashboard-deployment", 1560)
+            if PICTURES:
+                chromium.open(home)
+                chromium.until(LIVE)
+                picture(chromium, "dashboard")
+                chromium.open(f"{home}deployments/{NAME}")
+                chromium.until(LIVE)
+                chromium.run("window.kept = true")
             seen = trials.get(DEPLOYMENTS, NAME)
             assert str(condition(seen, "ApprovalRequired")["message"]) in chromium.text()
             run(trials, "approve", NAME)
@@ -98,24 +118,15 @@ def test_a_rollout_and_drift_are_shown_while_they_happen(
             chromium.until(f"document.querySelector('.traffic').innerText.startsWith('stable {second}')")
             assert chromium.run("window.kept")
 
-            # The report that can be kept, in the same browser.
-            file = tmp_path / "report.html"
-            run(trials, "report", NAME, "-o", str(file))
-            asked = len(chromium.asked)
-            chromium.open(file.as_uri())
-            assert "Drift report" in chromium.text()
-            assert chromium.asked[asked:] == [file.as_uri()]
+            report_is_shown(trials, chromium, tmp_path / "report.html")
 
-            chromium.open(entrance.partition("?")[0])
-            chromium.until(LIVE)
-            picture(chromium, "dashboard")
             for path in (f"versions/{second}", "jobs/second"):
-                chromium.open(f"{entrance.partition('?')[0]}{path}")
+                chromium.open(f"{home}{path}")
                 chromium.until(LIVE)
             sees(chromium, "publish\nsucceeded")
         assert not traffic.failures
         assert chromium.complaints == []
-        assert all(item.startswith((entrance.partition("?")[0], "about:", "file:")) for item in chromium.asked)
+        assert all(item.startswith((home, "about:", "file:")) for item in chromium.asked)
 
         process.send_signal(signal.SIGINT)
         assert "Traceback" not in ended(process)

@@ -58,11 +58,11 @@ def _summary(found: Contents) -> Markup:
     running = sum(words.job_state(job).tone == "busy" for job in found.jobs)
     rolling = sum(part(seen, "status", "rollout").get("phase") in words.UNDER_WAY for seen in found.deployments)
     counts = (
-        (len(states), "Deployments", ""),
+        (len(states), "Deployment" if len(states) == 1 else "Deployments", ""),
         (rolling, "rolling out", "canary" if rolling else ""),
         (concerned, "need attention" if concerned != 1 else "needs attention", "warn" if concerned else ""),
         (running, "training now", "busy" if running else ""),
-        (len(found.versions), "versions", ""),
+        (len(found.versions), "version" if len(found.versions) == 1 else "versions", ""),
     )
     items = [tag("li", tag("strong", f"{count}"), f" {label}", class_=tone or None) for count, label, tone in counts]
     return tag("ul", *items, class_="summary")

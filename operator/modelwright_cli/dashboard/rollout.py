@@ -101,7 +101,9 @@ def traffic(seen: Json) -> Markup:
     weight, copies = whole(seen, "status", "rollout", "weight"), whole(seen, "status", "rollout", "shadowPercent")
     weight, copies = (weight, copies) if part(table_, "canary") else (0, 0)
     said = [_share("stable", stable or "nothing yet", f"{100 - weight} %" if stable else "")]
-    if canary:
+    if canary and canary == text(seen, "status", "previous", "version"):
+        said.append(_share("kept", canary, "to fall back on"))
+    elif canary:
         copied = f", copies of {copies} %" if copies else ""
         said.append(_share("canary", canary, f"{weight} %{copied}"))
     label = f"{stable} answers {100 - weight} %" + (f", {canary} {weight} %" if canary else "")
@@ -133,7 +135,8 @@ def state_of_play(seen: Json, now: datetime, versions: Collection[str]) -> Marku
             ("Verdict", text(evidence, "verdict")),
         ]
     )
-    words = [tag("p", said) for said in (text(rollout, "message"), text(evidence, "message")) if said]
+    message = "" if text(rollout, "awaiting") == "Approval" else text(rollout, "message")  # a notice has it already
+    words = [tag("p", said) for said in (message, text(evidence, "message")) if said]
     return joined([steps(seen), told, *words, _risk(seen, evidence), _evidence(evidence), _checks(rollout, now)])
 
 
