@@ -11,9 +11,8 @@ def pinned(values: str, prefix: str, digests: dict[str, str]) -> str:
         if not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
             message = f"{name}: {digest!r} is no digest"
             raise ValueError(message)
-        block = re.compile(
-            rf"(\n  {re.escape(name)}:\n    repository: )localhost/modelwright/{re.escape(name)}(\n    tag: \"\"\n    digest: )\"\""
-        )
+        before = rf"(\n  {re.escape(name)}:\n    repository: )localhost/modelwright/{re.escape(name)}"
+        block = re.compile(rf'{before}(\n    tag: ""\n    digest: )""')
         values, times = block.subn(rf"\g<1>{prefix}/{name}\g<2>{digest}", values)
         if times != 1:
             message = f"the values have no image {name} as it is expected"

@@ -1,7 +1,7 @@
 """A TrainingJob each night, by Airflow 3: created, waited for without holding a worker, and its version handed on.
 
-Put it into the folder of DAGs. It needs the package `kubernetes`, which apache-airflow-providers-cncf-kubernetes brings,
-and an account that may create, get and list trainingjobs.
+Put it into the folder of DAGs. It needs the package `kubernetes`, which the provider cncf.kubernetes brings, and an
+account that may create, get and list trainingjobs.
 """
 
 from __future__ import annotations

@@ -243,7 +243,9 @@ def upload(
     to: Annotated[
         str, typer.Option(help="pvc://CLAIM/FILE; by default where the draft of init looks.", show_default=False)
     ] = "",
-    image: Annotated[str, typer.Option(help="Image with a shell, of the pod that takes it.")] = "busybox:1.37",
+    image: Annotated[
+        str, typer.Option(help="Image with a shell, of the pod that takes it.", envvar="MODELWRIGHT_UPLOAD_IMAGE")
+    ] = "busybox:1.37",
     size: Annotated[str, typer.Option(help="Size of the claim, if it has to be made.")] = "1Gi",
     namespace: Namespace = "",
     context: Context = "",

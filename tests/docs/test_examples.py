@@ -91,7 +91,7 @@ def test_a_wrong_example_would_be_noticed() -> None:
 def test_objects_of_one_folder_have_names_of_their_own() -> None:
     for folder in {path.parent for path in _FILES}:
         found = [
-            (document["kind"], document["metadata"]["name"])
+            (document["kind"], document["metadata"].get("name") or document["metadata"]["generateName"])
             for path in sorted(folder.glob("*.yaml"))
             for document in pages.documents(pages.read(path))
         ]
