@@ -69,7 +69,15 @@ def test_every_example_is_taken_by_the_api_server_and_the_operator(installation:
 
 
 def decided(seen: Object | None) -> bool:
-    return bool(((seen or {}).get("status") or {}).get("conditions"))
+    return bool(conditions_of(seen))
+
+
+def is_established(seen: Object | None) -> bool:
+    return any(item["type"] == "Established" and item["status"] == "True" for item in conditions_of(seen))
+
+
+def conditions_of(seen: Object | None) -> list[Object]:
+    return ((seen or {}).get("status") or {}).get("conditions") or []
 
 
 @contextmanager
@@ -80,7 +88,7 @@ def workflows(cluster: Cluster) -> Generator[None]:
     cluster.kubectl("apply", "--server-side", "-f", str(file))
     name = "workflows.argoproj.io"
     try:
-        cluster.kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
+        cluster.wait("customresourcedefinitions.apiextensions.k8s.io", name, None, is_established)
         yield
     finally:
         cluster.kubectl("delete", f"crd/{name}", "--wait=false")
