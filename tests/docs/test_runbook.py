@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -42,7 +43,7 @@ def test_what_is_stalled_is_not_among_what_is_well() -> None:
 
 
 @pytest.mark.parametrize("path", pages.PAGES, ids=pages.shown)
-def test_pictures_of_a_page_are_there(path: pages.Path) -> None:
+def test_pictures_of_a_page_are_there(path: Path) -> None:
     for match in _USED.finditer(pages.prose(path)):
         name = match[1] or match[2]
         assert (path.parent / name).exists(), f"{pages.shown(path)}: {name}"
