@@ -71,6 +71,7 @@ test-fast: setup ## Run the tests that need no cluster
 	@$(PYTHON) -m tests.support.object_store
 	@$(PYTHON) -m tests.support.feast_library
 	@$(PYTHON) -m tests.support.flux health
+	@$(PYTHON) -m tests.support.browser
 	@$(PYTEST) -m 'not cluster' $(PYTEST_ARGS)
 
 .PHONY: test-cluster
@@ -93,6 +94,7 @@ $(PYTHON) -m tests.support.object_store; \
 $(PYTHON) -m tests.support.metrics_server; \
 $(PYTHON) -m tests.support.flux; \
 $(PYTHON) -m tests.support.feast_library; \
+$(PYTHON) -m tests.support.browser; \
 $(PYTHON) -m tests.cluster up;
 endef
 

@@ -8,6 +8,7 @@ pytest_plugins = [
     "tests.cluster.fixtures",
     "tests.e2e.fixtures",
     "tests.e2e.rollouts",
+    "tests.support.browser",
     "tests.support.plugin",
     "tests.support.workers",
 ]

@@ -29,6 +29,7 @@ PATHS = {
     "ModelVersion": (GROUP, "modelversions"),
     "Deployment": (GROUP, "modeldeployments"),
     "Pod": ("/api/v1", "pods"),
+    "PersistentVolumeClaim": ("/api/v1", "persistentvolumeclaims"),
     "Event": ("/api/v1", "events"),
     "Job": ("/apis/batch/v1", "jobs"),
     "Workload": ("/apis/apps/v1", "deployments"),

@@ -136,6 +136,20 @@ def report(
     reporting.report(Target(namespace, context, kubeconfig), name, output)
 
 
+@app.command(epilog="Example: kubectl modelwright dashboard -n team")
+def dashboard(
+    port: Annotated[int, typer.Option(help="Port of 127.0.0.1; 0: any that is free.", min=0, max=65535)] = 8765,
+    open_: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
+    namespace: Namespace = "",
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
+) -> None:
+    """Show a namespace in the browser: models, rollouts, drift, lineage, events; it only reads, with your rights."""
+    from modelwright_cli import browsing
+
+    browsing.serve(Target(namespace, context, kubeconfig), port, opened=open_)
+
+
 @app.command(epilog="Example: kubectl modelwright approve mv/churn-9f2c41ab07 --reason 'validated in March'")
 def approve(
     reference: Annotated[
@@ -220,6 +234,27 @@ def init(
     from modelwright_cli import making
 
     making.make(file, name=name, uri=uri, target=target, task=task, output=output)
+
+
+@app.command(epilog="Example: kubectl modelwright upload churn.csv")
+def upload(
+    file: Annotated[Path, typer.Argument(help="The file.", show_default=False)],
+    name: Annotated[str, typer.Option(help="Name of the model; by default the file's.", show_default=False)] = "",
+    to: Annotated[
+        str, typer.Option(help="pvc://CLAIM/FILE; by default where the draft of init looks.", show_default=False)
+    ] = "",
+    image: Annotated[
+        str, typer.Option(help="Image with a shell, of the pod that takes it.", envvar="MODELWRIGHT_UPLOAD_IMAGE")
+    ] = "busybox:1.37",
+    size: Annotated[str, typer.Option(help="Size of the claim, if it has to be made.")] = "1Gi",
+    namespace: Namespace = "",
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
+) -> None:
+    """Bring a file to a claim of the cluster, where training reads it; the claim is made if it is not there."""
+    from modelwright_cli import uploading
+
+    uploading.upload(Target(namespace, context, kubeconfig), file, name=name, to=to, image=image, size=size)
 
 
 @app.command(epilog="Example: kubectl modelwright predict churn --csv customers.csv")

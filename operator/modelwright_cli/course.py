@@ -79,12 +79,13 @@ def _step(deployment: Json, rollout: Json) -> str:
 def _bar(deployment: Json, rollout: Json) -> str:
     """Return how far it is: the steps that are over, and of the present one the requests that it needs."""
     step, steps = whole(rollout, "step"), max(1, whole(rollout, "steps"))
-    over = float(steps) if text(rollout, "phase") == "Promoting" else max(0, step - 1) + _part(deployment, rollout)
+    over = float(steps) if text(rollout, "phase") == "Promoting" else max(0, step - 1) + step_share(deployment, rollout)
     filled = min(_WIDTH, int(over / (steps + 1) * _WIDTH))
     return f"[{'#' * filled}{'.' * (_WIDTH - filled)}]"
 
 
-def _part(deployment: Json, rollout: Json) -> float:
+def step_share(deployment: Json, rollout: Json) -> float:
+    """Return how much of the requests that the present step needs there were, from 0 to 1."""
     step = whole(rollout, "step")
     rules = parts(deployment, "spec", "rollout", "steps")
     if not 1 <= step <= len(rules):

@@ -31,6 +31,7 @@ _UNIQUE_SHARE = 0.5
 _HOLDOUT_PERCENT = 25
 _GROUP_ROWS, _GROUP_CLASSES = 20, 10
 _MOST_INPUTS = 300
+_UNFIT = re.compile(r"[^A-Za-z0-9._=@+-]")
 _LONGEST_NAME = 30
 
 
@@ -95,6 +96,15 @@ def model_name(stem: str) -> str:
     """
     name = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:_LONGEST_NAME].strip("-")
     return name if name[:1].isalpha() else f"model-{name}".strip("-")
+
+
+def stored_at(model: str, file: str) -> str:
+    """Return where a model's file is looked for, unless somebody says otherwise.
+
+    >>> stored_at("churn", "Customers 2026.csv")
+    'pvc://churn-data/Customers_2026.csv'
+    """
+    return f"pvc://{model}-data/{_UNFIT.sub('_', file).lstrip('.')}"
 
 
 def _target(table: Table) -> Column:
@@ -265,9 +275,9 @@ def _objects(name: str, uri: str, target: Column, task: str, roles: _Roles) -> t
         "seed": 7,
     }
     deployment: Json = {"model": {"name": name, "follow": "Latest"}, "replicas": 1, "monitoring": {}}
-    claims = [_claim("modelwright-models")]
+    claims = [claim_of("modelwright-models")]
     if uri.startswith("pvc://"):
-        claims.append(_claim(uri.removeprefix("pvc://").partition("/")[0]))
+        claims.append(claim_of(uri.removeprefix("pvc://").partition("/")[0]))
     return (
         *claims,
         {"apiVersion": API_VERSION, "kind": "TrainingJob", "metadata": {"name": f"{name}-1"}, "spec": job},
@@ -275,10 +285,11 @@ def _objects(name: str, uri: str, target: Column, task: str, roles: _Roles) -> t
     )
 
 
-def _claim(name: str) -> Json:
+def claim_of(name: str, size: str = "1Gi") -> Json:
+    """Return a claim of the default storage class."""
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
         "metadata": {"name": name},
-        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}},
     }

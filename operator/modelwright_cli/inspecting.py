@@ -10,11 +10,11 @@ import typer
 from modelwright_cli.access import Cluster, Refused, connect
 from modelwright_cli.ancestry import family, lineage, version_node, versions_of
 from modelwright_cli.comparison import compared, comparison
-from modelwright_cli.objects import Json, name_of, part, text, whole
+from modelwright_cli.objects import Json, name_of, part, text
 from modelwright_cli.options import Output
 from modelwright_cli.overview import detail, overview
 from modelwright_cli.printing import Node, clean, document, nested, table, tree
-from modelwright_cli.references import concerns, parse
+from modelwright_cli.references import children, concerns, happened, parse, told
 
 if TYPE_CHECKING:
     from modelwright_cli.options import Target
@@ -46,7 +46,7 @@ def show_tree(target: Target, name: str, output: Output) -> None:
     """
     cluster = connect(target)
     deployment = cluster.get("Deployment", name)
-    workloads, pods = (cluster.list(kind, labels=_children(name)) for kind in ("Workload", "Pod"))
+    workloads, pods = (cluster.list(kind, labels=children(name)) for kind in ("Workload", "Pod"))
     _draw(family(deployment, workloads, pods, cluster.list("TrainingJob")), output)
 
 
@@ -66,7 +66,7 @@ def show_lineage(target: Target, reference: str, output: Output) -> None:
         pods = [cluster.get("Pod", name)]
         name = text(part(pods[0], "metadata", "labels"), "modelwright.dev/name")
     deployment = cluster.get("Deployment", name)
-    chosen = pods or cluster.list("Pod", labels=_children(name))
+    chosen = pods or cluster.list("Pod", labels=children(name))
     names = versions_of(deployment, chosen, only_pods=bool(pods))
     _draw(lineage(chosen, deployment, [_version(cluster, version) for version in names]), output)
 
@@ -80,7 +80,7 @@ def show_events(target: Target, reference: str, output: Output) -> None:
     cluster = connect(target)
     kind, name = parse(reference, "Deployment", "ModelVersion", "TrainingJob")
     found = [item for item in cluster.list("Event") if concerns(item, kind, name)]
-    found.sort(key=_happened)
+    found.sort(key=happened)
     if output is Output.JSON:
         typer.echo(document({"items": found}))
     elif not found:
@@ -88,11 +88,11 @@ def show_events(target: Target, reference: str, output: Output) -> None:
     else:
         rows = (
             (
-                _happened(item),
+                clean(happened(item)[:19]),
                 text(item, "type"),
                 f"{text(item, 'involvedObject', 'kind')}/{text(item, 'involvedObject', 'name')}",
                 text(item, "reason"),
-                f"{text(item, 'message')}{_times(item)}",
+                told(item),
             )
             for item in found
         )
@@ -110,10 +110,6 @@ def show_comparison(target: Target, first: str, second: str, output: Output) -> 
     jobs = [_job(cluster, version) for version in versions]
     found = compared((versions[0], versions[1]), (jobs[0], jobs[1]))
     typer.echo(document(found) if output is Output.JSON else comparison(found))
-
-
-def _children(name: str) -> str:
-    return f"modelwright.dev/kind=Deployment,modelwright.dev/name={name}"
 
 
 def _draw(node: Node, output: Output) -> None:
@@ -137,18 +133,6 @@ def _job(cluster: Cluster, version: Json) -> Json | None:
             raise
         return None
     return job if text(job, "metadata", "uid") == text(reference, "uid") else None
-
-
-def _happened(event: Json) -> str:
-    """Return when an event was last seen."""
-    times = ("lastTimestamp", "eventTime", "firstTimestamp")
-    last = text(event, "series", "lastObservedTime")
-    return clean((last or next((text(event, key) for key in times if text(event, key)), ""))[:19])
-
-
-def _times(event: Json) -> str:
-    count = max(whole(event, "count"), whole(event, "series", "count"))
-    return f" ({count} times)" if count > 1 else ""
 
 
 def names_of(target: Target, kind: str) -> list[str]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import typer
 import yaml
 
 from modelwright_cli import tabular
-from modelwright_cli.drafting import draft, model_name
+from modelwright_cli.drafting import draft, model_name, stored_at
 from modelwright_cli.errors import Fault
 from modelwright_cli.options import Output
 from modelwright_cli.printing import clean, document
@@ -17,8 +16,6 @@ from modelwright_cli.validation import validate, wrong
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_UNFIT = re.compile(r"[^A-Za-z0-9._=@+-]")
 
 
 def check(files: list[Path], output: Output) -> None:
@@ -54,7 +51,7 @@ def make(  # noqa: PLR0913 - an option is a parameter
         Fault: it cannot be trained on, or the objects cannot be written.
     """
     model = name or model_name(file.stem)
-    where = uri or f"pvc://{model}-data/{_UNFIT.sub('_', file.name).lstrip('.')}"
+    where = uri or stored_at(model, file.name)
     drafted = draft(tabular.read(file), name=model, uri=where, target=target, task=task)
     for item in drafted.objects:
         if item["apiVersion"] != "v1" and (problem := next(wrong(item), "")):
@@ -77,4 +74,5 @@ def make(  # noqa: PLR0913 - an option is a parameter
         raise Fault(message) from None
     for note in drafted.notes:
         typer.echo(clean(note))
-    typer.echo(f"{output}: have {file.name} at {where}, then `kubectl apply -f {output}`")
+    bring = f"kubectl modelwright upload {file}" if where == stored_at(model, file.name) else f"have it at {where}"
+    typer.echo(f"{output}: `{bring}`, then `kubectl apply -f {output}`")

@@ -40,9 +40,9 @@ def _row(deployment: Json) -> tuple[str, ...]:
         text(status, "stable", "version") or "-",
         f"{whole(status, 'readyReplicas')}/{whole(status, 'replicas')}",
         progress(part(status, "rollout")),
-        _drift(deployment),
-        _turn(deployment, "DataQualityDegraded", "broken", "ok"),
-        _quality(deployment),
+        drift(deployment),
+        turn(deployment, "DataQualityDegraded", "broken", "ok"),
+        quality(deployment),
         text(condition(deployment, "Retraining"), "reason") or "-",
     )
 
@@ -59,7 +59,7 @@ def progress(rollout: Json) -> str:
     return f"{phase}{step} {whole(rollout, 'weight')}%{waits}"
 
 
-def _drift(deployment: Json) -> str:
+def drift(deployment: Json) -> str:
     """Return which kinds of drift there are."""
     kinds = (("DataDriftDetected", "data"), ("PredictionDriftDetected", "predictions"))
     told = {word: text(condition(deployment, kind), "status") for kind, word in kinds}
@@ -69,15 +69,17 @@ def _drift(deployment: Json) -> str:
     return "none" if set(told.values()) == {"False"} else ("unknown" if any(told.values()) else "-")
 
 
-def _turn(deployment: Json, kind: str, bad: str, good: str) -> str:
+def turn(deployment: Json, kind: str, bad: str, good: str) -> str:
+    """Return a condition in a word; where it is not, a dash."""
     status = text(condition(deployment, kind), "status")
     return {"True": bad, "False": good, "Unknown": "unknown"}.get(status, "-")
 
 
-def _quality(deployment: Json) -> str:
-    quality = part(deployment, "status", "monitoring", "quality")
-    value = number(quality, "value")
+def quality(deployment: Json) -> str:
+    """Return the figure by labels; without one whether it is as asked for."""
+    found = part(deployment, "status", "monitoring", "quality")
+    value = number(found, "value")
     if value is None:
-        return _turn(deployment, "ModelQualityDegraded", "degraded", "ok")
+        return turn(deployment, "ModelQualityDegraded", "degraded", "ok")
     low = "!" if text(condition(deployment, "ModelQualityDegraded"), "status") == "True" else ""
-    return f"{text(quality, 'metric')} {value:.3g}{low}"
+    return f"{text(found, 'metric')} {value:.3g}{low}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from modelwright_cli.errors import Fault
-from modelwright_cli.objects import Json, text
+from modelwright_cli.objects import Json, text, whole
 
 _KINDS = {
     "Deployment": ("deployment", "modeldeployment", "modeldeployments", "mdep"),
@@ -45,3 +45,21 @@ def concerns(event: Json, kind: str, name: str) -> bool:
         run = ours and re.fullmatch(rf"{re.escape(name)}-retrain-{hashed}", called)
         return bool(run or (not ours and re.match(rf"{re.escape(name)}-{hashed}(-|$)", called)))
     return not ours and bool(re.match(rf"{re.escape(name[:46].rstrip('-'))}-{hashed}(-|$)", called))
+
+
+def children(name: str) -> str:
+    """Return the selector of what a Deployment is made of."""
+    return f"modelwright.dev/kind=Deployment,modelwright.dev/name={name}"
+
+
+def happened(event: Json) -> str:
+    """Return when an event was last seen."""
+    times = ("lastTimestamp", "eventTime", "firstTimestamp")
+    last = text(event, "series", "lastObservedTime")
+    return last or next((text(event, key) for key in times if text(event, key)), "")
+
+
+def told(event: Json) -> str:
+    """Return an event's message, with how often there was the same."""
+    count = max(whole(event, "count"), whole(event, "series", "count"))
+    return f"{text(event, 'message')}{f' ({count} times)' if count > 1 else ''}"

@@ -63,7 +63,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    do_GET = do_PATCH = do_POST = _answer  # noqa: N815 - as the library has it
+    do_GET = do_PATCH = do_POST = do_DELETE = _answer  # noqa: N815 - as the library has it
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as the library has it
         pass

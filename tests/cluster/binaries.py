@@ -53,6 +53,8 @@ GITOPS = "health"  # says what Argo CD and Flux make of objects, by their own li
 FLUX = "kustomize-controller"  # Flux, which brings what git holds; likewise
 PROMLINT = "promlint"  # says what Prometheus objects to in a page of metrics; likewise
 GATEWAY_API = "gateway-api"  # its definitions, of which nothing is built
+ARGO_WORKFLOWS = "argo-workflows"  # likewise
+ACTIONLINT = "actionlint"  # looks through the workflows of GitHub
 _BASE = "k8s.io/component-base/version"
 MODULES = (
     Module("images", {"pause": "./pause", "probe": "./probe"}),
@@ -88,9 +90,10 @@ MODULES = (
     Module("gitops", {GITOPS: "./health"}),
     Module(FLUX, {FLUX: "github.com/fluxcd/kustomize-controller"}),
     Module(PROMLINT, {PROMLINT: "."}),
+    Module(ACTIONLINT, {ACTIONLINT: "github.com/rhysd/actionlint/cmd/actionlint"}),
 )
 CLIENTS = ("kubectl", "helm")
-_BESIDE = {STORE, METRICS, GATEWAY, GITOPS, FLUX, PROMLINT}
+_BESIDE = {STORE, METRICS, GATEWAY, GITOPS, FLUX, PROMLINT, ACTIONLINT}
 PROGRAMS = tuple(name for module in MODULES for name in module.programs if name not in _BESIDE)
 
 

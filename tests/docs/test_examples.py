@@ -26,7 +26,15 @@ _BLOCKS = [
     for path in pages.PAGES
     for index, block in enumerate(pages.blocks(path, "yaml"))
 ]
-_FOREIGN = {("v1", "PersistentVolumeClaim"), ("v1", "Pod"), ("networking.k8s.io/v1", "NetworkPolicy")}
+_RBAC = "rbac.authorization.k8s.io/v1"
+_FOREIGN = {
+    ("v1", "PersistentVolumeClaim"),
+    ("v1", "Pod"),
+    ("v1", "ServiceAccount"),
+    ("networking.k8s.io/v1", "NetworkPolicy"),
+    (_RBAC, "Role"),
+    (_RBAC, "RoleBinding"),
+}
 _SETTINGS = Settings(serving_image="serving", training_image="training", feast_image="feast")
 
 
@@ -43,12 +51,20 @@ def _check(document: dict[str, Any]) -> None:
     _SPECS[kind].model_validate(document["spec"])
 
 
+def _embedded(workflow: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the objects that a workflow of Argo creates; what they may lack is the name, which is generated."""
+    made = [template["resource"]["manifest"] for template in workflow["spec"]["templates"] if "resource" in template]
+    found = [document for text in made for document in pages.documents(text)]
+    return [{**item, "metadata": {"name": f"{item['metadata']['generateName']}x"}} for item in found]
+
+
 @pytest.mark.parametrize("path", _FILES, ids=pages.shown)
 def test_an_example_is_valid(path: Path) -> None:
     documents = pages.documents(pages.read(path))
     assert documents
     for document in documents:
-        _check(document)
+        for item in _embedded(document) if document["kind"] == "Workflow" else [document]:
+            _check(item)
 
 
 @pytest.mark.parametrize("text", _BLOCKS)
@@ -75,7 +91,7 @@ def test_a_wrong_example_would_be_noticed() -> None:
 def test_objects_of_one_folder_have_names_of_their_own() -> None:
     for folder in {path.parent for path in _FILES}:
         found = [
-            (document["kind"], document["metadata"]["name"])
+            (document["kind"], document["metadata"].get("name") or document["metadata"]["generateName"])
             for path in sorted(folder.glob("*.yaml"))
             for document in pages.documents(pages.read(path))
         ]

@@ -192,7 +192,7 @@ def _svg(width: float, height: float, title: str, content: Iterable[Markup]) -> 
         xmlns="http://www.w3.org/2000/svg",
         viewBox=f"0 0 {_at(width)} {_at(height)}",
         role="img",
-        style=f"max-width:{_at(width)}px",
+        class_="plot wide" if width > _WIDTH else "plot",
     )
 
 

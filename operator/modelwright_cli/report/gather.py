@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from modelwright_cli.errors import Fault
 from modelwright_cli.objects import Json, name_of, part, text
+from modelwright_cli.references import children
 from modelwright_cli.report.counts import Answer, CountsError, read
 from modelwright_server.contract.monitoring import COUNTS_PATH, WINDOW_PORT
 
@@ -46,9 +47,8 @@ def gather(cluster: Cluster, name: str) -> Gathered:
     if "monitoring" not in part(deployment, "spec"):
         message = f"Deployment {name} is not monitored: add `monitoring: {{}}` to its spec (docs/monitoring.md)"
         raise Fault(message)
-    labels = f"modelwright.dev/kind=Deployment,modelwright.dev/name={name}"
     try:
-        pods = [pod for pod in cluster.list("Pod", labels=labels) if _lives(pod)]
+        pods = [pod for pod in cluster.list("Pod", labels=children(name)) if _lives(pod)]
     except Fault as fault:
         return Gathered(deployment, (), (f"the pods cannot be listed: {fault}",))
     problems: list[str] = [] if pods else ["no pod runs: these are the figures of the last one that did"]

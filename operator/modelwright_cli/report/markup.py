@@ -15,7 +15,7 @@ class Markup(str):
     __slots__ = ()
 
 
-_VOID = frozenset({"meta", "br", "rect", "line", "circle", "path"})
+_VOID = frozenset({"meta", "br", "link", "rect", "line", "circle", "path"})
 _REPLACED = "\N{REPLACEMENT CHARACTER}"
 
 

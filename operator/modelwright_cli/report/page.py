@@ -43,17 +43,34 @@ def page(view: View) -> str:
     body = [
         tag("h1", title),
         tag("p", _subtitle(view), class_="faint"),
-        tag("div", tag("strong", view.verdict), _named(view), class_=f"verdict {view.state}"),
+        _verdict(view),
         *(tag("p", f"Not at hand: {problem}", class_="problem") for problem in view.problems),
         _conditions(view.conditions),
-        *(_track(track, view.tolerated_psi) for track in view.tracks if track.name == "stable"),
-        _quality(view.quality, view.wanted),
-        *(_canary(track, view.tolerated_psi) for track in view.tracks if track.name != "stable"),
-        _retraining(view),
+        _found(view),
         _history(view.history),
         tag("p", f"Made by kubectl modelwright report at {view.made_at}.", class_="faint"),
     ]
     return f"<!doctype html>\n{tag('html', head, tag('body', joined(body)), lang='en')}\n"
+
+
+def findings(view: View) -> Markup:
+    """Return what was found of live traffic, for a page that says the rest itself."""
+    return joined([_verdict(view), _found(view)])
+
+
+def _verdict(view: View) -> Markup:
+    return tag("div", tag("strong", view.verdict), _named(view), class_=f"verdict {view.state}")
+
+
+def _found(view: View) -> Markup:
+    return joined(
+        [
+            *(_track(track, view.tolerated_psi) for track in view.tracks if track.name == "stable"),
+            _quality(view.quality, view.wanted),
+            *(_canary(track, view.tolerated_psi) for track in view.tracks if track.name != "stable"),
+            _retraining(view),
+        ]
+    )
 
 
 def _subtitle(view: View) -> str:
