@@ -11,6 +11,7 @@ import yaml
 from modelwright_operator.settings import from_environment
 from tests.chart.conftest import CHART, NAMESPACE, Helm, Manifest, Render, of_kind
 from tests.cluster.settings import REPOSITORY
+from tests.support.reachability import Endpoint, reaches
 
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
@@ -38,6 +39,7 @@ def test_a_default_release(render: Render) -> None:
         "Lease": 1,
         "Deployment": 1,
         "Service": 1,
+        "NetworkPolicy": 1,
         "ValidatingAdmissionPolicy": 6,
         "ValidatingAdmissionPolicyBinding": 6,
     }
@@ -147,6 +149,48 @@ def test_a_disruption_budget_only_where_it_helps(render: Render, replicas: int, 
     assert len(of_kind(render(replicas=replicas), "PodDisruptionBudget")) == budgets
 
 
+OPERATOR = Endpoint(
+    NAMESPACE,
+    {
+        "app.kubernetes.io/name": "modelwright",
+        "app.kubernetes.io/instance": "release",
+        "app.kubernetes.io/component": "operator",
+    },
+)
+PROMETHEUS, ANYBODY = Endpoint("metrics", {"app": "prometheus"}), Endpoint("team", {"app": "web"})
+
+
+@pytest.mark.parametrize(
+    ("metrics_from", "let_in"),
+    [
+        ([], {9090: [PROMETHEUS, ANYBODY, OPERATOR]}),
+        ([{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "metrics"}}}], {9090: [PROMETHEUS]}),
+    ],
+    ids=["everybody", "some"],
+)
+def test_the_operators_pods_are_reached_for_metrics_alone(
+    render: Render, metrics_from: list[Manifest], let_in: dict[int, list[Endpoint]]
+) -> None:
+    manifests = render(networkPolicy={"metricsFrom": metrics_from})
+    policies = of_kind(manifests, "NetworkPolicy")
+    for port in (8080, 9090, 9443):
+        reaching = [peer for peer in (PROMETHEUS, ANYBODY, OPERATOR) if reaches(policies, peer, OPERATOR, port)]
+        assert reaching == let_in.get(port, [])
+    assert reaches(policies, ANYBODY, Endpoint(NAMESPACE, {"app": "else"}), 80)
+    # What the operator is told of it; it lets itself in, since it reads there what was counted of canaries.
+    rules = json.loads(from_environment(environment(manifests)).metrics_from or "[]")
+    serving_pod: Manifest = {"metadata": {"namespace": "team"}, "spec": {"podSelector": {}, "policyTypes": ["Ingress"]}}
+    serving_pod["spec"]["ingress"] = [{"from": rules}]
+    for peer in (*let_in[9090], OPERATOR):
+        assert reaches([serving_pod], peer, Endpoint("team"), 8082)
+
+
+def test_network_policies_can_be_left_to_somebody_else(render: Render) -> None:
+    manifests = render(networkPolicy={"enabled": False, "deployments": False})
+    assert not of_kind(manifests, "NetworkPolicy")
+    assert from_environment(environment(manifests)).network_policies is False
+
+
 def test_a_service_monitor_only_where_the_cluster_knows_it(render: Render) -> None:
     known = ("--api-versions", "monitoring.coreos.com/v1/ServiceMonitor")
     assert not of_kind(render(), "ServiceMonitor")
@@ -243,6 +287,9 @@ class TestValues:
             ({"tracing": {"enabled": True}}, "enabled"),
             ({"watchNamespaces": ["A"]}, "watchNamespaces"),
             ({"watchNamespaces": "a"}, "watchNamespaces"),
+            ({"networkPolicy": {"metricsFrom": [{}]}}, "metricsFrom"),
+            ({"networkPolicy": {"metricsFrom": [{"podselector": {}}]}}, "podselector"),
+            ({"networkPolicy": {"metricsFrom": [{"podSelector": {}, "ipBlock": {"cidr": "::/0"}}]}}, "metricsFrom"),
             ({"workers": 0}, "workers"),
             ({"metrics": {"serviceMonitor": {"on": True}}}, "on"),
             ({"crds": {"kept": True}}, "kept"),

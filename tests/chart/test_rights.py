@@ -24,6 +24,7 @@ OPERATOR = {
     ("", "services"): CHILD,
     ("policy", "poddisruptionbudgets"): CHILD,
     ("autoscaling", "horizontalpodautoscalers"): CHILD,
+    ("networking.k8s.io", "networkpolicies"): CHILD,
     ("gateway.networking.k8s.io", "httproutes"): CHILD - {"watch"},
     ("", "pods"): {"get", "list", "watch"},
     ("", "pods/log"): {"get"},

@@ -10,7 +10,7 @@ import pytest
 
 from modelwright_operator import api, naming
 from modelwright_operator.decide.observed import Job, Workload
-from modelwright_operator.render import common, serving, training
+from modelwright_operator.render import common, network, serving, training
 from modelwright_operator.render.common import variables
 from modelwright_operator.render.quantities import canonical
 from modelwright_server import contract
@@ -170,6 +170,7 @@ def test_every_name_of_a_deployments_children_is_a_label(name: str) -> None:
         serving.workload(deployment, VERSION, revision, make.SETTINGS),
         serving.service(deployment, revision),
         serving.disruption_budget(deployment, revision),
+        network.policy(deployment, make.SETTINGS),
     ):
         assert len(manifest["metadata"]["name"]) <= 47
         assert all(len(value) <= 63 for value in manifest["metadata"]["labels"].values())

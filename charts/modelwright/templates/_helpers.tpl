@@ -55,6 +55,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
+{{- /* Who may read serving pods' metrics; the operator always, which reads there what was counted of canaries. */ -}}
+{{- define "modelwright.metricsPeers" -}}
+{{- with .Values.networkPolicy.metricsFrom }}
+{{- toYaml . }}
+- namespaceSelector:
+    matchLabels:
+      kubernetes.io/metadata.name: {{ $.Release.Namespace }}
+  podSelector:
+    matchLabels:
+      {{- include "modelwright.selectorLabels" $ | nindent 6 }}
+{{- end }}
+{{- end }}
+
 {{- /* The operator's user name, as the API server sees it. */ -}}
 {{- define "modelwright.operatorUser" -}}
 system:serviceaccount:{{ .Release.Namespace }}:{{ include "modelwright.serviceAccountName" . }}
@@ -119,6 +132,9 @@ matchConditions:
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
   verbs: [get, list, watch, create, patch, delete]
 # Of Deployments with spec.traffic.mode GatewayAPI.
 - apiGroups: [gateway.networking.k8s.io]
