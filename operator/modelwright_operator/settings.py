@@ -37,6 +37,8 @@ class Settings:
     watch_namespaces: tuple[str, ...] = ()
     """Namespaces to watch; empty means all."""
     image_pull_policy: str = "IfNotPresent"
+    image_pull_secrets: tuple[str, ...] = ()
+    """Secrets, in each pod's own namespace, that pods pull their images with, besides those that objects name."""
     monitor_role: str = "modelwright-monitor"
     """The role that serving pods' sidecars get in their namespace; the RoleBinding there has the same name."""
     prometheus_url: str = ""
