@@ -31,6 +31,7 @@ WORKLOADS: Final = "deployments"
 SERVICES: Final = "services"
 DISRUPTION_BUDGETS: Final = "poddisruptionbudgets"
 AUTOSCALERS: Final = "horizontalpodautoscalers"
+NETWORK_POLICIES: Final = "networkpolicies"
 SERVICE_ACCOUNTS: Final = "serviceaccounts"
 ROLE_BINDINGS: Final = "rolebindings"
 HTTP_ROUTES: Final = "httproutes"
@@ -46,6 +47,7 @@ RESOURCES: Final = {
     SERVICES: ("v1", "Service"),
     DISRUPTION_BUDGETS: ("policy/v1", "PodDisruptionBudget"),
     AUTOSCALERS: ("autoscaling/v2", "HorizontalPodAutoscaler"),
+    NETWORK_POLICIES: ("networking.k8s.io/v1", "NetworkPolicy"),
 }
 """Everything the operator watches: plural (unique among these) → API version and kind."""
 OPTIONAL: Final = {HTTP_ROUTES: ("gateway.networking.k8s.io/v1", "HTTPRoute")}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Final
 
 from modelwright_operator.errors import SettingsError
+from modelwright_operator.raw import is_list, is_map
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +37,8 @@ class Settings:
     watch_namespaces: tuple[str, ...] = ()
     """Namespaces to watch; empty means all."""
     image_pull_policy: str = "IfNotPresent"
+    image_pull_secrets: tuple[str, ...] = ()
+    """Secrets, in each pod's own namespace, that pods pull their images with, besides those that objects name."""
     monitor_role: str = "modelwright-monitor"
     """The role that serving pods' sidecars get in their namespace; the RoleBinding there has the same name."""
     prometheus_url: str = ""
@@ -44,6 +48,11 @@ class Settings:
     """File with the address of a webhook that events are posted to; empty: none."""
     webhook_events: str = "Warnings"
     """Which of them: Warnings (and approvals that are waited for), or All."""
+    network_policies: bool = True
+    """Whether each Deployment gets a NetworkPolicy for its pods."""
+    metrics_from: str = ""
+    """Who may read the metrics of serving pods and what sidecars counted: a JSON list of a NetworkPolicy's peers.
+    Empty: metrics are open to everybody, the sidecars' port to the pods of the same Deployment."""
     tracing_endpoint: str = ""
     """Where serving pods send OpenTelemetry spans (OTLP over HTTP); empty: nowhere."""
     resync_seconds: int = 300
@@ -121,6 +130,8 @@ def _value(name: str, kind: str, text: str) -> object:
             message = f"{variable} must be one of {', '.join(_BOOLEANS)}, not {text!r}"
             raise SettingsError(message)
         return _BOOLEANS[text]
+    if name == "metrics_from":
+        _check_peers(variable, text)
     if kind.startswith("tuple"):
         return tuple(part.strip() for part in text.split(",") if part.strip())
     allowed = _CHOICES.get(name)
@@ -132,6 +143,16 @@ def _value(name: str, kind: str, text: str) -> object:
         message = f"{variable} must be {wanted}, not {text!r}"
         raise SettingsError(message)
     return text
+
+
+def _check_peers(variable: str, text: str) -> None:
+    try:
+        given: object = json.loads(text)
+    except ValueError:
+        given = None
+    if not is_list(given) or not all(map(is_map, given)):
+        message = f"{variable} must be a JSON list of objects, a NetworkPolicy's peers, not {text!r}"
+        raise SettingsError(message)
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:

@@ -1,6 +1,7 @@
 """The chart on a real API server: it installs, upgrades without a change, gives just its rights, leaves nothing."""
 
 import json
+import time
 from collections.abc import Generator
 from typing import Any
 
@@ -138,3 +139,28 @@ def test_the_operator_may_do_its_work_and_nothing_else(cluster: Cluster, release
         )
     }
     assert refused == dict.fromkeys(refused, False)
+
+
+def test_the_operator_cannot_open_or_close_pods_of_others(cluster: Cluster, release: str) -> None:
+    name = next(item["metadata"]["name"] for key, item in owned(cluster, release).items() if key.startswith("Service"))
+    account = f"system:serviceaccount:{release}:{name.removesuffix('-metrics')}"
+    owner = {"apiVersion": "modelwright.dev/v1alpha1", "kind": "Deployment", "name": "scores", "uid": "1"}
+
+    def attempt(selector: dict[str, Any], *owners: dict[str, Any]) -> str:
+        policy = {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": "scores", "ownerReferences": list(owners)},
+            "spec": {"podSelector": selector, "policyTypes": ["Ingress"]},
+        }
+        words = ["create", "--dry-run=server", "--as", account, "-n", release, "-f", "-"]
+        return cluster.kubectl(*words, stdin=json.dumps(policy), check=False)
+
+    ours = {"matchLabels": {"modelwright.dev/name": "scores", "modelwright.dev/kind": "Deployment"}}
+    child = {**owner, "controller": True}
+    deadline = time.monotonic() + 30  # the API server takes a new policy up after a moment
+    while "are about the pods of Modelwright's objects alone" not in (said := attempt({}, child)):
+        assert time.monotonic() < deadline, said
+    assert "alone" in attempt({"matchLabels": {"app": "web"}}, child)
+    assert "as its controller" in attempt(ours)
+    assert "created" in attempt(ours, child)

@@ -11,8 +11,25 @@ import yaml
 from modelwright_operator.settings import from_environment
 from tests.chart.conftest import CHART, NAMESPACE, Helm, Manifest, Render, of_kind
 from tests.cluster.settings import REPOSITORY
+from tests.support.reachability import Endpoint, reaches
 
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+KEPT = {"helm.sh/resource-policy": "keep"}
+TENANT_ROLES = ("viewer", "editor", "approver")
+TENANT: dict[str, Any] = {
+    "namespace": "team-a",
+    "create": True,
+    "viewers": [{"kind": "User", "name": "vic"}],
+    "editors": [
+        {"kind": "Group", "name": "engineers"},
+        {"kind": "ServiceAccount", "name": "pipeline"},
+        {"kind": "ServiceAccount", "name": "builder", "namespace": "ci"},
+    ],
+    "approvers": [{"kind": "User", "name": "ana"}],
+    "serviceAccounts": ["pipeline"],
+    "quota": {"pods": 40, "requests.memory": "64Gi", "count/modeldeployments.modelwright.dev": 10},
+    "containerDefaults": {"requests": {"cpu": "10m"}, "limits": {"cpu": 1}},
+}
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
 
 
@@ -38,6 +55,7 @@ def test_a_default_release(render: Render) -> None:
         "Lease": 1,
         "Deployment": 1,
         "Service": 1,
+        "NetworkPolicy": 1,
         "ValidatingAdmissionPolicy": 6,
         "ValidatingAdmissionPolicyBinding": 6,
     }
@@ -147,6 +165,48 @@ def test_a_disruption_budget_only_where_it_helps(render: Render, replicas: int, 
     assert len(of_kind(render(replicas=replicas), "PodDisruptionBudget")) == budgets
 
 
+OPERATOR = Endpoint(
+    NAMESPACE,
+    {
+        "app.kubernetes.io/name": "modelwright",
+        "app.kubernetes.io/instance": "release",
+        "app.kubernetes.io/component": "operator",
+    },
+)
+PROMETHEUS, ANYBODY = Endpoint("metrics", {"app": "prometheus"}), Endpoint("team", {"app": "web"})
+
+
+@pytest.mark.parametrize(
+    ("metrics_from", "let_in"),
+    [
+        ([], {9090: [PROMETHEUS, ANYBODY, OPERATOR]}),
+        ([{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "metrics"}}}], {9090: [PROMETHEUS]}),
+    ],
+    ids=["everybody", "some"],
+)
+def test_the_operators_pods_are_reached_for_metrics_alone(
+    render: Render, metrics_from: list[Manifest], let_in: dict[int, list[Endpoint]]
+) -> None:
+    manifests = render(networkPolicy={"metricsFrom": metrics_from})
+    policies = of_kind(manifests, "NetworkPolicy")
+    for port in (8080, 9090, 9443):
+        reaching = [peer for peer in (PROMETHEUS, ANYBODY, OPERATOR) if reaches(policies, peer, OPERATOR, port)]
+        assert reaching == let_in.get(port, [])
+    assert reaches(policies, ANYBODY, Endpoint(NAMESPACE, {"app": "else"}), 80)
+    # What the operator is told of it; it lets itself in, since it reads there what was counted of canaries.
+    rules = json.loads(from_environment(environment(manifests)).metrics_from or "[]")
+    serving_pod: Manifest = {"metadata": {"namespace": "team"}, "spec": {"podSelector": {}, "policyTypes": ["Ingress"]}}
+    serving_pod["spec"]["ingress"] = [{"from": rules}]
+    for peer in (*let_in[9090], OPERATOR):
+        assert reaches([serving_pod], peer, Endpoint("team"), 8082)
+
+
+def test_network_policies_can_be_left_to_somebody_else(render: Render) -> None:
+    manifests = render(networkPolicy={"enabled": False, "deployments": False})
+    assert not of_kind(manifests, "NetworkPolicy")
+    assert from_environment(environment(manifests)).network_policies is False
+
+
 def test_a_service_monitor_only_where_the_cluster_knows_it(render: Render) -> None:
     known = ("--api-versions", "monitoring.coreos.com/v1/ServiceMonitor")
     assert not of_kind(render(), "ServiceMonitor")
@@ -243,6 +303,9 @@ class TestValues:
             ({"tracing": {"enabled": True}}, "enabled"),
             ({"watchNamespaces": ["A"]}, "watchNamespaces"),
             ({"watchNamespaces": "a"}, "watchNamespaces"),
+            ({"networkPolicy": {"metricsFrom": [{}]}}, "metricsFrom"),
+            ({"networkPolicy": {"metricsFrom": [{"podselector": {}}]}}, "podselector"),
+            ({"networkPolicy": {"metricsFrom": [{"podSelector": {}, "ipBlock": {"cidr": "::/0"}}]}}, "metricsFrom"),
             ({"workers": 0}, "workers"),
             ({"metrics": {"serviceMonitor": {"on": True}}}, "on"),
             ({"crds": {"kept": True}}, "kept"),
@@ -274,4 +337,124 @@ class TestValues:
         lines = (CHART / "values.yaml").read_text(encoding="utf-8").splitlines()
         keys = {i for i, line in enumerate(lines) if re.match(r"(  )?\w+:", line)}
         bare = {lines[i].strip() for i in keys if not lines[i - 1].lstrip().startswith("#")}
-        assert bare == {"requests:", "limits:"}
+        assert not bare
+
+
+MIRROR = "registry.example.org:5000/mirror"
+DIGEST = f"sha256:{'0' * 64}"
+
+
+@pytest.mark.parametrize(
+    ("values", "reference"),
+    [
+        pytest.param({}, "localhost/modelwright/serving:{version}", id="as it is"),
+        pytest.param({"imageRegistry": MIRROR}, MIRROR + "/modelwright/serving:{version}", id="localhost"),
+        pytest.param(
+            {"imageRegistry": MIRROR, "images": {"serving": {"repository": "ghcr.io/a/serving", "tag": "7"}}},
+            f"{MIRROR}/a/serving:7",
+            id="another registry",
+        ),
+        pytest.param(
+            {"imageRegistry": "mirror", "images": {"serving": {"repository": "quay.io:443/a/b/serving"}}},
+            "mirror/a/b/serving:{version}",
+            id="a port",
+        ),
+        pytest.param(
+            {"imageRegistry": MIRROR, "images": {"serving": {"repository": "team/serving"}}},
+            MIRROR + "/team/serving:{version}",
+            id="no registry",
+        ),
+        pytest.param(
+            {"imageRegistry": MIRROR, "images": {"serving": {"digest": DIGEST, "tag": "7"}}},
+            f"{MIRROR}/modelwright/serving@{DIGEST}",
+            id="a digest",
+        ),
+        pytest.param(
+            {"images": {"serving": {"repository": "a/serving", "digest": DIGEST}}}, f"a/serving@{DIGEST}", id="own"
+        ),
+    ],
+)
+def test_where_an_image_comes_from(render: Render, values: dict[str, Any], reference: str) -> None:
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))["appVersion"]
+    assert from_environment(environment(render(**values))).serving_image == reference.format(version=version)
+
+
+def test_offline_nothing_names_another_registry_or_address(render: Render) -> None:
+    """With everything that can be switched on, switched on."""
+    manifests = render(
+        *("--api-versions", "monitoring.coreos.com/v1/ServiceMonitor"),
+        imageRegistry=MIRROR,
+        imagePullSecrets=[{"name": "mirror"}],
+        podImagePullSecrets=["mirror", "other"],
+        replicas=2,
+        alerts={"prometheusRule": {"enabled": True}, "webhook": {"secretName": "chat"}},
+        dashboard={"enabled": True},
+        approval={"requiredFrom": "Low", "fourEyes": True},
+        tenants=[TENANT],
+        crds={"enabled": False},  # whose descriptions have examples of addresses
+    )
+    settings = from_environment(environment(manifests))
+    images = (settings.serving_image, settings.training_image, settings.feast_image)
+    assert all(image.startswith(f"{MIRROR}/modelwright/") for image in images)
+    assert settings.image_pull_secrets == ("mirror", "other")
+    (deployment,) = of_kind(manifests, "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    assert [item["image"].startswith(MIRROR) for item in pod["containers"]] == [True]
+    assert pod["imagePullSecrets"] == [{"name": "mirror"}]
+    (dashboard,) = of_kind(manifests, "ConfigMap")
+    rest = json.dumps([item for item in manifests if item is not dashboard])
+    assert not re.findall(r"https?://(?!monitoring)[a-z]", rest)
+    assert "localhost/" not in rest
+
+
+class TestTenants:
+    def made(self, render: Render, *arguments: str, **values: Any) -> dict[tuple[str, str], Manifest]:
+        found = render(*arguments, **values)
+        mine = [item for item in found if "team-a" in {item["metadata"].get("namespace"), item["metadata"]["name"]}]
+        return {(item["kind"], item["metadata"]["name"]): item for item in mine}
+
+    def test_an_entry_with_everything(self, render: Render) -> None:
+        made = self.made(render, tenants=[TENANT])
+        prefix = "release-modelwright"
+        assert set(made) == {
+            ("Namespace", "team-a"),
+            ("ResourceQuota", prefix),
+            ("LimitRange", prefix),
+            ("ServiceAccount", "pipeline"),
+            *((kind, f"{prefix}-{role}") for kind in ("Role", "RoleBinding") for role in TENANT_ROLES),
+        }
+        assert made["Namespace", "team-a"]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+        assert made["ResourceQuota", prefix]["spec"]["hard"] == TENANT["quota"]
+        assert made["LimitRange", prefix]["spec"]["limits"] == [
+            {"type": "Container", "default": {"cpu": 1}, "defaultRequest": {"cpu": "10m"}}
+        ]
+        assert made["RoleBinding", f"{prefix}-editor"]["subjects"] == [
+            {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "engineers"},
+            {"kind": "ServiceAccount", "name": "pipeline", "namespace": "team-a"},
+            {"kind": "ServiceAccount", "name": "builder", "namespace": "ci"},
+        ]
+
+    def test_the_namespace_outlives_its_entry(self, render: Render) -> None:
+        made = self.made(render, tenants=[TENANT])
+        kept = {key for key, item in made.items() if item["metadata"].get("annotations") == KEPT}
+        assert kept == {("Namespace", "team-a")}
+
+    def test_a_name_alone_makes_nothing(self, render: Render) -> None:
+        assert self.made(render, tenants=[{"namespace": "team-a"}]) == {}
+
+    @pytest.mark.parametrize(
+        ("values", "said"),
+        [
+            ({"tenants": [TENANT], "watchNamespaces": ["team-b"]}, "add it to watchNamespaces"),
+            ({"tenants": [{}]}, "namespace"),
+            ({"tenants": [{"namespace": "Team"}]}, "namespace"),
+            ({"tenants": [{"namespace": "a", "editor": []}]}, "editor"),
+            ({"tenants": [{"namespace": "a", "editors": ["ana"]}]}, "editors"),
+            ({"tenants": [{"namespace": "a", "serviceAccounts": ["default"]}]}, "serviceAccounts"),
+        ],
+        ids=str,
+    )
+    def test_what_cannot_be_is_said(self, helm: Helm, values: dict[str, Any], said: str) -> None:
+        done = helm("template", "release", str(CHART), "--kube-version", "1.35.0", **values)
+        assert done.returncode != 0
+        assert said in done.stderr

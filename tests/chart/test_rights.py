@@ -8,7 +8,7 @@ import pytest
 from modelwright_operator.render import sidecar
 from modelwright_operator.settings import from_environment
 from tests.chart.conftest import NAMESPACE, Manifest, Render, of_kind
-from tests.chart.test_rendering import environment
+from tests.chart.test_rendering import TENANT, environment
 
 ACCOUNT = {"kind": "ServiceAccount", "name": "release-modelwright", "namespace": NAMESPACE}
 KINDS = ("trainingjobs", "modelversions", "modeldeployments")
@@ -24,6 +24,7 @@ OPERATOR = {
     ("", "services"): CHILD,
     ("policy", "poddisruptionbudgets"): CHILD,
     ("autoscaling", "horizontalpodautoscalers"): CHILD,
+    ("networking.k8s.io", "networkpolicies"): CHILD,
     ("gateway.networking.k8s.io", "httproutes"): CHILD - {"watch"},
     ("", "pods"): {"get", "list", "watch"},
     ("", "pods/log"): {"get"},
@@ -184,7 +185,9 @@ def test_its_own_lease_by_name_and_made_beforehand(render: Render) -> None:
     ]
 
 
-@pytest.mark.parametrize("values", [{}, {"watchNamespaces": ["a"]}], ids=["all", "chosen"])
+@pytest.mark.parametrize(
+    "values", [{}, {"watchNamespaces": ["a"]}, {"tenants": [TENANT]}], ids=["all", "chosen", "tenants"]
+)
 def test_no_role_has_wildcards_secrets_or_ways_up(render: Render, values: dict[str, Any]) -> None:
     manifests = render(**values)
     for role in of_kind(manifests, "ClusterRole") + of_kind(manifests, "Role"):
@@ -196,6 +199,51 @@ def test_no_role_has_wildcards_secrets_or_ways_up(render: Render, values: dict[s
             assert group not in {"rbac.authorization.k8s.io", "admissionregistration.k8s.io", "authentication.k8s.io"}
             assert resource not in {"secrets", "serviceaccounts", "serviceaccounts/token", "nodes", "pods/exec"}
             assert not verbs & {"bind", "escalate", "impersonate"}
+
+
+SEEN = {"get", "list", "watch"}
+TENANT_VIEWER = {
+    **{("modelwright.dev", kind): SEEN for kind in KINDS},
+    ("modelwright.dev", "modeldeployments/scale"): {"get"},
+    **{
+        ("", what): SEEN
+        for what in ("pods", "pods/log", "services", "events", "persistentvolumeclaims", "resourcequotas")
+    },
+    ("", "limitranges"): SEEN,
+    ("events.k8s.io", "events"): SEEN,
+    ("batch", "jobs"): SEEN,
+    ("apps", "deployments"): SEEN,
+    ("apps", "replicasets"): SEEN,
+    ("networking.k8s.io", "networkpolicies"): SEEN,
+}
+CHANGES = {"create", "update", "patch", "delete", "deletecollection"}
+TENANT_EDITOR = {
+    **TENANT_VIEWER,
+    **{("modelwright.dev", kind): SEEN | CHANGES for kind in KINDS},
+    ("modelwright.dev", "modeldeployments/scale"): {"get", "update", "patch"},
+    ("", "persistentvolumeclaims"): SEEN | {"create", "update", "patch"},
+    ("", "pods/portforward"): {"create"},
+    ("", "pods/proxy"): {"get"},
+}
+TENANT_APPROVER = {
+    **TENANT_VIEWER,
+    ("modelwright.dev", "modelversions"): SEEN | {"update", "patch", "approve"},
+    ("modelwright.dev", "modeldeployments"): SEEN | {"update", "patch", "approve"},
+}
+
+
+@pytest.mark.parametrize("values", [{}, {"watchNamespaces": ["team-a"]}], ids=["all", "chosen"])
+def test_members_of_a_tenant_get_just_this_in_its_namespace_alone(render: Render, values: dict[str, Any]) -> None:
+    manifests = render(tenants=[TENANT], rbac={"aggregateToUsers": False}, **values)
+    plain = render(rbac={"aggregateToUsers": False}, **values)
+    assert len(of_kind(manifests, "ClusterRole")) == len(of_kind(plain, "ClusterRole"))
+    assert len(of_kind(manifests, "ClusterRoleBinding")) == len(of_kind(plain, "ClusterRoleBinding"))
+    roles = {role["metadata"]["name"]: role for role in of_kind(manifests, "Role")}
+    for kind, expected in (("viewer", TENANT_VIEWER), ("editor", TENANT_EDITOR), ("approver", TENANT_APPROVER)):
+        role = roles[f"release-modelwright-{kind}"]
+        assert role["metadata"]["namespace"] == "team-a"
+        assert rights(role) == expected
+        assert not named(role)
 
 
 def test_users_get_the_kinds_and_never_a_status(render: Render) -> None:

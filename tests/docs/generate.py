@@ -1,4 +1,4 @@
-"""The reference of the three kinds and of the command, made of what they are: `python -m tests.docs.generate`."""
+"""The reference of kinds, command and chart, made of what they are: `python -m tests.docs.generate`."""
 
 import sys
 from collections.abc import Iterator
@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import modelwright_operator.api.crd
-from tests.docs import commands
+from tests.docs import chart, commands
 
 Json = dict[str, Any]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-REFERENCE = REPOSITORY / "docs" / "reference"
+_REFERENCE = "docs/reference"
 FILES = {
     "trainingjobs.yaml": "training-job.md",
     "modelversions.yaml": "model-version.md",
@@ -33,9 +33,10 @@ _NOT_EMPTY = {("minItems", 1), ("minLength", 1)}
 
 
 def pages() -> dict[str, str]:
-    """Return the text of each page by file name."""
-    return {commands.NAME: commands.page()} | {
-        FILES[name]: page(definition) for name, definition in modelwright_operator.api.crd.definitions().items()
+    """Return the text of each page by its path in the repository."""
+    return {chart.NAME: chart.page(), f"{_REFERENCE}/{commands.NAME}": commands.page()} | {
+        f"{_REFERENCE}/{FILES[name]}": page(definition)
+        for name, definition in modelwright_operator.api.crd.definitions().items()
     }
 
 
@@ -160,12 +161,11 @@ def _cell(text: str) -> str:
 def main() -> int:
     """Write the pages; return 1 if that changed any, as a check wants to know."""
     changed = 0
-    REFERENCE.mkdir(parents=True, exist_ok=True)
     for name, text in pages().items():
-        target = REFERENCE / name
+        target = REPOSITORY / name
         if not target.is_file() or target.read_text(encoding="utf-8") != text:
             target.write_text(text, encoding="utf-8")
-            print(f"wrote {target.relative_to(REPOSITORY)}")
+            print(f"wrote {name}")
             changed = 1
     return changed
 

@@ -15,6 +15,7 @@ PAGES = sorted(
     [
         *(REPOSITORY / name for name in ("README.md", "CHANGELOG.md")),
         *DOCS.rglob("*.md"),
+        REPOSITORY / "charts" / "modelwright" / "README.md",
         *(REPOSITORY / ".github").glob("*.md"),
     ]
 )

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import MISSING, fields
-from typing import Any
 
 import pytest
 import yaml
@@ -20,20 +19,17 @@ from modelwright_server.contract import capture, monitoring
 from modelwright_server.grpc import service as grpc_service
 from modelwright_server.http import messages
 from modelwright_training import contract as training
-from tests.docs import generate, pages
+from tests.docs import chart, generate, pages
 
 _REFERENCE = pages.DOCS / "reference"
 _CHART = pages.REPOSITORY / "charts" / "modelwright"
 _OPERATOR_SOURCE = pages.REPOSITORY / "operator" / "modelwright_operator"
-# Given whole, whatever keys a user puts into them.
-_FREE_VALUES = {"metrics.serviceMonitor.labels", "serviceAccount.annotations", "podLabels", "podAnnotations"}
-_FREE_VALUES |= {"nodeSelector", "affinity"}
 
 
 @pytest.mark.parametrize("name", sorted(generate.pages()))
 def test_generated_pages_are_current(name: str) -> None:
     current = generate.pages()[name]
-    assert pages.read(_REFERENCE / name) == current, "run: python -m tests.docs.generate"
+    assert pages.read(pages.REPOSITORY / name) == current, "run: python -m tests.docs.generate"
 
 
 @pytest.mark.parametrize("name", sorted(generate.FILES.values()))
@@ -69,30 +65,14 @@ def test_the_retry_annotation_is_documented_as_it_is() -> None:
     assert f"{ANNOTATION_RETRY}=2" in pages.flat(_REFERENCE / "reasons.md")
 
 
-def _leaves(values: dict[str, Any], path: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        here = f"{path}{name}"
-        if isinstance(value, dict) and value and here not in _FREE_VALUES:
-            found |= _leaves(value, f"{here}.")
-        else:
-            found[here] = value
-    return found
-
-
-def _text(value: object) -> str:
-    """Return a default as the table shows it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return '""' if value == "" else str(value)
-
-
-def test_every_value_of_the_chart_is_documented_with_its_default() -> None:
+def test_every_value_of_the_chart_says_what_it_does() -> None:
     values = yaml.safe_load((_CHART / "values.yaml").read_text(encoding="utf-8"))
-    documented = pages.names(_REFERENCE / "settings.md", "Values of the chart")
-    assert {name: cells[0] for name, cells in documented.items()} == {
-        name: f"`{_text(value)}`" for name, value in _leaves(values).items()
-    }
+    rows = {name: cells for name, cells in pages.names(pages.REPOSITORY / chart.NAME).items() if "`" not in name}
+    assert rows.keys() == chart.leaves(values).keys()
+    for name, (kind, default, meaning) in rows.items():
+        assert re.search(r"[a-z]", kind), name
+        assert default.startswith("`"), name
+        assert re.search(r"[a-z]", meaning), name
 
 
 def _default(value: object) -> str:

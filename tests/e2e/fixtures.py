@@ -166,7 +166,14 @@ class Team:
 
     def own_objects(self) -> dict[str, str]:
         """Return the resourceVersions of all our objects and their children."""
-        resources = (*OURS, "jobs.batch", "deployments.apps", "services", "poddisruptionbudgets.policy")
+        resources = (
+            *OURS,
+            "jobs.batch",
+            "deployments.apps",
+            "services",
+            "poddisruptionbudgets.policy",
+            "networkpolicies.networking.k8s.io",
+        )
         return {
             f"{resource}/{item['metadata']['name']}": item["metadata"]["resourceVersion"]
             for resource in resources

@@ -81,7 +81,13 @@ def quiet(team: Team, seconds: int, resources: tuple[str, ...]) -> list[str]:
     return seen
 
 
-CHILDREN = ("jobs.batch", "deployments.apps", "services", "poddisruptionbudgets.policy")
+CHILDREN = (
+    "jobs.batch",
+    "deployments.apps",
+    "services",
+    "poddisruptionbudgets.policy",
+    "networkpolicies.networking.k8s.io",
+)
 
 
 @pytest.mark.timeout(400)

@@ -36,7 +36,15 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.cluster
 
 STAGES = ("fetch", "prepare", "split", "train", "evaluate", "latency", "publish")
-CHILDREN = ("jobs.batch", "pods", "deployments.apps", "replicasets.apps", "services", "poddisruptionbudgets.policy")
+CHILDREN = (
+    "jobs.batch",
+    "pods",
+    "deployments.apps",
+    "replicasets.apps",
+    "services",
+    "poddisruptionbudgets.policy",
+    "networkpolicies.networking.k8s.io",
+)
 
 
 def scale_operator(installation: Installation, replicas: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,7 @@ from modelwright_operator.render import (
     autoscaler,
     cleanup,
     gateway,
+    network,
     own_code,
     search,
     serving,
@@ -124,6 +126,25 @@ ROUTED = _deployment(
     )
 )
 
+
+GUARDED = _deployment(
+    make.deployment(version=VERSION.metadata.name).spec(
+        access={
+            "from": [
+                {
+                    "namespaceSelector": {"matchLabels": {"team": "shop"}},
+                    "podSelector": {"matchLabels": {"app": "web"}},
+                },
+                {"ipBlock": {"cidr": "10.9.0.0/16"}},
+            ],
+            "feedbackFrom": [{"podSelector": {"matchLabels": {"app": "truth"}}}],
+        },
+        monitoring={
+            "quality": {"metric": "accuracy", "min": 0.9, "maxLabelDelaySeconds": 86400},
+            "payloadLog": {"url": "http://sink.team.svc"},
+        },
+    )
+)
 
 TUNING: Raw = {
     "algorithm": "Random",
@@ -251,6 +272,10 @@ MANIFESTS: dict[str, Callable[[], Raw]] = {
     "autoscaler-of-a-step": lambda: _autoscaler(AUTOSCALED, grows_only=True),
     "route": lambda: gateway.route(ROUTED, "churn", gateway.Shares(10, 0, ROUTED.spec.traffic.match)),
     "route-mirrored": lambda: gateway.route(ROUTED, "churn", gateway.Shares(copies=20)),
+    "network-policy": lambda: network.policy(SMALL, make.SETTINGS),
+    "network-policy-full": lambda: network.policy(
+        GUARDED, replace(make.SETTINGS, metrics_from='[{"namespaceSelector":{}}]')
+    ),
     "disruption-budget": lambda: serving.disruption_budget(FULL, serving.revision_hash(FULL, VERSION)),
 }
 
@@ -269,7 +294,7 @@ def test_no_golden_file_is_left_over() -> None:
     [
         name
         for name in MANIFESTS
-        if not name.startswith(("autoscaler", "route"))
+        if not name.startswith(("autoscaler", "route", "network-policy"))
         and name not in {"model-version", "service", "disruption-budget", "monitor-account", "monitor-binding"}
     ],
 )

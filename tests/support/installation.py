@@ -37,6 +37,23 @@ class Installation:
         pods = self.cluster.find("pods", NAMESPACE, "app.kubernetes.io/name=modelwright")
         return next(str(pod["metadata"]["name"]) for pod in pods if "deletionTimestamp" not in pod["metadata"])
 
+    def upgrade(self, *values: str) -> None:
+        """Install or upgrade the release with these images; further values are given as helm's `--set` takes them.
+
+        Raises:
+            ClusterError: it does not come up; the message ends with the operator's log.
+        """
+        settings = [argument for value in image_values(self.images) for argument in ("--set-string", value)]
+        settings += [argument for value in values for argument in ("--set", value)]
+        try:
+            self.cluster.helm(
+                *("upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace"),
+                *("--wait", "--timeout", "3m", *settings),
+            )
+        except ClusterError as error:
+            message = f"{error}\nthe operator's log ends:\n{self.logs()[-2000:]}"
+            raise ClusterError(message) from error
+
     def logs(self) -> str:
         """Return the operator's log."""
         return self.cluster.kubectl("logs", "-n", NAMESPACE, f"deployment/{self.workload}", "--tail=-1", check=False)
@@ -59,15 +76,6 @@ def install(cluster: Cluster, *values: str, feast: bool = True) -> Installation:
     """
     references = images.build([] if feast else [image.name for image in IMAGES if image.name != "feast"])
     load([reference for name, reference in references.items() if name != "feast"])
-    settings = [argument for value in image_values(references) for argument in ("--set-string", value)]
-    settings += [argument for value in values for argument in ("--set", value)]
     installation = Installation(cluster, references)
-    try:
-        cluster.helm(
-            *("upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace"),
-            *("--wait", "--timeout", "3m", *settings),
-        )
-    except ClusterError as error:
-        message = f"{error}\nthe operator's log ends:\n{installation.logs()[-2000:]}"
-        raise ClusterError(message) from error
+    installation.upgrade(*values)
     return installation

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from modelwright_operator import api
+from modelwright_operator import api, naming
 from modelwright_operator.cluster.gather import gather
 from modelwright_operator.cluster.store import Owner, Store
 from modelwright_operator.plan import kinds
-from modelwright_operator.render import serving, training, verification
+from modelwright_operator.render import network, serving, training, verification
 from tests.support.builders import NAMESPACE, SETTINGS, Maker, stored
 from tests.support.clock import START
 from tests.support.fake_objects import resource_of
@@ -33,10 +33,22 @@ def snapshot_of(
     refusals: tuple[Refusal, ...] = (),
     lines: tuple[tuple[Raw, LogLine], ...] = (),
     settings: Settings = SETTINGS,
+    network_policy: bool = True,
 ) -> AnySnapshot:
-    """Return the snapshot of an object among others; `lines` are the last progress lines of pods' logs."""
+    """Return the snapshot of an object among others.
+
+    Args:
+        subject: the object; a Deployment has its NetworkPolicy, unless `network_policy` is False.
+        others: all else.
+        now: the time.
+        refusals: what was refused earlier in the pass.
+        lines: the last progress lines of pods' logs.
+        settings: of the operator.
+        network_policy: see `subject`.
+    """
     store = Store()
-    for item in (subject, *others):
+    policies = [network_policy_of(subject)] if subject.raw["kind"] == naming.DEPLOYMENT and network_policy else []
+    for item in (subject, *policies, *others):
         raw = item.stored() if isinstance(item, Maker) else item
         store.put(resource_of(raw), raw)
     for pod, line in lines:
@@ -95,9 +107,12 @@ def planned(
     refusals: tuple[Refusal, ...] = (),
     lines: tuple[tuple[Raw, LogLine], ...] = (),
     settings: Settings = SETTINGS,
+    network_policy: bool = True,
 ) -> Planned:
-    """Plan one pass over an object."""
-    snapshot = snapshot_of(subject, *others, now=now, refusals=refusals, lines=lines, settings=settings)
+    """Plan one pass over an object; the arguments are those of `snapshot_of`."""
+    snapshot = snapshot_of(
+        subject, *others, now=now, refusals=refusals, lines=lines, settings=settings, network_policy=network_policy
+    )
     return Planned(kinds.plan(snapshot), subject.stored().get("status", {}))
 
 
@@ -144,6 +159,11 @@ def workload_of(subject: Maker, version: Maker, *, ready: int | None = None, **s
     raw = stored(serving.workload(deployment, typed, serving.revision_hash(deployment, typed), SETTINGS))
     raw["spec"] |= spec
     return {**raw, "status": workload_status(raw, ready)}
+
+
+def network_policy_of(subject: Maker, settings: Settings = SETTINGS) -> Raw:
+    """Return the stored NetworkPolicy of a Deployment."""
+    return stored(network.policy(api.Deployment.model_validate(subject.stored()), settings))
 
 
 def service_of(subject: Maker, version: Maker) -> Raw:

@@ -42,6 +42,7 @@ async def serving(world: World, replicas: int = 2) -> None:
         (naming.WORKLOADS, "Deployment"),
         (naming.SERVICES, "Service"),
         (naming.DISRUPTION_BUDGETS, "PodDisruptionBudget"),
+        (naming.NETWORK_POLICIES, "NetworkPolicy"),
     ],
 )
 async def test_a_forbidden_child_is_said_and_made_once_it_is_allowed(resource: str, kind: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from modelwright_operator import api, naming
 from modelwright_operator.decide.observed import Job, Workload
-from modelwright_operator.render import common, serving, training
+from modelwright_operator.render import cleanup, common, network, serving, training, verification
 from modelwright_operator.render.common import variables
 from modelwright_operator.render.quantities import canonical
 from modelwright_server import contract
@@ -170,6 +170,7 @@ def test_every_name_of_a_deployments_children_is_a_label(name: str) -> None:
         serving.workload(deployment, VERSION, revision, make.SETTINGS),
         serving.service(deployment, revision),
         serving.disruption_budget(deployment, revision),
+        network.policy(deployment, make.SETTINGS),
     ):
         assert len(manifest["metadata"]["name"]) <= 47
         assert all(len(value) <= 63 for value in manifest["metadata"]["labels"].values())
@@ -188,3 +189,23 @@ def test_credentials_reach_the_stages_that_need_them_alone() -> None:
     assert seen == {
         "fetch": [{"prefix": contract.secret_prefix(name), "secretRef": {"name": name}} for name in ("lake", "web")]
     }
+
+
+def test_every_pod_pulls_its_images_with_the_installations_secrets_too() -> None:
+    settings = replace(make.SETTINGS, image_pull_secrets=("mirror", "own"))
+    pod = {"imagePullSecrets": [{"name": "own"}]}
+    deployment = api.Deployment.model_validate(make.deployment().spec(pod=pod).stored())
+    version = api.ModelVersion.model_validate(make.model_version("a").stored())
+    training_job = api.TrainingJob.model_validate(make.training_job().stored())
+    made = {
+        "serving": serving.workload(deployment, VERSION, serving.revision_hash(deployment, VERSION), settings),
+        "training": training.batch_job(training_job, 1, settings),
+        "verification": verification.batch_job(version, "1", settings),
+        "cleanup": cleanup.batch_job(version, "1", settings),
+    }
+    pulled = {
+        name: [secret["name"] for secret in manifest["spec"]["template"]["spec"]["imagePullSecrets"]]
+        for name, manifest in made.items()
+    }
+    everywhere = {name: ["mirror", "own"] for name in made}
+    assert pulled == {**everywhere, "serving": ["own", "mirror"]}

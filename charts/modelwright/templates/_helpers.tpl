@@ -48,10 +48,28 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "modelwright.image" -}}
 {{- $root := index . 0 }}
 {{- $image := index $root.Values.images (index . 1) }}
+{{- $repository := $image.repository }}
+{{- with $root.Values.imageRegistry }}
+{{- /* The first part of a repository is a registry if it has a dot or a port, or is localhost. */ -}}
+{{- $repository = printf "%s/%s" . (regexReplaceAll "^(localhost|[^/]*[.:][^/]*)/" $repository "") }}
+{{- end }}
 {{- if $image.digest }}
-{{- printf "%s@%s" $image.repository $image.digest }}
+{{- printf "%s@%s" $repository $image.digest }}
 {{- else }}
-{{- printf "%s:%s" $image.repository (default $root.Chart.AppVersion $image.tag) }}
+{{- printf "%s:%s" $repository (default $root.Chart.AppVersion $image.tag) }}
+{{- end }}
+{{- end }}
+
+{{- /* Who may read serving pods' metrics; the operator always, which reads there what was counted of canaries. */ -}}
+{{- define "modelwright.metricsPeers" -}}
+{{- with .Values.networkPolicy.metricsFrom }}
+{{- toYaml . }}
+- namespaceSelector:
+    matchLabels:
+      kubernetes.io/metadata.name: {{ $.Release.Namespace }}
+  podSelector:
+    matchLabels:
+      {{- include "modelwright.selectorLabels" $ | nindent 6 }}
 {{- end }}
 {{- end }}
 
@@ -120,6 +138,9 @@ matchConditions:
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [get, list, watch, create, patch, delete]
 # Of Deployments with spec.traffic.mode GatewayAPI.
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes]
@@ -165,4 +186,59 @@ matchConditions:
 - apiGroups: [modelwright.dev]
   resources: [modeldeployments/status]
   verbs: [patch]
+{{- end }}
+
+{{- /* What the members of a tenant may do in its namespace: see what there is, bring models in, decide on them. */ -}}
+{{- define "modelwright.viewerRules" -}}
+- apiGroups: [modelwright.dev]
+  resources: [trainingjobs, modelversions, modeldeployments]
+  verbs: [get, list, watch]
+- apiGroups: [modelwright.dev]
+  resources: [modeldeployments/scale]
+  verbs: [get]
+# What comes of them, and why something does not move. No Secrets.
+- apiGroups: [""]
+  resources: [pods, pods/log, services, events, persistentvolumeclaims, resourcequotas, limitranges]
+  verbs: [get, list, watch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [get, list, watch]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch]
+- apiGroups: [apps]
+  resources: [deployments, replicasets]
+  verbs: [get, list, watch]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [get, list, watch]
+{{- end }}
+
+{{- define "modelwright.editorRules" -}}
+{{ include "modelwright.viewerRules" . }}
+- apiGroups: [modelwright.dev]
+  resources: [trainingjobs, modelversions, modeldeployments]
+  verbs: [create, update, patch, delete, deletecollection]
+- apiGroups: [modelwright.dev]
+  resources: [modeldeployments/scale]
+  verbs: [update, patch]
+# Claims for data; none is deleted, since models may lie there.
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [create, update, patch]
+# kubectl modelwright predict and report.
+- apiGroups: [""]
+  resources: [pods/portforward]
+  verbs: [create]
+- apiGroups: [""]
+  resources: [pods/proxy]
+  verbs: [get]
+{{- end }}
+
+{{- define "modelwright.approverRules" -}}
+{{ include "modelwright.viewerRules" . }}
+# `approve` is no verb of the API server's: the policies of approval-policy.yaml ask for it.
+- apiGroups: [modelwright.dev]
+  resources: [modelversions, modeldeployments]
+  verbs: [update, patch, approve]
 {{- end }}

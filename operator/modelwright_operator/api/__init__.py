@@ -4,6 +4,7 @@ Import this package as a whole (`from modelwright_operator import api`): `api.De
 always called a workload.
 """
 
+from modelwright_operator.api.access import Access, Peer
 from modelwright_operator.api.capture import Capture, CapturedData, PayloadLog
 from modelwright_operator.api.checks import Check, Hook, PrometheusQuery
 from modelwright_operator.api.deployment import (
@@ -100,6 +101,7 @@ from modelwright_operator.api.tuning import BestTrial, Trial, Tuning, TuningStat
 
 __all__ = [
     "MOST_PER_WEEK",
+    "Access",
     "Analysis",
     "Announced",
     "Answers",
@@ -152,6 +154,7 @@ __all__ = [
     "OwnImageReference",
     "ParentReference",
     "PayloadLog",
+    "Peer",
     "Pod",
     "PreparedDigest",
     "PreparedReference",

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from modelwright_operator.api.access import Access
 from modelwright_operator.api.meta import (
     Digest,
     Model,
@@ -109,6 +110,7 @@ class DeploymentSpec(Model):
     )
     server: Server = Field(default_factory=Server, description="The model server's container.")
     pod: Pod | None = Field(default=None, description="Settings of the pods.")
+    access: Access | None = Field(default=None, description="Who may open connections to the pods.")
     traffic: Traffic = Field(
         default_factory=Traffic, description="Which requests go to the next version while it is tried."
     )

@@ -25,7 +25,13 @@ if TYPE_CHECKING:
     from modelwright_operator.cluster.store import Owner, Store
     from modelwright_operator.settings import Settings
 
-_CHILDREN = (naming.SERVICES, naming.DISRUPTION_BUDGETS, naming.AUTOSCALERS, naming.HTTP_ROUTES)
+_CHILDREN = (
+    naming.SERVICES,
+    naming.DISRUPTION_BUDGETS,
+    naming.AUTOSCALERS,
+    naming.NETWORK_POLICIES,
+    naming.HTTP_ROUTES,
+)
 
 
 def now() -> datetime:

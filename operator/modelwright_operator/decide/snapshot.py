@@ -90,7 +90,7 @@ class DeploymentSnapshot(Snapshot):
 
     Attributes:
         versions: the versions it names or follows, and those its status names.
-        children: its Services, PodDisruptionBudget, autoscaler and HTTPRoute.
+        children: its Services, PodDisruptionBudget, autoscaler, NetworkPolicy and HTTPRoute.
         counted: what its pods counted of canaries, by the traffic table's sequence.
         readings: of the checks on the revision that is tried or watched, the last of each and its time.
         routes_served: whether the API server knows HTTPRoutes, as far as it is known.

@@ -21,7 +21,7 @@ from modelwright_operator.decide import tracks as seen
 from modelwright_operator.plan import approvals, gateway, monitoring, retraining, rollouts, traffic
 from modelwright_operator.plan.outcome import Confirm, Delete, Plan, finish, refused, wanted
 from modelwright_operator.reasons import Reason
-from modelwright_operator.render import autoscaler, serving
+from modelwright_operator.render import autoscaler, network, serving
 
 if TYPE_CHECKING:
     from modelwright_operator.decide.conditions import Mark
@@ -215,6 +215,8 @@ def _children(
     deployment = snapshot.deployment
     rules = deployment.spec.autoscaling
     manifests: list[Manifest] = []
+    if tracks.kept and snapshot.settings.network_policies:  # before the pods
+        manifests.append(network.policy(deployment, snapshot.settings))
     for revision in tracks.kept:
         version = versions.named(snapshot.versions, revision)
         workload = _workload(snapshot, revision)
@@ -257,6 +259,8 @@ def _stale(snapshot: DeploymentSnapshot, tracks: _Tracks, *, settled: bool) -> l
     name = snapshot.deployment.metadata.name
     if snapshot.deployment.spec.autoscaling is None:
         unwanted.add((scaling.AUTOSCALER, name))
+    if not snapshot.settings.network_policies:
+        unwanted.add((network.KIND, name))
     if scaling.most(snapshot.deployment) <= 1:
         unwanted.add(("PodDisruptionBudget", name))
     if snapshot.deployment.spec.rollout is None:

@@ -69,7 +69,7 @@ def batch_job(
                     restart_policy="Never",
                     termination_grace_period_seconds=5,
                     volumes=common.claim_volumes(claims),
-                    **common.every_pod(),
+                    **common.every_pod(settings),
                 ),
             ),
         ),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from modelwright_operator import api
     from modelwright_operator.decide.observed import Child
+    from modelwright_operator.settings import Settings
 
 Manifest = dict[str, Any]
 
@@ -63,12 +64,19 @@ def pod_security() -> k8s.V1PodSecurityContext:
     )
 
 
-def every_pod() -> dict[str, Any]:
-    """Return the keyword arguments of a pod spec that no pod of ours goes without: no token, restricted."""
+def every_pod(settings: Settings, pod: api.Pod | None = None) -> dict[str, Any]:
+    """Return the keyword arguments of a pod spec that no pod of ours goes without: no token, restricted.
+
+    With what users may set of it, and the Secrets by which images are pulled everywhere.
+    """
+    named = [secret.name for secret in pod.image_pull_secrets or []] if pod is not None else []
+    given = [*named, *(name for name in settings.image_pull_secrets if name not in named)]
     return {
         "automount_service_account_token": False,
         "enable_service_links": False,
         "security_context": pod_security(),
+        "image_pull_secrets": [k8s.V1LocalObjectReference(name=name) for name in given] or None,
+        **_pod_settings(pod),
     }
 
 
@@ -175,16 +183,13 @@ def tolerations(given: Sequence[api.Toleration] | None) -> list[k8s.V1Toleration
     return [k8s.V1Toleration(**toleration.model_dump(exclude_none=True)) for toleration in given]
 
 
-def pod_settings(pod: api.Pod | None) -> dict[str, Any]:
-    """Return the keyword arguments of a pod spec that users may set."""
+def _pod_settings(pod: api.Pod | None) -> dict[str, Any]:
     if pod is None:
         return {}
-    secrets = [k8s.V1LocalObjectReference(name=secret.name) for secret in pod.image_pull_secrets or []]
     return {
         "node_selector": dict(pod.node_selector) if pod.node_selector else None,
         "tolerations": tolerations(pod.tolerations),
         "priority_class_name": pod.priority_class_name,
-        "image_pull_secrets": secrets or None,
     }
 
 

@@ -190,8 +190,7 @@ def workload(  # noqa: PLR0913  # what a workload is made of
             *capture.volumes(deployment),
             *common.claim_volumes(common.claims([version.spec.artifact.uri])),
         ],
-        **common.every_pod(),
-        **common.pod_settings(deployment.spec.pod),
+        **common.every_pod(settings, deployment.spec.pod),
     )
     labels = {naming.LABEL_REVISION: revision, naming.LABEL_MODEL: version.spec.model}
     count = deployment.spec.replicas if replicas is None else replicas

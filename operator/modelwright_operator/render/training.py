@@ -282,8 +282,7 @@ def pod_spec(job: api.TrainingJob, settings: Settings, config: contract.JobConfi
             *(common.empty_dir(name, "1Gi") for name in scratch),
             *common.claim_volumes(all_claims),
         ],
-        **common.every_pod(),
-        **common.pod_settings(job.spec.pod),
+        **common.every_pod(settings, job.spec.pod),
     )
 
 

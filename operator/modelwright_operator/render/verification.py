@@ -82,7 +82,7 @@ def batch_job(
                         common.empty_dir("tmp", "1Gi"),
                         *common.claim_volumes(claims),
                     ],
-                    **common.every_pod(),
+                    **common.every_pod(settings),
                 ),
             ),
         ),
