@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 NO_FILES, FILES = 4, 0
-_OF_VERSIONS = frozenset({"compare", "reject", "reproduce"})
+_OF_VERSIONS = frozenset({"compare", "dossier", "export", "reject", "reproduce"})
 _OF_FILES = frozenset({"init", "validate"})
 _TARGETS = {"-n": "namespace", "--namespace": "namespace", "--context": "context", "--kubeconfig": "kubeconfig"}
 _OUTPUTS = frozenset({"-o", "--output"})
@@ -40,13 +40,18 @@ def complete(words: Sequence[str], names: Callable[[Target, str], Sequence[str]]
         return sorted(name for name in commands if name.startswith(last)), NO_FILES
     if before[0] not in commands:
         return [], NO_FILES
+    command = commands[before[0]]
+    if inner := vars(command).get("commands"):  # a group
+        if len(before) == 1:
+            return sorted(name for name in inner if name.startswith(last)), NO_FILES
+        command = inner.get(before[1], command)
     if _wants_file(before[0], before[-1]):
         return [], FILES
-    return [name for name in _candidates(before, last, commands[before[0]], names) if name.startswith(last)], NO_FILES
+    return [name for name in _candidates(before, last, command, names) if name.startswith(last)], NO_FILES
 
 
 def _wants_file(command: str, previous: str) -> bool:
-    written = command in {"init", "report"} and previous in _OUTPUTS
+    written = command in {"export", "init", "report"} and previous in _OUTPUTS
     return written or previous in _FILE_OPTIONS or (command in _OF_FILES and not previous.startswith("-"))
 
 
