@@ -41,7 +41,7 @@ def complete(words: Sequence[str], names: Callable[[Target, str], Sequence[str]]
     if before[0] not in commands:
         return [], NO_FILES
     command = commands[before[0]]
-    if inner := vars(command).get("commands"):  # a group
+    if inner := _inner(command):
         if len(before) == 1:
             return sorted(name for name in inner if name.startswith(last)), NO_FILES
         command = inner.get(before[1], command)
@@ -86,8 +86,13 @@ def _names(target: Target, kind: str) -> Sequence[str]:
 
 
 def _commands() -> dict[str, Any]:
-    found: dict[str, Any] = vars(typer.main.get_command(app))["commands"]
-    return found
+    return _inner(typer.main.get_command(app))
+
+
+def _inner(command: Any) -> dict[str, Any]:  # noqa: ANN401 - the library's
+    """Return the commands of a group; none of another command."""
+    attributes: dict[str, Any] = vars(command)
+    return attributes.get("commands", {})
 
 
 def _target(words: Sequence[str]) -> Target:

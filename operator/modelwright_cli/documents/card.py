@@ -59,11 +59,11 @@ def _results(held: Holdings, kind: str) -> list[Json]:
     for item in parts(held.version, "spec", "metrics"):
         one = {"type": text(item, "name"), "name": text(item, "name"), "value": number(item, "value")}
         by_dataset.setdefault(text(item, "dataset") or "holdout", []).append(one)
-    data = next(iter(parts(held.provenance, "data")), {})
+    sources = [text(item, "uri") for item in parts(held.provenance, "data")]
     return [
         {
             "task": {"type": kind},
-            "dataset": {"type": text(data, "uri") or "unknown", "name": dataset},
+            "dataset": {"type": sources[0] if sources else "unknown", "name": dataset},
             "metrics": found,
         }
         for dataset, found in by_dataset.items()
