@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from modelwright_cli.exports import export
+from modelwright_cli.exports import audit, export
 from modelwright_cli.options import Context, Format, Kubeconfig, Namespace, Output, Target
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.add_typer(audit)
 app.add_typer(export)
 
 Name = Annotated[str, typer.Argument(help="Name of the Deployment.", show_default=False)]

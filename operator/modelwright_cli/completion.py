@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 NO_FILES, FILES = 4, 0
 _OF_VERSIONS = frozenset({"compare", "dossier", "export", "reject", "reproduce"})
-_OF_FILES = frozenset({"init", "validate"})
+_OF_FILES = frozenset({"audit", "init", "validate"})
 _TARGETS = {"-n": "namespace", "--namespace": "namespace", "--context": "context", "--kubeconfig": "kubeconfig"}
 _OUTPUTS = frozenset({"-o", "--output"})
 _FILE_OPTIONS = frozenset({"--csv", "--json", "--kubeconfig"})
@@ -91,8 +91,7 @@ def _commands() -> dict[str, Any]:
 
 def _inner(command: Any) -> dict[str, Any]:  # noqa: ANN401 - the library's
     """Return the commands of a group; none of another command."""
-    attributes: dict[str, Any] = vars(command)
-    return attributes.get("commands", {})
+    return cast("dict[str, dict[str, Any]]", vars(command)).get("commands", {})
 
 
 def _target(words: Sequence[str]) -> Target:

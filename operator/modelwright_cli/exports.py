@@ -1,4 +1,4 @@
-"""`export`: the group of commands that write a version in the formats of others."""
+"""`export` and `audit`: the groups of commands that write a version in the formats of others, and check the log."""
 
 # Typer looks at the annotations when the program runs: no `from __future__ import annotations` here.
 from pathlib import Path
@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
-from modelwright_cli.options import Context, Kubeconfig, Namespace, Target
+from modelwright_cli.options import Context, Format, Kubeconfig, Namespace, Output, Target
 
 export = typer.Typer(name="export", help="Write a version in the formats of others.", no_args_is_help=True)
+
+audit = typer.Typer(name="audit", help="Check the exported audit log.", no_args_is_help=True)
 
 Version = Annotated[str, typer.Argument(help="Name of the ModelVersion.", show_default=False)]
 File = Annotated[Path | None, typer.Option("--output", "-o", help="File; by default it is printed.")]
@@ -40,3 +42,33 @@ def model_card(
     from modelwright_cli import exporting
 
     exporting.model_card(Target(namespace, context, kubeconfig), name, output)
+
+
+@audit.command(epilog="Example: kubectl modelwright audit verify ./audit --head sha256:5d41…")
+def verify(
+    place: Annotated[
+        str,
+        typer.Argument(
+            help="A folder with the log's files, one of them, or s3://, gs:// or az://BUCKET/KEY.",
+            show_default=False,
+            metavar="PLACE",
+        ),
+    ],
+    head: Annotated[
+        str, typer.Option(help="Hash of a record that must be there, from elsewhere.", show_default=False)
+    ] = "",
+    beginning: Annotated[  # noqa: FBT002 - a flag
+        bool, typer.Option(help="With --no-beginning the first records may be gone, as retention leaves it.")
+    ] = True,
+    endpoint: Annotated[str, typer.Option(help="Base URL of the object store.", show_default=False)] = "",
+    region: Annotated[str, typer.Option(help="Region of the bucket.", show_default=False)] = "",
+    output: Format = Output.TEXT,
+) -> None:
+    """Check that no record of the exported audit log was changed, removed, put in or moved; needs no cluster.
+
+    That records are missing at the end shows only by --head: the hash that the export printed, or that the ConfigMap
+    keeps. Credentials of a store are taken from the environment, as AWS_ACCESS_KEY_ID.
+    """
+    from modelwright_cli import auditing
+
+    auditing.verify(place, head, output, beginning=beginning, endpoint=endpoint, region=region)
