@@ -190,7 +190,11 @@ def test_an_export_that_ended_half_way_is_gone_on_with() -> None:
 def test_two_exports_at_once_record_nothing_twice() -> None:
     memory = Memory()
     memory.export(version(line(1)))
-    memory.before_create = lambda: memory.export(version(line(1), line(2))) and None
+
+    def other() -> None:
+        memory.export(version(line(1), line(2)))
+
+    memory.before_create = other
     assert memory.export(version(line(1), line(2), line(3))) == 1
     assert [item["message"] for item in memory.records()] == ["turn 1", "turn 2", "turn 3"]
 
