@@ -12,7 +12,9 @@ from modelwright_cli.documents.bom import bill
 from modelwright_cli.documents.card import card
 from modelwright_cli.documents.dossier import compiled, markdown
 from modelwright_cli.documents.holdings import gather
+from modelwright_cli.documents.mlflow import MODEL, files
 from modelwright_cli.errors import Fault
+from modelwright_cli.fetching import Copy, Pod, model, pod_of
 from modelwright_cli.options import Output
 from modelwright_cli.printing import document
 
@@ -48,6 +50,30 @@ def model_card(target: Target, name: str, output: Path | None) -> None:
         Fault: it cannot be had, or the file cannot be written.
     """
     _write(card(gather(connect(target), name)), output)
+
+
+def mlflow(target: Target, name: str, to: Path, artifact: Path | None) -> None:
+    """Write a version as a model of MLflow.
+
+    Raises:
+        Fault: it cannot be had, is not what its digest says, or the folder cannot be written.
+    """
+    cluster = connect(target)
+    held = gather(cluster, name)
+    if to.exists():
+        message = f"{to} is there already: name another folder with --to, or remove it"
+        raise Fault(message)
+    source = Copy(artifact) if artifact is not None else Pod(cluster, pod_of(cluster, held))
+    data = model(source, held)
+    try:
+        to.mkdir(parents=True)
+        (to / MODEL).write_bytes(data)
+        for file, said in files(held, _now()).items():
+            (to / file).write_text(said, encoding="utf-8")
+    except OSError as error:
+        message = f"{to} cannot be written ({error.strerror}): name another folder with --to"
+        raise Fault(message) from None
+    typer.echo(f"written: {to}, as `mlflow.pyfunc.load_model` takes it")
 
 
 def _write(said: str, output: Path | None) -> None:

@@ -44,6 +44,28 @@ def model_card(
     exporting.model_card(Target(namespace, context, kubeconfig), name, output)
 
 
+@export.command(epilog="Example: kubectl modelwright export mlflow churn-9f2c41ab07 --to churn-model")
+def mlflow(
+    name: Version,
+    to: Annotated[Path, typer.Option(help="Folder to make.", show_default=False)],
+    artifact: Annotated[
+        Path | None,
+        typer.Option(help="Folder with the version's artifact; by default a pod that serves it has it."),
+    ] = None,
+    namespace: Namespace = "",
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
+) -> None:
+    """Write a version as a folder that MLflow loads: ONNX flavour, signature, metrics and origin as metadata.
+
+    The model is read in a pod that serves the version (right needed: create pods/exec), or from a copy of its artifact,
+    and held to the version's digest either way.
+    """
+    from modelwright_cli import exporting
+
+    exporting.mlflow(Target(namespace, context, kubeconfig), name, to, artifact)
+
+
 @audit.command(epilog="Example: kubectl modelwright audit verify ./audit --head sha256:5d41…")
 def verify(
     place: Annotated[

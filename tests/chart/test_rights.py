@@ -245,7 +245,7 @@ def test_the_audit_export_reads_two_kinds_and_writes_one_config_map(render: Rend
     ]
     readers = [item for item in roles if item["metadata"]["name"] == "release-modelwright-audit"]
     assert [rights(item) for item in readers] == [EXPORTED] * max(1, len(namespaces))
-    assert [item["metadata"].get("namespace") for item in readers] == (namespaces or [None])
+    assert [item["metadata"].get("namespace", "") for item in readers] == (namespaces or [""])
     (writer,) = [item for item in roles if item not in readers]
     assert rights(writer) == {}
     assert named(writer) == {("", "configmaps", "release-modelwright-audit-head"): {"get", "patch"}}
