@@ -47,13 +47,13 @@ def model(source: Source, held: Holdings) -> bytes:
     if found != digest:
         message = f"{_MANIFEST} has the digest {found}, and {held.name} has {digest}: it is another version's"
         raise Fault(message)
-    listed = next((item for item in parts(json.loads(manifest), "files") if item.get("path") == _MODEL), {})
-    size = whole(listed, "size")
+    listed = [item for item in parts(json.loads(manifest), "files") if item.get("path") == _MODEL]
+    size = whole(listed[0], "size") if listed else 0
     if not 0 < size <= _MOST_MODEL_BYTES:
         message = f"the artifact of {held.name} has no {_MODEL} of a size that can be copied"
         raise Fault(message)
     data = source.read(_MODEL, size)
-    if len(data) != size or hashlib.sha256(data).hexdigest() != text(listed, "sha256"):
+    if len(data) != size or hashlib.sha256(data).hexdigest() != text(listed[0], "sha256"):
         message = f"{_MODEL} is not what the digest of {held.name} says: it was changed or cut off"
         raise Fault(message)
     return data

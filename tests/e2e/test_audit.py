@@ -8,13 +8,16 @@ import re
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import obstore
+import onnxruntime
 import pytest
+import yaml
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.docs import pages
-from tests.e2e.fixtures import DEPLOYMENTS, VALUES, VERSIONS, Object, Team, deployment, is_true
+from tests.e2e.fixtures import DEPLOYMENTS, VALUES, VERSIONS, Object, Team, deployment, is_true, rows_body
 from tests.e2e.object_store import PORT, REGION, SECRET, run_store, secret
 from tests.e2e.test_cli import run
 from tests.support.installation import NAMESPACE, install
@@ -140,6 +143,25 @@ def test_documents_are_made_of_what_the_cluster_holds(shared: Team, version: str
     assert component["hashes"][0]["content"] == made["spec"]["artifact"]["digest"].removeprefix("sha256:")
     assert {item["type"] for item in json.loads(bill)["components"]} == {"data", "container"}
     assert "pipeline_tag: tabular-classification" in run(shared, "export", "model-card", version)
+
+
+def test_mlflow_gets_the_model_out_of_a_pod_that_serves_it(shared: Team, version: str, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    assert run(shared, "export", "mlflow", version, "--to", str(folder)).startswith("written: ")
+    rows = [[float(at)] * 30 for at in range(3)]
+    session = onnxruntime.InferenceSession(folder / "model.onnx")
+    signature = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))["signature"]
+    named = {item["name"]: item["tensor-spec"] for item in json.loads(signature["inputs"])}
+    assert named == {session.get_inputs()[0].name: {"dtype": "float32", "shape": [-1, 30]}}
+    said = dict(
+        zip(
+            (item.name for item in session.get_outputs()),
+            session.run(None, {session.get_inputs()[0].name: np.array(rows, np.float32)}),
+            strict=True,
+        )
+    )
+    for output in shared.infer("scores", rows_body(rows))["outputs"]:
+        np.testing.assert_allclose(np.reshape(output["data"], output["shape"]), said[output["name"]], atol=1e-6)
 
 
 def export(team: Team, name: str, *, fails: bool = False) -> dict[str, Any]:
