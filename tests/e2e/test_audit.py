@@ -211,7 +211,7 @@ def test_the_exported_log_is_whole_and_shows_tampering(
 
     # The same is exported, once, and what happens later is added.
     first = export(shared, "first")
-    assert first["records"] > 3
+    assert first["records"] >= 3
     assert export(shared, "again")["head"] == first["head"]
     run(shared, "reject", version, "--reason", "leaks the outcome")
     shared.wait(DEPLOYMENTS, "scores", is_true("ApprovalRequired", "ApprovalRevoked"))
