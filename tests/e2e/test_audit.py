@@ -202,7 +202,8 @@ def test_the_exported_log_is_whole_and_shows_tampering(
     [logged] = [
         line
         for line in lines
-        if (line.get("logger"), line["event"], line.get("name")) == ("modelwright.audit", "Approved", version)
+        if (line.get("logger"), line["event"]) == ("modelwright.audit", "Approved")
+        and (line["namespace"], line["name"]) == (shared.namespace, version)
     ]
     made = shared.get(VERSIONS, version)
     digest, by = made["spec"]["artifact"]["digest"], made["spec"]["approval"]["by"]
