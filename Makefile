@@ -114,6 +114,10 @@ cluster-down: setup ## Remove it
 gateway: setup ## Build Traefik, some ten minutes the first time: with it the tests try a real gateway, too
 	@$(PYTHON) -m tests.support.gateway
 
+.PHONY: mlflow
+mlflow: setup ## Install the real MLflow beside (400 MB): with it the tests load what `export mlflow` writes
+	@$(PYTHON) -m tests.support.mlflow_library
+
 .PHONY: demo
 demo: setup ## From nothing to a prediction, on a real cluster (KEEP=1 leaves it running)
 	@$(PYTHON) -m tests.demo

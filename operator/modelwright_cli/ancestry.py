@@ -15,6 +15,7 @@ REVISION = "modelwright.dev/revision"
 APPROVE = "modelwright.dev/approve"
 _STEERED = frozenset({"RolloutStarted", "StepStarted", "Promoted", "PromotedByHand", "RolledBack", "Aborted"})
 _MOST_STEERED = 10
+_DECIDED = frozenset({"Approved", "ApprovalRejected"})
 
 
 def version_node(version: Json, job: Json | None) -> Node:
@@ -28,7 +29,7 @@ def version_node(version: Json, job: Json | None) -> Node:
     below = [Node(f"artifact {text(spec, 'artifact', 'uri')} {text(spec, 'artifact', 'digest')}")]
     if metrics := parts(spec, "metrics"):
         below.append(Node("metrics", tuple(Node(metric(item)) for item in metrics)))
-    below.append(_approval(spec))
+    below.append(_approval(version))
     if not provenance:
         below.append(Node("imported: nothing is recorded of how it was made"))
         return Node(f"ModelVersion {name_of(version)}{state}", tuple(below))
@@ -46,12 +47,18 @@ def metric(item: Json) -> str:
     )
 
 
-def _approval(spec: Json) -> Node:
-    approval = part(spec, "approval")
+def _approval(version: Json) -> Node:
+    """Return who decided, with when, and the decisions before."""
+    approval = part(version, "spec", "approval")
+    told = [item for item in parts(version, "status", "history") if text(item, "event").startswith("Approv")]
+    decided = [item for item in told if text(item, "event") in _DECIDED]
+    below = tuple(Node(f"{text(item, 'at')} {text(item, 'event')}: {text(item, 'message')}") for item in told)
     if not approval:
-        return Node("neither approved nor rejected")
+        return Node("neither approved nor rejected", below)
     reason = f": {text(approval, 'reason')}" if text(approval, "reason") else ""
-    return Node(f"{text(approval, 'state').lower()} by {text(approval, 'by')}{reason}")
+    at = f" (at {text(decided[-1], 'at')})" if decided else ""
+    earlier = below if len(below) > 1 else ()
+    return Node(f"{text(approval, 'state').lower()} by {text(approval, 'by')}{reason}{at}", earlier)
 
 
 def _made(provenance: Json, job: Json | None) -> Node:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from modelwright_cli.exports import audit, export
 from modelwright_cli.options import Context, Format, Kubeconfig, Namespace, Output, Target
 
 app = typer.Typer(
@@ -17,6 +18,9 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(audit)
+app.add_typer(export)
 
 Name = Annotated[str, typer.Argument(help="Name of the Deployment.", show_default=False)]
 
@@ -99,6 +103,23 @@ def compare(
     from modelwright_cli import inspecting
 
     inspecting.show_comparison(Target(namespace, context, kubeconfig), first, second, output)
+
+
+@app.command(epilog="Example: kubectl modelwright dossier churn-9f2c41ab07 > churn.md")
+def dossier(
+    name: Annotated[str, typer.Argument(help="Name of the ModelVersion.", show_default=False)],
+    output: Format = Output.TEXT,
+    namespace: Namespace = "",
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
+) -> None:
+    """Print what auditors ask of a version: EU AI Act Annex IV and SR 26-2, of what the cluster holds; Markdown.
+
+    What is empty is named, with what to do about it.
+    """
+    from modelwright_cli import exporting
+
+    exporting.dossier(Target(namespace, context, kubeconfig), name, output)
 
 
 @app.command(epilog="Example: kubectl modelwright watch churn --timeout 600 && echo promoted")

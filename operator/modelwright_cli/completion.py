@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 NO_FILES, FILES = 4, 0
-_OF_VERSIONS = frozenset({"compare", "reject", "reproduce"})
-_OF_FILES = frozenset({"init", "validate"})
+_OF_VERSIONS = frozenset({"compare", "dossier", "export", "reject", "reproduce"})
+_OF_FILES = frozenset({"audit", "init", "validate"})
 _TARGETS = {"-n": "namespace", "--namespace": "namespace", "--context": "context", "--kubeconfig": "kubeconfig"}
 _OUTPUTS = frozenset({"-o", "--output"})
 _FILE_OPTIONS = frozenset({"--csv", "--json", "--kubeconfig"})
@@ -40,13 +40,18 @@ def complete(words: Sequence[str], names: Callable[[Target, str], Sequence[str]]
         return sorted(name for name in commands if name.startswith(last)), NO_FILES
     if before[0] not in commands:
         return [], NO_FILES
+    command = commands[before[0]]
+    if inner := _inner(command):
+        if len(before) == 1:
+            return sorted(name for name in inner if name.startswith(last)), NO_FILES
+        command = inner.get(before[1], command)
     if _wants_file(before[0], before[-1]):
         return [], FILES
-    return [name for name in _candidates(before, last, commands[before[0]], names) if name.startswith(last)], NO_FILES
+    return [name for name in _candidates(before, last, command, names) if name.startswith(last)], NO_FILES
 
 
 def _wants_file(command: str, previous: str) -> bool:
-    written = command in {"init", "report"} and previous in _OUTPUTS
+    written = command in {"export", "init", "report"} and previous in _OUTPUTS
     return written or previous in _FILE_OPTIONS or (command in _OF_FILES and not previous.startswith("-"))
 
 
@@ -81,8 +86,12 @@ def _names(target: Target, kind: str) -> Sequence[str]:
 
 
 def _commands() -> dict[str, Any]:
-    found: dict[str, Any] = vars(typer.main.get_command(app))["commands"]
-    return found
+    return _inner(typer.main.get_command(app))
+
+
+def _inner(command: Any) -> dict[str, Any]:  # noqa: ANN401 - the library's
+    """Return the commands of a group; none of another command."""
+    return cast("dict[str, dict[str, Any]]", vars(command)).get("commands", {})
 
 
 def _target(words: Sequence[str]) -> Target:

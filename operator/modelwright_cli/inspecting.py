@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import typer
 
-from modelwright_cli.access import Cluster, Refused, connect
+from modelwright_cli.access import connect
 from modelwright_cli.ancestry import family, lineage, version_node, versions_of
 from modelwright_cli.comparison import compared, comparison
+from modelwright_cli.documents.holdings import maker
 from modelwright_cli.objects import Json, name_of, part, text
 from modelwright_cli.options import Output
 from modelwright_cli.overview import detail, overview
@@ -17,6 +17,7 @@ from modelwright_cli.printing import Node, clean, document, nested, table, tree
 from modelwright_cli.references import children, concerns, happened, parse, told
 
 if TYPE_CHECKING:
+    from modelwright_cli.access import Cluster
     from modelwright_cli.options import Target
 
 
@@ -107,7 +108,7 @@ def show_comparison(target: Target, first: str, second: str, output: Output) -> 
     """
     cluster = connect(target)
     versions = [cluster.get("ModelVersion", name) for name in (first, second)]
-    jobs = [_job(cluster, version) for version in versions]
+    jobs = [maker(cluster, version) for version in versions]
     found = compared((versions[0], versions[1]), (jobs[0], jobs[1]))
     typer.echo(document(found) if output is Output.JSON else comparison(found))
 
@@ -118,21 +119,7 @@ def _draw(node: Node, output: Output) -> None:
 
 def _version(cluster: Cluster, name: str) -> Node:
     version = cluster.get("ModelVersion", name)
-    return version_node(version, _job(cluster, version))
-
-
-def _job(cluster: Cluster, version: Json) -> Json | None:
-    """Return the TrainingJob that made a version, if it is still the one."""
-    reference = part(version, "spec", "provenance", "trainingJob")
-    if not text(reference, "name"):
-        return None
-    try:
-        job = cluster.get("TrainingJob", text(reference, "name"))
-    except Refused as refused:
-        if refused.status != HTTPStatus.NOT_FOUND:
-            raise
-        return None
-    return job if text(job, "metadata", "uid") == text(reference, "uid") else None
+    return version_node(version, maker(cluster, version))
 
 
 def names_of(target: Target, kind: str) -> list[str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import typer
 
-from modelwright_cli.access import Refused, connect
+from modelwright_cli.access import connect
+from modelwright_cli.documents.holdings import maker
 from modelwright_cli.errors import Fault
 from modelwright_cli.objects import Json, condition, name_of, part, parts, text, texts
 from modelwright_operator.naming import API_VERSION, short_hash
@@ -67,15 +67,8 @@ def once_more(version: Json, job: Json, requester: str, nonce: str) -> Json:
 
 
 def _job(cluster: Cluster, version: Json) -> Json:
-    reference = part(version, "spec", "provenance", "trainingJob")
-    name = text(reference, "name")
-    try:
-        job = cluster.get("TrainingJob", name) if name else {}
-    except Refused as refused:
-        if refused.status != HTTPStatus.NOT_FOUND:
-            raise
-        job = {}
-    if not job or text(job, "metadata", "uid") != text(reference, "uid"):
+    job = maker(cluster, version)
+    if job is None:
         message = f"the TrainingJob that made {name_of(version)} is no longer there: apply it again from git"
         raise Fault(message)
     return job

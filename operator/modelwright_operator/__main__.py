@@ -69,6 +69,7 @@ def configure_logging(settings: configuration.Settings) -> None:
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("kopf").setLevel(max(level, logging.WARNING))
+    logging.getLogger("modelwright.audit").setLevel(logging.INFO)
 
 
 class Operator:

@@ -310,6 +310,8 @@ class TestValues:
             ({"metrics": {"serviceMonitor": {"on": True}}}, "on"),
             ({"crds": {"kept": True}}, "kept"),
             ({"monitor": {"admissionPolicy": "no"}}, "admissionPolicy"),
+            ({"audit": {"export": {"uri": "pvc://claim/"}}}, "uri"),
+            ({"audit": {"export": {"schedule": "daily"}}}, "schedule"),
             ({"resources": {"limit": {}}}, "limit"),
             ({"podLabels": {"app.kubernetes.io/name": "x"}}, "podLabels"),
         ],

@@ -276,3 +276,42 @@ def test_user_roles_extend_the_usual_ones(render: Render) -> None:
         "release-modelwright-edit": {"edit", "admin"},
         "release-modelwright-approve": {"admin"},
     }
+
+
+EXPORTED = {("modelwright.dev", "modelversions"): {"list"}, ("modelwright.dev", "modeldeployments"): {"list"}}
+AUDITED = {"audit": {"export": {"uri": "s3://log/audit/", "secretName": "bucket"}}}
+
+
+@pytest.mark.parametrize("namespaces", [[], ["a", "b"]], ids=["all", "chosen"])
+def test_the_audit_export_reads_two_kinds_and_writes_one_config_map(render: Render, namespaces: list[str]) -> None:
+    manifests = render(**AUDITED, watchNamespaces=namespaces)
+    roles = [
+        item
+        for kind in ("ClusterRole", "Role")
+        for item in of_kind(manifests, kind)
+        if item["metadata"]["name"].startswith("release-modelwright-audit")
+    ]
+    readers = [item for item in roles if item["metadata"]["name"] == "release-modelwright-audit"]
+    assert [rights(item) for item in readers] == [EXPORTED] * max(1, len(namespaces))
+    assert [item["metadata"].get("namespace", "") for item in readers] == (namespaces or [""])
+    (writer,) = [item for item in roles if item not in readers]
+    assert rights(writer) == {}
+    assert named(writer) == {("", "configmaps", "release-modelwright-audit-head"): {"get", "patch"}}
+    (head,) = of_kind(manifests, "ConfigMap")
+    assert head["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert "data" not in head, "an upgrade would put it back"
+
+
+def test_the_audit_export_is_restricted_and_gets_the_secret_under_a_prefix(render: Render) -> None:
+    (job,) = of_kind(render(**AUDITED), "CronJob")
+    assert job["spec"]["concurrencyPolicy"] == "Forbid"
+    pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert container["envFrom"] == [{"prefix": "MODELWRIGHT_AUDIT_STORE_", "secretRef": {"name": "bucket"}}]
+    assert not [item for item in render() if "audit" in item["metadata"]["name"]], "off by default"

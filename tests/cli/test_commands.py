@@ -9,10 +9,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import typer
 
 from modelwright_cli.app import app
 from tests.cli import worlds
 from tests.cli.conftest import CORE, OURS, FakeApi
+from tests.docs.commands import commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 Run = "Callable[..., str]"
-COMMANDS = sorted(str(item.name or item.callback.__name__) for item in app.registered_commands if item.callback)
+COMMANDS = sorted(commands(typer.main.get_command(app)))
 REVISION, OTHER = "0123456789", "3b1f09c2aa"
 
 
@@ -104,7 +106,7 @@ def served(api: FakeApi, *pods: Object) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_has_help_with_an_example(run: Callable[..., str], command: str) -> None:
-    said = run(command, "--help")
+    said = run(*command.split(), "--help")
     assert f"Example: kubectl modelwright {command} " in said
 
 

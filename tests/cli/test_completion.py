@@ -29,6 +29,9 @@ def names(target: Target, kind: str) -> list[str]:
         (["report", "churn", "-o", ""], [], FILES),
         (["predict", "churn", "--csv", ""], [], FILES),
         (["validate", ""], [], FILES),
+        (["export", "c"], ["cyclonedx"], NO_FILES),
+        (["export", "cyclonedx", "model"], ["modelversion-of-default"], NO_FILES),
+        (["export", "cyclonedx", "churn", "-o", ""], [], FILES),
         (["nothing", ""], [], NO_FILES),
     ],
 )

@@ -1,5 +1,7 @@
 """The reference of `kubectl modelwright`, made of the command's own help."""
 
+from typing import Any
+
 import typer
 
 from modelwright_cli.app import app
@@ -21,12 +23,20 @@ def page() -> str:
         "`--namespace` (`-n`), `--context` and `--kubeconfig` as kubectl does. Exit codes: 0; 1 where something cannot",
         "be done (one line says what, and what to do); 2 for what cannot be meant.",
     ]
-    for name, command in sorted(vars(group)["commands"].items()):
+    for name, command in sorted(commands(group).items()):
         example = command.epilog.removeprefix("Example: ")
         lines += ["", f"## {name}", "", command.help.replace("\n\n", "\n"), "", "```console", f"$ {example}", "```"]
         rows = [_row(item) for item in command.params if item.name not in _EVERYWHERE]
         lines += ["", "| argument | meaning | default |", "|---|---|---|", *rows]
     return "\n".join(lines) + "\n"
+
+
+def commands(group: object, before: str = "") -> dict[str, Any]:
+    """Return all commands, those of groups under both words."""
+    found: dict[str, Any] = {}
+    for name, command in vars(group)["commands"].items():
+        found |= commands(command, f"{before}{name} ") if "commands" in vars(command) else {f"{before}{name}": command}
+    return found
 
 
 def _row(item: typer.core.TyperArgument | typer.core.TyperOption) -> str:

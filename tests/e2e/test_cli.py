@@ -20,7 +20,7 @@ from tests.support.load import Clients
 pytestmark = pytest.mark.cluster
 
 PROGRAMS = Path(sys.executable).parent
-OFFLINE = {"init", "validate"}
+OFFLINE = {"audit", "init", "validate"}
 CUSTOMERS = Path(__file__).parents[2] / "examples" / "csv" / "customers.csv"
 
 

@@ -15,6 +15,7 @@ from tests.cluster.settings import REPOSITORY
 SOURCES = (
     "operator/modelwright_operator",
     "operator/modelwright_training",
+    "operator/modelwright_audit",
     "model_server/modelwright_server",
     "model_server/modelwright_capture",
     "model_server/modelwright_drift",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog
 
 from modelwright_operator import api, naming
 from modelwright_operator.cluster.execute import Executor
@@ -17,6 +19,9 @@ from modelwright_operator.plan.outcome import Apply, Confirm, Delete, Event, Pla
 from modelwright_operator.render import serving
 from tests.support import builders as make
 from tests.support.fake_cluster import FakeCluster
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
 
 Raw = dict[str, Any]
 
@@ -186,3 +191,46 @@ async def test_a_lost_event_is_no_failure(error: Exception) -> None:
     stage.cluster.fail(error, verb="create_event")
     await stage.execute(Plan(status=STATUS, events=(EVENT,)))
     assert stage.cluster.read(naming.DEPLOYMENTS, "churn")["status"]["replicas"] == 1
+
+
+@pytest.fixture
+def trail(caplog: pytest.LogCaptureFixture) -> Generator[Callable[[], list[Raw]]]:
+    """Return a function that gives the lines of the audit log since it was last called."""
+    structlog.configure(processors=[structlog.stdlib.ProcessorFormatter.wrap_for_formatter])
+    caplog.set_level(logging.INFO, logger="modelwright.audit")
+
+    def taken() -> list[Raw]:
+        found: list[Any] = [item.msg for item in caplog.records if item.name == "modelwright.audit"]
+        caplog.clear()
+        return found
+
+    yield taken
+    structlog.reset_defaults()
+
+
+LINE = {"at": "2026-11-22T10:00:00Z", "event": "Promoted", "version": "churn-1", "message": "took over"}
+OTHER = {**LINE, "at": "2026-11-22T11:00:00Z", "event": "RolledBack"}
+
+
+async def test_each_line_of_a_history_is_logged_once_as_it_is_written(trail: Callable[[], list[Raw]]) -> None:
+    stage = Stage()
+    await stage.execute(Plan(status={**STATUS, "history": [LINE]}))
+    (first,) = trail()
+    uid = stage.deployment.metadata.uid
+    told = {key: first[key] for key in ("event", "at", "version", "message", "kind", "namespace", "name", "uid")}
+    assert told == {**LINE, "kind": "Deployment", "namespace": "team", "name": "churn", "uid": uid}
+    await stage.execute(Plan(status={**STATUS, "replicas": 2, "history": [LINE]}))
+    assert trail() == []
+    await stage.execute(Plan(status={**STATUS, "history": [LINE, OTHER]}))
+    assert [line["event"] for line in trail()] == ["RolledBack"]
+    await stage.execute(Plan(status={**STATUS, "history": [OTHER, LINE]}))  # the oldest was left out
+    assert [line["event"] for line in trail()] == ["Promoted"]
+
+
+async def test_a_status_that_is_not_written_is_not_logged(trail: Callable[[], list[Raw]]) -> None:
+    stage = Stage()
+    stale = stage.deployment
+    await stage.execute(Plan(status=STATUS))
+    with pytest.raises(Conflict):
+        await stage.executor.execute(stale, naming.DEPLOYMENT, Plan(status={**STATUS, "history": [LINE]}))
+    assert trail() == []

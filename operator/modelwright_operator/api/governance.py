@@ -42,4 +42,5 @@ class VersionEvent(Observed):
 
     at: datetime = Field(description="When.")
     event: Short = Field(description="What: a reason.")
+    by: Short | None = Field(default=None, description="Who, of approvals and rejections.")
     message: Text = Field(default="", description="The same in words.")

@@ -6,6 +6,7 @@ A crash in between repeats a step under the same name and cannot skip one. Answe
 from __future__ import annotations
 
 import hashlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -16,6 +17,7 @@ from modelwright_operator.cluster.gather import now
 from modelwright_operator.decide.conditions import rfc3339
 from modelwright_operator.decide.observed import Child
 from modelwright_operator.errors import Conflict, NotFound, NotOurs, OperatorError
+from modelwright_operator.plan import audit
 from modelwright_server.contract import monitoring
 
 if TYPE_CHECKING:
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from modelwright_operator.settings import Settings
 
 log = structlog.get_logger(__name__)
+# Whatever the level of other lines: this one is asked for by auditors.
+trail = structlog.wrap_logger(
+    logging.getLogger("modelwright.audit"), wrapper_class=structlog.make_filtering_bound_logger(logging.INFO)
+)
 
 _PLURALS = {identity: plural for plural, identity in naming.CHILDREN.items()}
 
@@ -64,6 +70,8 @@ class Executor:
         for delete in plan.delete:
             await self._delete(delete)
         if await self._apply_status(resource, kind, plan) and plan.status is not None:
+            for line in audit.added(resource, plan.status):
+                trail.info(**{**audit.identity(resource, kind), **line})
             for event in plan.events:
                 await self._event(resource, kind, event)
                 self._notifier.tell(resource, kind, event)

@@ -28,6 +28,7 @@ class Turn:
     kind: str
     reason: str
     message: str
+    by: str | None = None
 
 
 def happened(version: api.ModelVersion, marks: Sequence[Mark]) -> tuple[Turn, ...]:
@@ -36,11 +37,12 @@ def happened(version: api.ModelVersion, marks: Sequence[Mark]) -> tuple[Turn, ..
     turns: list[Turn] = []
     for kind in _KINDS:
         now = next((mark for mark in marks if mark.type == kind and mark.status != "Unknown"), None)
-        turns.extend(_turned(kind, conditions.find(observed, kind), now))
+        given = version.spec.approval if kind == conditions.APPROVED else None
+        turns.extend(_turned(kind, conditions.find(observed, kind), now, given.by if given is not None else None))
     return (*turns, *_archived(version))
 
 
-def _turned(kind: str, before: api.Condition | None, now: Mark | None) -> tuple[Turn, ...]:
+def _turned(kind: str, before: api.Condition | None, now: Mark | None, by: str | None) -> tuple[Turn, ...]:
     held = before is not None and before.status == "True"
     if kind == conditions.APPROVED and held and (now is None or now.reason == Reason.APPROVAL_REQUIRED):
         message = f"the approval was withdrawn; it was {before.message if before is not None else ''}"
@@ -48,7 +50,8 @@ def _turned(kind: str, before: api.Condition | None, now: Mark | None) -> tuple[
     if now is None or (before is None and now.reason == Reason.NOT_IN_USE):
         return ()
     said = (before.status, before.reason, before.message) if before is not None else None
-    return (Turn(kind, str(now.reason), now.message),) if said != (now.status, str(now.reason), now.message) else ()
+    turn = Turn(kind, str(now.reason), now.message, by)
+    return (turn,) if said != (now.status, str(now.reason), now.message) else ()
 
 
 def _archived(version: api.ModelVersion) -> tuple[Turn, ...]:
@@ -65,9 +68,9 @@ def remembered(version: api.ModelVersion, turns: Sequence[Turn], now: datetime) 
     """Return the history with a line for each turn, the oldest lines left out where there are too many."""
     lines = [
         *version.status.history,
-        *(api.VersionEvent(at=now, event=turn.reason, message=turn.message[:1024]) for turn in turns),
+        *(api.VersionEvent(at=now, event=turn.reason, by=turn.by, message=turn.message[:1024]) for turn in turns),
     ]
-    return [line.model_dump(mode="json", by_alias=True) for line in lines[-_MOST:]] or None
+    return [line.model_dump(mode="json", by_alias=True, exclude_none=True) for line in lines[-_MOST:]] or None
 
 
 def events(turns: Sequence[Turn]) -> tuple[Event, ...]:

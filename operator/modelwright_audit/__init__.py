@@ -1,0 +1,1 @@
+"""The audit log outside the cluster: what happened to versions and Deployments, in a chain that shows tampering."""

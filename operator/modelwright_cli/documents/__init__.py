@@ -1,0 +1,1 @@
+"""Documents made of what the cluster holds of a version: dossier, model card, bill of materials, MLflow's model."""
