@@ -7,12 +7,22 @@ from typing import Any
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelwright_operator.settings import from_environment
+from modelwright_server.contract.signing import parse_keys
 from tests.chart.conftest import CHART, NAMESPACE, Helm, Manifest, Render, of_kind
 from tests.cluster.settings import REPOSITORY
 
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+KEY, OTHER_KEY = (
+    ec.generate_private_key(ec.SECP256R1())
+    .public_key()
+    .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    .decode()
+    for _ in range(2)
+)
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
 
 
@@ -73,6 +83,8 @@ def test_the_operator_understands_its_environment(render: Render) -> None:
         },
         logging={"level": "debug", "format": "console"},
         tracing={"endpoint": "http://collector.telemetry.svc:4318"},
+        serving={"upgradeAutomatically": True},
+        signing={"trustedKeys": [KEY, OTHER_KEY], "required": True, "secretName": "keys"},
     )
     settings = from_environment(environment(manifests))
     assert settings.serving_image == "example.org/serving:2"
@@ -86,6 +98,9 @@ def test_the_operator_understands_its_environment(render: Render) -> None:
     assert (settings.default_storage_region, settings.default_storage_secret_name) == ("eu-test-1", "models")
     assert (settings.log_level, settings.log_format) == ("debug", "console")
     assert settings.tracing_endpoint == "http://collector.telemetry.svc:4318"
+    assert len(parse_keys(settings.trusted_keys)) == 2
+    assert (settings.signature_required, settings.signing_secret_name) == (True, "keys")
+    assert settings.serving_upgrade_automatically
     (lease,) = of_kind(manifests, "Lease")
     assert (settings.lease_namespace, settings.lease_name) == (NAMESPACE, lease["metadata"]["name"])
     assert settings.identity == "pod-name"
@@ -248,6 +263,9 @@ class TestValues:
             ({"crds": {"kept": True}}, "kept"),
             ({"monitor": {"admissionPolicy": "no"}}, "admissionPolicy"),
             ({"resources": {"limit": {}}}, "limit"),
+            ({"signing": {"required": True}}, "signing.trustedKeys"),
+            ({"signing": {"trustedKeys": ["key"]}}, "trustedKeys"),
+            ({"signing": {"trustedKeys": [KEY.replace("PUBLIC", "PRIVATE")]}}, "trustedKeys"),
             ({"podLabels": {"app.kubernetes.io/name": "x"}}, "podLabels"),
         ],
         ids=str,

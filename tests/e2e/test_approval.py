@@ -24,6 +24,7 @@ from tests.e2e.fixtures import (
     rows_body,
     training_job,
 )
+from tests.e2e.rollouts import serves
 from tests.support.installation import NAMESPACE, install
 from tests.support.pods import restricted_pod
 
@@ -283,3 +284,43 @@ def test_nobody_approves_what_they_asked_for(people: Team) -> None:
     imported["metadata"]["name"] = "born-approved"
     imported["spec"]["approval"] = {"state": "Approved", "by": APPROVER}
     assert "somebody else has to approve" in refused(people, APPROVER, "apply", "-f", "-", body=imported)
+
+
+@pytest.fixture
+def rolling_back(governed: Installation) -> Generator[Installation]:
+    """Have what loses its approval rolled back; afterwards it is as for the other tests again."""
+    values = (*VALUES, "approval.requiredFrom=Low", "approval.fourEyes=true")
+    yield install(governed.cluster, *values, "approval.onRevocation=RollBack")
+    install(governed.cluster, *values)
+
+
+def test_what_loses_its_approval_is_rolled_back_where_the_policy_says_so(
+    people: Team, rolling_back: Installation
+) -> None:
+    assert rolling_back.images
+    for name, seed in (("first", 7), ("second", 8)):
+        apply_as(people, TRAINER, training_job(name, seed=seed, requestedBy=TRAINER))
+    made = [
+        str(people.wait(JOBS, name, is_true("Complete"), deadline=120)["status"]["modelVersion"])
+        for name in ("first", "second")
+    ]
+    older, newer = sorted(made, key=lambda name: (people.get(VERSIONS, name)["metadata"]["creationTimestamp"], name))
+    for version in (older, newer):
+        approve(people, version)
+    # The follower serves the newest; the pinned one served the older before.
+    apply_as(people, EDITOR, deployment("follows", {"name": "cancer", "follow": "LatestApproved"}))
+    apply_as(people, EDITOR, deployment("pinned", {"version": older}))
+    people.wait(DEPLOYMENTS, "follows", serves(newer))
+    people.wait(DEPLOYMENTS, "pinned", serves(older))
+    apply_as(people, EDITOR, deployment("pinned", {"version": newer}))
+    people.wait(DEPLOYMENTS, "pinned", serves(newer))
+
+    approve(people, newer, "Rejected")
+    for name in ("follows", "pinned"):
+        seen = people.wait(
+            DEPLOYMENTS, name, lambda seen: seen and seen["status"].get("stable", {}).get("version") == older
+        )
+        assert people.infer(name, ROWS)["model_version"] == older
+        assert "ApprovalRevoked" in [item["event"] for item in seen["status"]["history"]]
+    people.wait(VERSIONS, newer, lambda seen: condition(seen, "InUse").get("status") == "False")
+    people.wait(DEPLOYMENTS, "follows", serves(older))

@@ -52,14 +52,20 @@ def image_values(references: Mapping[str, str]) -> list[str]:
     ]
 
 
-def install(cluster: Cluster, *values: str, feast: bool = True) -> Installation:
+def install(
+    cluster: Cluster, *values: str, feast: bool = True, replaced: Mapping[str, str] | None = None
+) -> Installation:
     """Build, load and install what is in the checkout; further values are given as helm's `--set` takes them.
+
+    `replaced` names images to take in the place of those that were built; they must be in the cluster.
 
     The image `feast` is large: it is built, as those of examples, if `feast` says so, and loaded by what needs it.
     """
     references = images.build([] if feast else [image.name for image in IMAGES if image.name != "feast"])
     load([reference for name, reference in references.items() if name != "feast"])
-    settings = [argument for value in image_values(references) for argument in ("--set-string", value)]
+    settings = [
+        argument for value in image_values({**references, **(replaced or {})}) for argument in ("--set-string", value)
+    ]
     settings += [argument for value in values for argument in ("--set", value)]
     installation = Installation(cluster, references)
     try:

@@ -41,6 +41,7 @@ from modelwright_operator.api.model_version import (
     Retention,
     Schema,
     Tensor,
+    Verification,
     VersionMetric,
 )
 from modelwright_operator.api.monitoring import Monitoring
@@ -81,7 +82,7 @@ from modelwright_operator.api.rollout_status import (
     Track,
     TrafficStatus,
 )
-from modelwright_operator.api.stores import Store
+from modelwright_operator.api.stores import Signing, Store
 from modelwright_operator.api.training_job import TrainingJob, TrainingJobSpec
 from modelwright_operator.api.training_parts import ColumnSchema, Data, Gate, Latency, Storage, Trainer
 from modelwright_operator.api.training_status import (
@@ -176,6 +177,7 @@ __all__ = [
     "RolloutStatus",
     "Schema",
     "ServedSince",
+    "Signing",
     "StageStatus",
     "Status",
     "Step",
@@ -195,6 +197,7 @@ __all__ = [
     "Tuning",
     "TuningStatus",
     "Unreadable",
+    "Verification",
     "VersionEvent",
     "VersionMetric",
 ]
