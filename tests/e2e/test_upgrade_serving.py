@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import images
 from tests.cluster import load
 from tests.cluster.commands import run as run_command
 from tests.e2e.fixtures import DEPLOYMENTS, VALUES, Object, Team, deployment, is_true, new_revision
@@ -29,7 +30,8 @@ ROLLOUT: Object = {"steps": [{"weight": 20, "approval": "Required"}], "postPromo
 def patched(installation: Installation) -> Generator[str]:
     """Give the serving image under another name, in the cluster; the installation is put back afterwards."""
     engine, image = find_engine(), f"{installation.images['serving']}-patched"
-    run_command([engine.program, "tag", installation.images["serving"], image])
+    built = images.build(["serving"])["serving"]
+    run_command([engine.program, "tag", built, image])
     load([image])
     yield image
     install(installation.cluster, *VALUES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,14 @@ def image_values(references: Mapping[str, str]) -> list[str]:
     ]
 
 
+@cache
+def _brought(_: Path, *, feast: bool) -> Mapping[str, str]:
+    """Build the images and bring them into the cluster, once in a run: tests that install anew change values only."""
+    references = images.build([] if feast else [image.name for image in IMAGES if image.name != "feast"])
+    load([reference for name, reference in references.items() if name != "feast"])
+    return references
+
+
 def install(
     cluster: Cluster, *values: str, feast: bool = True, replaced: Mapping[str, str] | None = None
 ) -> Installation:
@@ -61,8 +70,7 @@ def install(
 
     The image `feast` is large: it is built, as those of examples, if `feast` says so, and loaded by what needs it.
     """
-    references = images.build([] if feast else [image.name for image in IMAGES if image.name != "feast"])
-    load([reference for name, reference in references.items() if name != "feast"])
+    references = _brought(cluster.kubeconfig, feast=feast)
     settings = [
         argument for value in image_values({**references, **(replaced or {})}) for argument in ("--set-string", value)
     ]
