@@ -191,7 +191,9 @@ def retry(name: Name, namespace: Namespace = "", context: Context = "", kubeconf
     steering.retry(Target(namespace, context, kubeconfig), name)
 
 
-@app.command(epilog="Example: kubectl modelwright upgrade-serving churn && kubectl modelwright watch churn")
+@app.command(
+    "upgrade-serving", epilog="Example: kubectl modelwright upgrade-serving churn && kubectl modelwright watch churn"
+)
 def upgrade_serving(name: Name, namespace: Namespace = "", context: Context = "", kubeconfig: Kubeconfig = "") -> None:
     """Roll out the operator's newer serving image, as the rollout of a new version goes."""
     from modelwright_cli import steering
