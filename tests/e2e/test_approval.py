@@ -209,6 +209,8 @@ def test_whoever_names_a_secret_or_a_claim_must_be_allowed_to_read_it(people: Te
     data = [{"name": "train", "uri": "s3://lake/rows.csv", "secretName": "lake"}]
     job = training_job("named", data=data, requestedBy=STRANGER, suspend=True)
     assert "may not read a Secret that this names: lake" in refused(people, STRANGER, "apply", "-f", "-", body=job)
+    signed = training_job("signed", signing={"secretName": "lake"}, requestedBy=STRANGER, suspend=True)
+    assert "may not read a Secret that this names: lake" in refused(people, STRANGER, "apply", "-f", "-", body=signed)
     imported = model_version("imported-0000000000", provenance={"requestedBy": STRANGER})
     assert "may not read a claim" in refused(people, STRANGER, "apply", "-f", "-", body=imported)
     apply_as(people, EDITOR, training_job("named", data=data, requestedBy=EDITOR, suspend=True))
@@ -320,7 +322,8 @@ def test_what_loses_its_approval_is_rolled_back_where_the_policy_says_so(
         seen = people.wait(
             DEPLOYMENTS, name, lambda seen: seen and seen["status"].get("stable", {}).get("version") == older
         )
-        assert people.infer(name, ROWS)["model_version"] == older
+        # The Service has moved; the node's routes follow it a moment later.
+        people.wait(DEPLOYMENTS, name, lambda _, name=name: people.infer(name, ROWS)["model_version"] == older)
         assert "ApprovalRevoked" in [item["event"] for item in seen["status"]["history"]]
     people.wait(VERSIONS, newer, lambda seen: condition(seen, "InUse").get("status") == "False")
     people.wait(DEPLOYMENTS, "follows", serves(older))

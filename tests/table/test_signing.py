@@ -15,7 +15,7 @@ from modelwright_server import contract
 from modelwright_server.contract.signing import parse_keys
 from tests.support import builders as make
 from tests.support import kubelet
-from tests.table.planning import Planned, ended, planned
+from tests.table.planning import Planned, ended, planned, revision_of, service_of, workload_of
 from tests.table.test_model_version import made, maker, pod, version
 
 Raw = dict[str, Any]
@@ -139,3 +139,18 @@ def test_the_key_is_mounted_into_publish_alone() -> None:
     assert kubelet.stages_of(plans[0].manifest("Job"))[-1] == "publish"
     unsigned = planned(make.training_job()).manifest("Job")["spec"]["template"]["spec"]
     assert "signing" not in {item["name"] for item in unsigned["volumes"]}
+
+
+@pytest.mark.parametrize("follows", [True, False])
+def test_what_serves_goes_on_when_it_is_refused_and_says_so(follows: bool) -> None:
+    serving = make.verified("a", age_seconds=100)
+    name = serving.raw["metadata"]["name"]
+    subject = make.deployment().spec(model={"name": "churn", "follow": "Latest"} if follows else {"version": name})
+    subject = subject.status(stable=revision_of(subject, serving)).condition("Ready", reason="Available")
+    children = (workload_of(subject, serving), service_of(subject, serving))
+    refused = serving.condition("Verified", "False", "SignatureInvalid", "model.sig is missing")
+    plan = planned(subject, refused, *children, settings=STRICT)
+    assert plan.conditions["Stalled"] == "True/SignatureInvalid"
+    assert plan.conditions["Available"] == "True/Available"
+    assert plan.status["stable"]["version"] == name
+    assert not plan.deletes
