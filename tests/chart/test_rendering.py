@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 import yaml
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelwright_operator.settings import from_environment
 from modelwright_server.contract.signing import parse_keys
@@ -16,12 +14,17 @@ from tests.chart.conftest import CHART, NAMESPACE, Helm, Manifest, Render, of_ki
 from tests.cluster.settings import REPOSITORY
 
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
-KEY, OTHER_KEY = (
-    ec.generate_private_key(ec.SECP256R1())
-    .public_key()
-    .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    .decode()
-    for _ in range(2)
+
+
+def _pem(body: str) -> str:
+    return f"-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n"
+
+
+KEY = _pem(
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEbz7cz8wqPaDgkVMJXZ8Je8tyF69VukWM5XUWYtisjJwMjp3C1F8e8+OnJwu08Kz9HlXG574WZPSQtkMHDmblsQ=="
+)
+OTHER_KEY = _pem(
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE3ns22PZ44wMyWYr5bB08kpgLH/3l8ZiBC5q40UOBeULRYMBH982TF3Zo2ppTXH4WHCMaMAQ4rlrxuLxRzKCecw=="
 )
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
 
