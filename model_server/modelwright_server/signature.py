@@ -72,7 +72,7 @@ def sign(manifest: Manifest, private_key: bytes) -> tuple[bytes, str]:
         "payloadType": _PAYLOAD,
         "signatures": [{"sig": _text(key.sign(_encoded(payload), hashed)), "keyid": ""}],
     }
-    material = {"publicKey": {"hint": identity}, "tlogEntries": []}
+    material: dict[str, Any] = {"publicKey": {"hint": identity}, "tlogEntries": []}
     bundle = {"mediaType": _BUNDLE, "verificationMaterial": material, "dsseEnvelope": envelope}
     return json.dumps(bundle).encode(), identity
 

@@ -288,6 +288,11 @@ def test_nobody_approves_what_they_asked_for(people: Team) -> None:
     assert "somebody else has to approve" in refused(people, APPROVER, "apply", "-f", "-", body=imported)
 
 
+def answers(team: Team, name: str, version: str) -> Callable[[Object | None], bool]:
+    """Tell whether that version answers clients."""
+    return lambda _: bool(team.infer(name, ROWS)["model_version"] == version)
+
+
 @pytest.fixture
 def rolling_back(governed: Installation) -> Generator[Installation]:
     """Have what loses its approval rolled back; afterwards it is as for the other tests again."""
@@ -323,7 +328,7 @@ def test_what_loses_its_approval_is_rolled_back_where_the_policy_says_so(
             DEPLOYMENTS, name, lambda seen: seen and seen["status"].get("stable", {}).get("version") == older
         )
         # The Service has moved; the node's routes follow it a moment later.
-        people.wait(DEPLOYMENTS, name, lambda _, name=name: people.infer(name, ROWS)["model_version"] == older)
+        people.wait(DEPLOYMENTS, name, answers(people, name, older))
         assert "ApprovalRevoked" in [item["event"] for item in seen["status"]["history"]]
     people.wait(DEPLOYMENTS, "follows", serves(older))
     # What names the version by itself says that it is not served, and goes on with the other.
