@@ -1,12 +1,11 @@
 """The artifact: one flat folder of plain files under one digest.
 
-``manifest.json`` lists path, size and sha256 of every deterministic file, sorted by path, as
-canonical JSON; the sha256 of its bytes is *the* digest.  ``report.json`` holds what was measured
-(durations, versions) and belongs to no digest.
+``manifest.json`` lists path, size and sha256 of every deterministic file, sorted by path, as canonical JSON; the sha256
+of its bytes is *the* digest.  ``report.json`` holds what was measured (durations, versions) and ``model.sig`` is a
+signature of the rest: they belong to no digest.
 
-Shared by the training image, which writes artifacts, and the serving image, which reads them:
-standard library only.  Everything read is distrusted: names are plain file names, files are
-regular, opened without following links and not hard-linked, sizes are bounded before reading.
+Training writes artifacts, serving reads them: standard library only.  All that is read is distrusted: names are plain
+file names, files regular and not linked to, sizes bounded before reading.
 
 ArtifactError
 ├── ArtifactNotFoundError    there is no artifact at this place
@@ -34,11 +33,13 @@ MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 SCHEMA = "schema.json"
 REPORT = "report.json"
+SIGNATURE = "model.sig"
 REQUIRED = (MODEL, SCHEMA)
 
 MAX_BYTES = 2 << 30
 MAX_FILES = 64
 MAX_MANIFEST_BYTES = 64 << 10
+MAX_SIGNATURE_BYTES = 128 << 10
 MAX_SCHEMA_BYTES = 4 << 20  # JSON takes some thirty times as much once it is read
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -49,6 +50,7 @@ _CHUNK = 1 << 20
 _VERSION = 1
 _PARTIAL = ".partial-"
 _ARTIFACT = "the artifact"
+_BESIDE = {MANIFEST, REPORT, SIGNATURE}  # not listed
 
 
 class ArtifactError(Exception):
@@ -116,14 +118,14 @@ def is_digest(text: str) -> bool:
 
 
 def build(directory: Path) -> Manifest:
-    """Return the manifest of the files in ``directory`` (all but manifest.json and report.json).
+    """Return the manifest of the files in ``directory`` (all but manifest.json, report.json and model.sig).
 
     Raises:
         ArtifactNotFoundError: no such folder.
         ArtifactInvalidError: it holds anything but plain files, too many, or lacks a required one.
     """
     with _folder(directory) as folder:
-        names = sorted(_names(folder, directory) - {MANIFEST, REPORT})
+        names = sorted(_names(folder, directory) - _BESIDE)
         files: list[Entry] = []
         for name in names:
             _check_name(name)
@@ -145,8 +147,8 @@ def write(directory: Path) -> Manifest:
 def parse(data: bytes) -> Manifest:
     """Return the manifest with exactly these bytes.
 
-    Only canonical bytes are accepted, so that equal contents have one digest; this also excludes
-    unknown fields, repeated keys and odd spellings of numbers.
+    Only canonical bytes are accepted, so that equal contents have one digest; this also excludes unknown fields,
+    repeated keys and odd spellings of numbers.
 
     Raises:
         ArtifactInvalidError: says what is wrong.
@@ -164,8 +166,8 @@ def parse(data: bytes) -> Manifest:
     for item in files:
         _check_name(item.path)
     paths = [item.path for item in files]
-    if paths != sorted(set(paths)) or {MANIFEST, REPORT} & set(paths):
-        raise ArtifactInvalidError(MANIFEST, "must list each file once, sorted, without itself and report.json")
+    if paths != sorted(set(paths)) or _BESIDE & set(paths):
+        raise ArtifactInvalidError(MANIFEST, f"must list each file once, sorted, without {', '.join(sorted(_BESIDE))}")
     _check_required(manifest)
     return manifest
 
@@ -203,6 +205,17 @@ def verify(directory: Path, digest: str, *, max_bytes: int = MAX_BYTES) -> Manif
     return manifest
 
 
+def read_signed(directory: Path, digest: str, max_bytes: int = MAX_BYTES) -> tuple[Manifest, bytes | None]:
+    """Return the manifest with this digest in a folder, and the signature beside it, None where there is none.
+
+    Raises:
+        ArtifactError: as `verify`, but that no file is read.
+    """
+    with _folder(directory) as folder:
+        manifest, signed = _read_manifest(folder, directory, digest, max_bytes), SIGNATURE in _names(folder, directory)
+        return manifest, _read_small(folder, SIGNATURE, MAX_SIGNATURE_BYTES) if signed else None
+
+
 def copy_verified(
     source: Path,
     target: Path,
@@ -213,10 +226,9 @@ def copy_verified(
 ) -> Manifest:
     """Copy the artifact with this digest from ``source`` into ``target``, checking what is copied.
 
-    Bytes are hashed on their way, so what lies in ``target`` is what was checked.  Files get their
-    names only after all of them are right and ``accept``, given the folder they are in until then, has
-    raised nothing; ``manifest.json`` comes last: a folder with a manifest is complete.
-    ``report.json`` is not copied.
+    Bytes are hashed on their way, so what lies in ``target`` is what was checked.  Files get their names only after
+    all of them are right and ``accept``, given the folder they are in until then, has raised nothing;
+    ``manifest.json`` comes last: a folder with a manifest is complete.  What is not listed is not copied.
 
     Raises:
         ArtifactError: as `verify`; nothing is added to ``target`` then.
@@ -293,8 +305,8 @@ def _folder(directory: Path) -> Generator[int]:
 def _names(folder: int, directory: Path) -> set[str]:
     """Return all names in an open folder, which may not be many."""
     with os.scandir(folder) as entries:
-        names = {entry.name for entry in islice(entries, MAX_FILES + 3)}
-    if len(names - {MANIFEST, REPORT}) > MAX_FILES:
+        names = {entry.name for entry in islice(entries, MAX_FILES + 4)}
+    if len(names - _BESIDE) > MAX_FILES:
         raise ArtifactInvalidError(directory, f"holds more than {MAX_FILES} files")
     return names
 
@@ -327,16 +339,19 @@ def _read_manifest(folder: int, directory: Path, digest: str, max_bytes: int) ->
     names = _names(folder, directory)
     if MANIFEST not in names:
         raise ArtifactNotFoundError(directory, f"holds no {MANIFEST}")
-    with _plain_file(folder, MANIFEST) as source:
-        size = os.fstat(source).st_size
-        if size > MAX_MANIFEST_BYTES:
-            raise ArtifactInvalidError(MANIFEST, f"has {size} bytes, the limit is {MAX_MANIFEST_BYTES}")
-        data = os.read(source, MAX_MANIFEST_BYTES + 1)
-    manifest = parse_pinned(data, digest, max_bytes)
-    unlisted = names - {item.path for item in manifest.files} - {MANIFEST, REPORT}
+    manifest = parse_pinned(_read_small(folder, MANIFEST, MAX_MANIFEST_BYTES), digest, max_bytes)
+    unlisted = names - {item.path for item in manifest.files} - _BESIDE
     if unlisted:
         raise DigestMismatchError(min(unlisted), "is in the folder but not listed in the manifest")
     return manifest
+
+
+def _read_small(folder: int, name: str, limit: int) -> bytes:
+    with _plain_file(folder, name) as source:
+        size = os.fstat(source).st_size
+        if size > limit:
+            raise ArtifactInvalidError(name, f"has {size} bytes, the limit is {limit}")
+        return os.read(source, limit + 1)
 
 
 def _copy_entry(folder: int, item: Entry, target: Path | None) -> None:

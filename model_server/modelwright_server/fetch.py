@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from modelwright_server import artifact, graph, schema, stores, termination, transfer
+from modelwright_server import artifact, graph, schema, signature, stores, termination, transfer
 from modelwright_server.contract import (
     SECRET_PREFIX,
     VERIFY_FLAG,
@@ -28,6 +28,7 @@ from modelwright_server.contract import (
     Reason,
     SettingsError,
 )
+from modelwright_server.contract.signing import parse_keys
 from modelwright_server.rejection import ModelRejectedError
 
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
@@ -82,12 +83,18 @@ def _fetch(settings: FetchSettings, stage: str, env: Mapping[str, str], *, verif
     found: dict[str, object] = {}
 
     def accept(folder: Path) -> None:
-        signature = schema.parse((folder / artifact.SCHEMA).read_bytes())
+        interface = schema.parse((folder / artifact.SCHEMA).read_bytes())
         graph.check(folder / artifact.MODEL)
         if verify:
             _try_out(folder, settings)
-            found.update(task=signature.task.value, schema=signature.to_document())
+            found.update(task=interface.task.value, schema=interface.to_document())
 
+    def endorse(manifest: artifact.Manifest, signed: bytes | None) -> None:
+        key = signature.verify(signed, manifest, keys, required=settings.signature_required)
+        if key is not None:
+            found["keyId"] = key
+
+    keys = parse_keys(settings.trusted_keys)
     access = stores.Access.from_env(
         env,
         endpoint=settings.artifact_endpoint,
@@ -100,6 +107,7 @@ def _fetch(settings: FetchSettings, stage: str, env: Mapping[str, str], *, verif
         settings.artifact_digest,
         max_bytes=settings.max_artifact_bytes,
         accept=accept,
+        endorse=endorse if keys or settings.signature_required else None,
     )
     return {"stage": stage, "digest": manifest.digest, "sizeBytes": manifest.size, **found}
 

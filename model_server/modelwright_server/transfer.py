@@ -34,15 +34,18 @@ class Source:
     stores_dir: Path
 
 
-def copy_verified(
+def copy_verified(  # noqa: PLR0913 - what is brought where, and who has a say
     source: Source,
     target: Path,
     digest: str,
     *,
     max_bytes: int = artifact.MAX_BYTES,
     accept: Callable[[Path], None] = lambda _: None,
+    endorse: Callable[[Manifest, bytes | None], None] | None = None,
 ) -> Manifest:
     """Bring the artifact with this digest into ``target``; see `artifact.copy_verified`.
+
+    ``endorse`` is asked before any file is read; it is given the manifest and the signature, None where there is none.
 
     Raises:
         artifact.ArtifactError: there is none, or it is not the one; nothing is added to ``target`` then.
@@ -51,12 +54,16 @@ def copy_verified(
     """
     if not isinstance(source.address, stores.ObjectAddress):
         folder = stores.resolve(source.address, source.stores_dir)
+        if endorse is not None:
+            endorse(*artifact.read_signed(folder, digest, max_bytes))
         return artifact.copy_verified(folder, target, digest, max_bytes=max_bytes, accept=accept)
     from modelwright_server.stores.objects import Bucket  # noqa: PLC0415 - its client is large, and claims need none
 
     address = source.address
     bucket = Bucket(address, source.access)
     manifest = read_manifest(bucket, address, digest, max_bytes)
+    if endorse is not None:
+        endorse(manifest, read_signature(bucket, address))
 
     def bring(item: Entry, path: Path) -> None:
         with path.open("xb") as file:
@@ -82,6 +89,21 @@ def read_manifest(
     except stores.StoreLimitError as error:
         raise artifact.ArtifactInvalidError(artifact.MANIFEST, f"is too large: {error}") from error
     return artifact.parse_pinned(data, digest, max_bytes)
+
+
+def read_signature(bucket: Bucket, address: stores.ObjectAddress) -> bytes | None:
+    """Return the signature of the artifact at an address, None where there is none.
+
+    Raises:
+        artifact.ArtifactInvalidError: it is too large for one.
+        stores.StoreError: the store cannot be reached, or refuses.
+    """
+    try:
+        return bucket.read(address.child(artifact.SIGNATURE).path, artifact.MAX_SIGNATURE_BYTES)
+    except stores.StoreMissingError:
+        return None
+    except stores.StoreLimitError as error:
+        raise artifact.ArtifactInvalidError(artifact.SIGNATURE, f"is too large: {error}") from error
 
 
 def check_object(bucket: Bucket, address: stores.ObjectAddress, item: Entry, sink: Sink) -> None:

@@ -226,6 +226,16 @@ def retry(name: Name, namespace: Namespace = "", context: Context = "", kubeconf
     steering.retry(Target(namespace, context, kubeconfig), name)
 
 
+@app.command(
+    "upgrade-serving", epilog="Example: kubectl modelwright upgrade-serving churn && kubectl modelwright watch churn"
+)
+def upgrade_serving(name: Name, namespace: Namespace = "", context: Context = "", kubeconfig: Kubeconfig = "") -> None:
+    """Roll out the operator's newer serving image, as the rollout of a new version goes."""
+    from modelwright_cli import steering
+
+    steering.upgrade_serving(Target(namespace, context, kubeconfig), name)
+
+
 @app.command(epilog="Example: kubectl modelwright validate training.yaml deployment.yaml")
 def validate(
     files: Annotated[list[Path], typer.Argument(help="Files of YAML or JSON.", show_default=False, metavar="FILE…")],

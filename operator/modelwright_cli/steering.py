@@ -1,4 +1,4 @@
-"""`approve`, `reject`, `promote`, `abort`, `retry`: a version's approval, and the annotations that steer a rollout.
+"""`approve`, `reject`, `promote`, `abort`, `retry`, `upgrade-serving`: approvals, and annotations that ask for more.
 
 An annotation names the revision and step that the rollout is at, so that it asks nothing of any other.
 """
@@ -12,7 +12,7 @@ import typer
 from modelwright_cli.access import connect
 from modelwright_cli.course import under_way
 from modelwright_cli.errors import Fault
-from modelwright_cli.objects import Json, parts, text, whole
+from modelwright_cli.objects import Json, part, parts, text, whole
 from modelwright_cli.references import parse
 
 if TYPE_CHECKING:
@@ -77,6 +77,29 @@ def retry(target: Target, name: str) -> None:
     asked = rejection_of(seen)
     cluster.patch("Deployment", name, _annotated({f"{_GROUP}/retry": asked, f"{_GROUP}/abort": None}))
     typer.echo(f"retry {asked} asked of {name}: `kubectl modelwright watch {name}` shows what becomes of it")
+
+
+def upgrade_serving(target: Target, name: str) -> None:
+    """Ask for the operator's serving image to be rolled out, unless the pods run it.
+
+    Raises:
+        Fault: there are no pods yet, or the annotation is not taken.
+    """
+    cluster = connect(target)
+    serving = part(cluster.get("Deployment", name), "status", "serving")
+    running, available = text(serving, "image"), text(serving, "available")
+    if not running:
+        message = (
+            f"nothing answers for {name} yet, or its operator is older than this command: there is nothing to upgrade"
+        )
+        raise Fault(message)
+    if not available:
+        typer.echo(f"{name} runs the operator's serving image already: {running}")
+        return
+    cluster.patch("Deployment", name, _annotated({f"{_GROUP}/serving-image": available}))
+    typer.echo(
+        f"{available} asked of {name}, in the place of {running}: `kubectl modelwright watch {name}` shows the rollout"
+    )
 
 
 def step_of(deployment: Json) -> str:

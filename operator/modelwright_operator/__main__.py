@@ -88,6 +88,7 @@ class Operator:
         self._rejections = RejectionReader(settings, port, self._store, self._queue)
         self._routes = RouteReader(settings, port, self._store, self._queue)
         self._leader = Leader(settings, port)
+        port.fence(lambda: self._leader.proven)
         self._notifier = Notifier(settings, self._telemetry)
         executor = Executor(port, self._store, settings, self._notifier)
         self._reconciler = Reconciler(settings, self._store, self._queue, executor, self._telemetry)
@@ -133,7 +134,20 @@ class Operator:
             await self._port.close()
 
     async def _lead(self) -> int:
-        await self._first_sync()
+        # The first list of many objects may take longer than a Lease lasts.
+        keeping = asyncio.create_task(self._leader.keep(), name="leadership")
+        syncing = asyncio.create_task(self._first_sync(), name="first sync")
+        try:
+            await asyncio.wait({keeping, syncing}, return_when=asyncio.FIRST_COMPLETED)
+            if keeping.done():
+                return 1
+            await syncing
+            return await self._work(keeping)
+        finally:
+            keeping.cancel()
+            syncing.cancel()
+
+    async def _work(self, keeping: asyncio.Task[None]) -> int:
         stopping = asyncio.Event()
         watching = asyncio.create_task(
             kopf.operator(
@@ -157,7 +171,7 @@ class Operator:
             asyncio.create_task(self._checks.run(), name="checks"),
             asyncio.create_task(self._routes.run(), name="routes"),
             asyncio.create_task(self._notifier.run(), name="notifications"),
-            asyncio.create_task(self._leader.keep(), name="leadership"),
+            keeping,
             *(asyncio.create_task(self._reconciler.work(), name=f"worker-{i}") for i in range(self._settings.workers)),
         }
         ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from modelwright_operator.errors import SettingsError
 from modelwright_operator.raw import is_list, is_map
+from modelwright_server.contract.signing import parse_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,6 +56,8 @@ class Settings:
     Empty: metrics are open to everybody, the sidecars' port to the pods of the same Deployment."""
     tracing_endpoint: str = ""
     """Where serving pods send OpenTelemetry spans (OTLP over HTTP); empty: nowhere."""
+    serving_upgrade_automatically: bool = False
+    """Whether an upgrade of the operator with another serving image rolls it out to every Deployment."""
     resync_seconds: int = 300
     """Every so often everything is listed anew, which repairs what a watch missed."""
     progress_seconds: int = 15
@@ -66,6 +69,13 @@ class Settings:
     Empty: none has to be approved."""
     approval_on_revocation: str = "Alarm"
     """What happens where a version that serves loses its approval: Alarm, or RollBack to the newest one approved."""
+    trusted_keys: str = ""
+    """Public keys, as PEM blocks, of which one may have signed a model; empty: signatures are not looked at."""
+    signature_required: bool = False
+    """Whether versions that none of these keys signed are refused."""
+    signing_secret_name: str = ""
+    """Secret, in the TrainingJob's namespace, with the key that models are signed with where a TrainingJob names none;
+    empty: those are not signed."""
     retention_versions_per_model: int = 10
     """How many versions of a model that nothing uses are kept, the newest; 0: all."""
     retention_object_stores: bool = False
@@ -142,6 +152,15 @@ def _value(name: str, kind: str, text: str) -> object:
     if pattern is not None and not pattern.fullmatch(text):
         message = f"{variable} must be {wanted}, not {text!r}"
         raise SettingsError(message)
+    return _keys(variable, text) if name == "trusted_keys" else text
+
+
+def _keys(variable: str, text: str) -> str:
+    try:
+        parse_keys(text)
+    except ValueError as error:
+        message = f"{variable} {error}"
+        raise SettingsError(message) from None
     return text
 
 
@@ -170,6 +189,9 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         if required not in given:
             message = f"{PREFIX}{required.upper()} must name a container image"
             raise SettingsError(message)
+    if given.get("signature_required") and not given.get("trusted_keys"):
+        message = f"{PREFIX}SIGNATURE_REQUIRED needs keys to trust in {PREFIX}TRUSTED_KEYS: no model could be let in"
+        raise SettingsError(message)
     if environment.get("POD_NAME"):
         given.setdefault("identity", environment["POD_NAME"])
     return Settings(**given)  # type: ignore[arg-type]  # every value was made for its field above

@@ -1,17 +1,18 @@
 """Stage publish: the verified artifact to `<storage>/<model>/<digest in hex>/`.
 
-It sees ONNX and JSON only, and imports nothing beyond the standard library, the artifact's format and the client of
-object stores.
+It sees ONNX and JSON only, and imports nothing beyond the standard library, the artifact's format, the client of object
+stores and, where it signs, cryptography.
 """
 
 import errno
 import hashlib
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from modelwright_server import artifact, stores
-from modelwright_training import measures
+from modelwright_training import measures, signing
 from modelwright_training.access import access_to
 from modelwright_training.contract import JobConfig, PublishResult, Reason, Schema
 from modelwright_training.errors import StageError
@@ -20,11 +21,25 @@ from modelwright_training.settings import Settings
 from modelwright_training.strict_json import decode, loads
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What lies beside an artifact's files and belongs to no digest."""
+
+    report: bytes | None = None
+    signature: bytes | None = None
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """What there is of it, by its names."""
+        found = {artifact.REPORT: self.report, artifact.SIGNATURE: self.signature}
+        return {name: data for name, data in found.items() if data is not None}
+
+
 def run(settings: Settings) -> PublishResult:
     """Store the artifact; the same one twice is one.
 
     Raises:
-        StageError: ArtifactInvalid, StorageForbidden or StorageUnavailable.
+        StageError: ArtifactInvalid, SigningKeyInvalid, StorageForbidden or StorageUnavailable.
 
     """
     digest = _own_digest(settings.artifact)
@@ -36,13 +51,14 @@ def run(settings: Settings) -> PublishResult:
     except (artifact.ArtifactError, ValueError) as error:
         message = f"what evaluate wrote is not the artifact it describes: {error}; run the TrainingJob again"
         raise StageError(Reason.ARTIFACT_INVALID, message) from error
-    address, reused = _publish(settings, digest, report)
+    beside = Beside(report, signing.sign(settings, manifest))
+    address, reused = _publish(settings, digest, beside)
     logger.info("%s %s", "already stored:" if reused else "stored:", address)
     progress(100, "published")
     return PublishResult(f"{address}/", digest, manifest.size, reused, schema)
 
 
-def _publish(settings: Settings, digest: str, report: bytes | None) -> tuple[stores.Address, bool]:
+def _publish(settings: Settings, digest: str, beside: Beside) -> tuple[stores.Address, bool]:
     """Return where the artifact is, and whether it was there already."""
     job = settings.job
     try:
@@ -51,9 +67,9 @@ def _publish(settings: Settings, digest: str, report: bytes | None) -> tuple[sto
             from modelwright_training import uploads  # noqa: PLC0415 - its client is large, and claims need none
 
             access = access_to(job.storage.access, os.environ)
-            return address, uploads.store(settings.artifact, address, access, digest, report)
+            return address, uploads.store(settings.artifact, address, access, digest, beside)
         target = stores.resolve(address, settings.stores)
-        return address, store(settings.artifact, target, digest, job.uid, report)
+        return address, store(settings.artifact, target, digest, job.uid, beside)
     except stores.StoreForbiddenError as error:
         raise StageError(Reason.STORAGE_FORBIDDEN, _told(job, str(error))) from error
     except stores.StoreError as error:
@@ -62,11 +78,11 @@ def _publish(settings: Settings, digest: str, report: bytes | None) -> tuple[sto
         raise StageError(Reason.STORAGE_UNAVAILABLE, _told(job, _why(error))) from error
 
 
-def store(source: Path, target: Path, digest: str, owner: str, report: bytes | None) -> bool:
-    """Put a verified copy of `source`, and the report, at `target` in one step; return whether it was there already.
+def store(source: Path, target: Path, digest: str, owner: str, beside: Beside) -> bool:
+    """Put a verified copy of `source`, and what goes beside, at `target` in one step; return whether it was there.
 
     The copy is made beside the target, under a name that a retry of the same `owner` takes over. A damaged artifact at
-    the target is moved aside first.
+    the target is moved aside first. One that is there gets the signature, if it has none or another.
 
     Raises:
         OSError: the store cannot be read or written.
@@ -74,6 +90,7 @@ def store(source: Path, target: Path, digest: str, owner: str, report: bytes | N
 
     """
     if _is_whole(target, digest):
+        _sign(target, beside.signature, owner)
         return True
     partial = target.with_name(f".partial-{hashlib.sha256(f'{owner} {digest}'.encode()).hexdigest()[:16]}")
     broken = partial.with_name(f"{partial.name}-broken")
@@ -81,7 +98,8 @@ def store(source: Path, target: Path, digest: str, owner: str, report: bytes | N
     _remove(partial, broken)
     try:
         artifact.copy_verified(source, partial, digest)
-        _write_report(report, partial)
+        for name, data in beside.files.items():
+            _write(partial / name, data)
         _sync(partial)
         if target.exists():
             logger.warning("%s is damaged and will be replaced", target.name)
@@ -91,6 +109,7 @@ def store(source: Path, target: Path, digest: str, owner: str, report: bytes | N
         except OSError as error:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY) or not _is_whole(target, digest):
                 raise
+            _sign(target, beside.signature, owner)
             return True  # another job was faster with the same artifact
         _sync(target.parent)
     finally:
@@ -122,12 +141,22 @@ def _remove(*paths: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _write_report(report: bytes | None, target: Path) -> None:
-    if report is not None:
-        with (target / artifact.REPORT).open("wb") as sink:
-            sink.write(report)
-            sink.flush()
-            os.fsync(sink.fileno())
+def _sign(target: Path, signature: bytes | None, owner: str) -> None:
+    """Put the signature into an artifact that is there, in one step."""
+    place = target / artifact.SIGNATURE
+    if signature is None or (place.is_file() and place.read_bytes() == signature):
+        return
+    partial = target.with_name(f".signature-{hashlib.sha256(f'{owner} {target.name}'.encode()).hexdigest()[:16]}")
+    _write(partial, signature)
+    partial.replace(place)
+    _sync(target)
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as sink:
+        sink.write(data)
+        sink.flush()
+        os.fsync(sink.fileno())
 
 
 def _sync(folder: Path) -> None:

@@ -19,6 +19,7 @@ class Settings:
     stores: Path
     index: int | None = None
     handover: Path = Path(contract.DEFAULT_HANDOVER_DIR)
+    signing: Path = Path(contract.DEFAULT_SIGNING_DIR)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -45,4 +46,5 @@ class Settings:
             measures=Path(environment.get(contract.ENV_MEASURES_DIR, contract.DEFAULT_MEASURES_DIR)),
             stores=Path(environment.get(contract.ENV_STORES_DIR, contract.DEFAULT_STORES_DIR)),
             handover=Path(environment.get(contract.ENV_HANDOVER_DIR, contract.DEFAULT_HANDOVER_DIR)),
+            signing=Path(environment.get(contract.ENV_SIGNING_DIR, contract.DEFAULT_SIGNING_DIR)),
         )

@@ -7,17 +7,21 @@ is kept if it is what the manifest says. So any number of jobs, retries and cras
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelwright_server import artifact, stores, transfer
 from modelwright_server.stores.objects import UPLOAD_PART_BYTES, Bucket
 from modelwright_server.stores.sink import Sink
 from modelwright_training.log import logger, progress
 
+if TYPE_CHECKING:
+    from modelwright_training.publish import Beside
 
-def store(
-    source: Path, address: stores.ObjectAddress, access: stores.Access, digest: str, report: bytes | None
-) -> bool:
-    """Upload the verified artifact in the folder `source`, and the report; return whether it was there already, whole.
+
+def store(source: Path, address: stores.ObjectAddress, access: stores.Access, digest: str, beside: "Beside") -> bool:
+    """Upload the verified artifact in the folder `source`, and what goes beside; return whether it was there, whole.
+
+    One that was there gets the signature, if it has none or another.
 
     Raises:
         stores.StoreError: the store cannot be reached, or refuses.
@@ -28,17 +32,28 @@ def store(
     bucket = Bucket(address, access)
     manifest = artifact.verify(source, digest)
     if _is_whole(bucket, address, digest):
+        _sign(bucket, address, beside.signature)
         return True
     for index, item in enumerate(manifest.files):
         progress(100 * index // len(manifest.files), f"uploading {item.path}")
         _put(bucket, address, item, source / item.path)
-    if report is not None:
-        bucket.create(address.child(artifact.REPORT).path, report)
+    if beside.report is not None:
+        bucket.create(address.child(artifact.REPORT).path, beside.report)
+    _sign(bucket, address, beside.signature)
     path, data = address.child(artifact.MANIFEST).path, manifest.to_bytes()
     if not bucket.create(path, data) and bucket.read(path, artifact.MAX_MANIFEST_BYTES) != data:
         logger.warning("%s/%s is damaged and will be replaced", address, artifact.MANIFEST)
         bucket.replace(path, data)
     return False
+
+
+def _sign(bucket: Bucket, address: stores.ObjectAddress, signature: bytes | None) -> None:
+    """Have the signature be there."""
+    path = address.child(artifact.SIGNATURE).path
+    if signature is None or bucket.create(path, signature):
+        return
+    if bucket.read(path, artifact.MAX_SIGNATURE_BYTES) != signature:
+        bucket.replace(path, signature)
 
 
 def _put(bucket: Bucket, address: stores.ObjectAddress, item: artifact.Entry, file: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from modelwright_operator.settings import from_environment
+from modelwright_server.contract.signing import parse_keys
 from tests.chart.conftest import CHART, NAMESPACE, Helm, Manifest, Render, of_kind
 from tests.cluster.settings import REPOSITORY
 from tests.support.reachability import Endpoint, reaches
@@ -30,6 +31,18 @@ TENANT: dict[str, Any] = {
     "quota": {"pods": 40, "requests.memory": "64Gi", "count/modeldeployments.modelwright.dev": 10},
     "containerDefaults": {"requests": {"cpu": "10m"}, "limits": {"cpu": 1}},
 }
+
+
+def _pem(body: str) -> str:
+    return f"-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n"
+
+
+KEY = _pem(
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEbz7cz8wqPaDgkVMJXZ8Je8tyF69VukWM5XUWYtisjJwMjp3C1F8e8+OnJwu08Kz9HlXG574WZPSQtkMHDmblsQ=="
+)
+OTHER_KEY = _pem(
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE3ns22PZ44wMyWYr5bB08kpgLH/3l8ZiBC5q40UOBeULRYMBH982TF3Zo2ppTXH4WHCMaMAQ4rlrxuLxRzKCecw=="
+)
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
 
 
@@ -91,6 +104,8 @@ def test_the_operator_understands_its_environment(render: Render) -> None:
         },
         logging={"level": "debug", "format": "console"},
         tracing={"endpoint": "http://collector.telemetry.svc:4318"},
+        serving={"upgradeAutomatically": True},
+        signing={"trustedKeys": [KEY, OTHER_KEY], "required": True, "secretName": "keys"},
     )
     settings = from_environment(environment(manifests))
     assert settings.serving_image == "example.org/serving:2"
@@ -104,6 +119,9 @@ def test_the_operator_understands_its_environment(render: Render) -> None:
     assert (settings.default_storage_region, settings.default_storage_secret_name) == ("eu-test-1", "models")
     assert (settings.log_level, settings.log_format) == ("debug", "console")
     assert settings.tracing_endpoint == "http://collector.telemetry.svc:4318"
+    assert len(parse_keys(settings.trusted_keys)) == 2
+    assert (settings.signature_required, settings.signing_secret_name) == (True, "keys")
+    assert settings.serving_upgrade_automatically
     (lease,) = of_kind(manifests, "Lease")
     assert (settings.lease_namespace, settings.lease_name) == (NAMESPACE, lease["metadata"]["name"])
     assert settings.identity == "pod-name"
@@ -313,6 +331,9 @@ class TestValues:
             ({"audit": {"export": {"uri": "pvc://claim/"}}}, "uri"),
             ({"audit": {"export": {"schedule": "daily"}}}, "schedule"),
             ({"resources": {"limit": {}}}, "limit"),
+            ({"signing": {"required": True}}, "signing.trustedKeys"),
+            ({"signing": {"trustedKeys": ["key"]}}, "trustedKeys"),
+            ({"signing": {"trustedKeys": [KEY.replace("PUBLIC", "PRIVATE")]}}, "trustedKeys"),
             ({"podLabels": {"app.kubernetes.io/name": "x"}}, "podLabels"),
         ],
         ids=str,

@@ -287,6 +287,21 @@ def test_retry_names_what_was_rolled_back_last(run: Callable[..., str], api: Fak
     assert annotations == {"modelwright.dev/retry": f"{OTHER}/2", "modelwright.dev/abort": None}
 
 
+def test_the_serving_image_that_is_to_be_had_is_asked_for(run: Callable[..., str], api: FakeApi) -> None:
+    found = serving()
+    api.put(found)
+    assert "nothing answers for churn yet" in run("upgrade-serving", "churn", code=1)
+    found["status"]["serving"] = {"image": "serving:1"}
+    api.put(found)
+    assert run("upgrade-serving", "churn") == "churn runs the operator's serving image already: serving:1\n"
+    assert {method for method, _, _ in api.asked} == {"GET"}
+    found["status"]["serving"] = {"image": "serving:1", "available": "serving:2"}
+    api.put(found)
+    assert "serving:2 asked of churn, in the place of serving:1" in run("upgrade-serving", "churn")
+    wanted = {"metadata": {"annotations": {"modelwright.dev/serving-image": "serving:2"}}}
+    assert api.asked[-1] == ("PATCH", f"{OURS}/modeldeployments/churn", wanted)
+
+
 def test_there_must_be_something_to_steer(run: Callable[..., str], api: FakeApi) -> None:
     api.put(serving())
     assert "no rollout of churn is under way" in run("promote", "churn", code=1)

@@ -24,6 +24,7 @@ from tests.e2e.fixtures import (
     rows_body,
     training_job,
 )
+from tests.e2e.rollouts import serves
 from tests.support.installation import NAMESPACE, install
 from tests.support.pods import restricted_pod
 
@@ -208,6 +209,8 @@ def test_whoever_names_a_secret_or_a_claim_must_be_allowed_to_read_it(people: Te
     data = [{"name": "train", "uri": "s3://lake/rows.csv", "secretName": "lake"}]
     job = training_job("named", data=data, requestedBy=STRANGER, suspend=True)
     assert "may not read a Secret that this names: lake" in refused(people, STRANGER, "apply", "-f", "-", body=job)
+    signed = training_job("signed", signing={"secretName": "lake"}, requestedBy=STRANGER, suspend=True)
+    assert "may not read a Secret that this names: lake" in refused(people, STRANGER, "apply", "-f", "-", body=signed)
     imported = model_version("imported-0000000000", provenance={"requestedBy": STRANGER})
     assert "may not read a claim" in refused(people, STRANGER, "apply", "-f", "-", body=imported)
     apply_as(people, EDITOR, training_job("named", data=data, requestedBy=EDITOR, suspend=True))
@@ -283,3 +286,52 @@ def test_nobody_approves_what_they_asked_for(people: Team) -> None:
     imported["metadata"]["name"] = "born-approved"
     imported["spec"]["approval"] = {"state": "Approved", "by": APPROVER}
     assert "somebody else has to approve" in refused(people, APPROVER, "apply", "-f", "-", body=imported)
+
+
+def answers(team: Team, name: str, version: str) -> Callable[[Object | None], bool]:
+    """Tell whether that version answers clients."""
+    return lambda _: bool(team.infer(name, ROWS)["model_version"] == version)
+
+
+@pytest.fixture
+def rolling_back(governed: Installation) -> Generator[Installation]:
+    """Have what loses its approval rolled back; afterwards it is as for the other tests again."""
+    values = (*VALUES, "approval.requiredFrom=Low", "approval.fourEyes=true")
+    yield install(governed.cluster, *values, "approval.onRevocation=RollBack")
+    install(governed.cluster, *values)
+
+
+def test_what_loses_its_approval_is_rolled_back_where_the_policy_says_so(
+    people: Team, rolling_back: Installation
+) -> None:
+    assert rolling_back.images
+    for name, seed in (("first", 7), ("second", 8)):
+        apply_as(people, TRAINER, training_job(name, seed=seed, requestedBy=TRAINER))
+    made = [
+        str(people.wait(JOBS, name, is_true("Complete"), deadline=120)["status"]["modelVersion"])
+        for name in ("first", "second")
+    ]
+    older, newer = sorted(made, key=lambda name: (people.get(VERSIONS, name)["metadata"]["creationTimestamp"], name))
+    for version in (older, newer):
+        approve(people, version)
+    # The follower serves the newest; the pinned one served the older before.
+    apply_as(people, EDITOR, deployment("follows", {"name": "cancer", "follow": "LatestApproved"}))
+    apply_as(people, EDITOR, deployment("pinned", {"version": older}))
+    people.wait(DEPLOYMENTS, "follows", serves(newer))
+    people.wait(DEPLOYMENTS, "pinned", serves(older))
+    apply_as(people, EDITOR, deployment("pinned", {"version": newer}))
+    people.wait(DEPLOYMENTS, "pinned", serves(newer))
+
+    approve(people, newer, "Rejected")
+    for name in ("follows", "pinned"):
+        seen = people.wait(
+            DEPLOYMENTS, name, lambda seen: seen and seen["status"].get("stable", {}).get("version") == older
+        )
+        # The Service has moved; the node's routes follow it a moment later.
+        people.wait(DEPLOYMENTS, name, answers(people, name, older))
+        assert "ApprovalRevoked" in [item["event"] for item in seen["status"]["history"]]
+    people.wait(DEPLOYMENTS, "follows", serves(older))
+    # What names the version by itself says that it is not served, and goes on with the other.
+    seen = people.wait(DEPLOYMENTS, "pinned", is_true("Stalled", "ApprovalRejected"))
+    assert condition(seen, "Available")["status"] == "True"
+    assert seen["status"]["stable"]["version"] == older

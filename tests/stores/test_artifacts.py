@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from modelwright_server import artifact
+from modelwright_server import artifact, signature
 from modelwright_server.contract import Reason, secret_prefix
 from modelwright_server.stores import ObjectAddress, objects
 from modelwright_training import champion, publish
@@ -22,6 +22,7 @@ from modelwright_training.settings import Settings
 from modelwright_training.strict_json import dumps
 from tests.server.fetching import Fetch
 from tests.server.models import Built
+from tests.server.test_signature import Pair
 from tests.support.object_store import BUCKET, REGION, Fault, ObjectStore, faulty
 from tests.training.builders import JOB
 from tests.training.test_contract import SCHEMA
@@ -171,10 +172,50 @@ def uploaded(store: ObjectStore, built: Callable[[str], Built], prefix: str) -> 
 
 
 def fetched(
-    store: ObjectStore, run: Fetch, uri: str, digest: str, *flags: str, **changes: str
+    store: ObjectStore, run: Fetch, uri: str, digest: str, *flags: str, **changes: Any
 ) -> tuple[int, dict[str, Any]]:
     given = {"artifact_endpoint": store.endpoint, "artifact_region": REGION, "artifact_secret": SECRET, **changes}
     return run(uri, digest, run.target.parent, *flags, env=environment(store), **given)
+
+
+def test_what_is_published_with_a_key_is_let_in_by_that_key_alone(
+    store: ObjectStore, settings: Settings, uploaded: tuple[Built, str], prefix: str, tmp_path: Path
+) -> None:
+    keys = tmp_path / "signing"
+    keys.mkdir()
+    pairs = [Pair(), Pair()]
+    signing = replace(settings, job=replace(settings.job, signing="keys"), signing=keys)
+    for pair in pairs:  # the second one's signature takes the first one's place
+        (keys / "signing.key").write_bytes(pair.private)
+        result = publish.run(signing)
+    assert result.reused
+    assert names(store, f"{prefix}/churn") == {*ALL, "model.sig"}
+    before = (stored(store, result) / "model.sig").stat().st_mtime_ns
+    publish.run(signing)
+    assert (stored(store, result) / "model.sig").stat().st_mtime_ns == before
+
+    # The same with a model that runs: unsigned, signed, bent.
+    model, uri = uploaded
+    (tmp_path / "pod").mkdir()
+    run = Fetch(tmp_path / "pod")
+    key = f"{prefix}/model.sig"
+    asked: dict[str, Any] = {"trusted_keys": pairs[1].public, "signature_required": True}
+    code, message = fetched(store, run, uri, model.digest, **asked)
+    assert (code, message["reason"]) == (2, "SignatureInvalid")
+    assert "model.sig is missing" in message["message"]
+    assert not list(run.target.glob("*")), "nothing is fetched of what is not let in"
+    good, _ = signature.sign(artifact.build(model.folder), pairs[1].private)
+    store.put(key, good)
+    for flags in ((), ("--verify",)):
+        code, message = fetched(store, run, uri, model.digest, *flags, **asked)
+        assert (code, message["keyId"]) == (0, pairs[1].trusted.id), run.stderr
+    assert not (run.target / "model.sig").exists()
+    for bad in (good[:-200] + good[-199:], b" " * (artifact.MAX_SIGNATURE_BYTES + 1)):
+        store.put(key, bad)
+        code, message = fetched(store, run, uri, model.digest, **asked)
+        assert (code, message["reason"]) in {(2, "SignatureInvalid"), (2, "ArtifactInvalid")}
+    code, _ = fetched(store, run, uri, model.digest)
+    assert code == 0, "who knows no keys does not look"
 
 
 def test_a_serving_pod_fetches_and_a_job_verifies(

@@ -9,7 +9,7 @@ from modelwright_server import artifact, stores
 from modelwright_server.contract import secret_prefix
 from modelwright_server.stores import Access
 from modelwright_server.stores.objects import Bucket
-from modelwright_training import cleanup, contract, uploads
+from modelwright_training import cleanup, contract, publish, uploads
 from tests.support.object_store import BUCKET, REGION, ObjectStore
 
 
@@ -29,7 +29,7 @@ class Shelf:
         self.bucket.create(self.beside, b"other")
 
     def publish(self) -> bool:
-        return uploads.store(self.folder, self.address, self.access, self.digest, b"{}")
+        return uploads.store(self.folder, self.address, self.access, self.digest, publish.Beside(b"{}", b"{}"))
 
     def run(self, uri: str = "", **environment: str) -> int:
         credentials = {f"{secret_prefix('lake')}{key}": value for key, value in self.store.credentials.items()}
@@ -64,7 +64,7 @@ def test_the_artifact_and_its_report_go_and_nothing_else(shelf: Shelf) -> None:
 def test_twice_is_once_and_it_can_be_published_again(shelf: Shelf) -> None:
     assert (shelf.run(), shelf.run()) == (0, 0)
     assert not shelf.publish()
-    assert len(shelf.left) == 5
+    assert len(shelf.left) == 6
 
 
 def test_what_a_first_run_left_is_taken_up(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +78,7 @@ def test_what_a_first_run_left_is_taken_up(shelf: Shelf, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(obstore, "delete", once)
     assert shelf.run() == contract.ExitCode.RETRYABLE
-    assert 1 < len(shelf.left) < 5
+    assert 1 < len(shelf.left) < 6
     monkeypatch.undo()
     assert shelf.run() == 0
     assert shelf.left == [shelf.beside]

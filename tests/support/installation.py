@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,13 +70,20 @@ def image_values(references: Mapping[str, str]) -> list[str]:
     ]
 
 
+@cache
+def _brought(_: Path, *, feast: bool) -> Mapping[str, str]:
+    """Build the images and bring them into the cluster, once in a run: tests that install anew change values only."""
+    references = images.build([] if feast else [image.name for image in IMAGES if image.name != "feast"])
+    load([reference for name, reference in references.items() if name != "feast"])
+    return references
+
+
 def install(cluster: Cluster, *values: str, feast: bool = True) -> Installation:
     """Build, load and install what is in the checkout; further values are given as helm's `--set` takes them.
 
     The image `feast` is large: it is built, as those of examples, if `feast` says so, and loaded by what needs it.
     """
-    references = images.build([] if feast else [image.name for image in IMAGES if image.name != "feast"])
-    load([reference for name, reference in references.items() if name != "feast"])
+    references = _brought(cluster.kubeconfig, feast=feast)
     installation = Installation(cluster, references)
     installation.upgrade(*values)
     return installation

@@ -1,11 +1,16 @@
 import errno
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelwright_server import artifact
+from modelwright_server.contract.signing import parse_keys
+from modelwright_server.signature import verify
 from modelwright_training import publish
 from modelwright_training.contract import PublishResult, Reason
 from modelwright_training.errors import StageError
@@ -130,3 +135,57 @@ def test_store_that_cannot_be_written(
         publish.run(settings)
     assert error.value.reason is Reason.STORAGE_UNAVAILABLE
     assert list((pod.store / "churn").iterdir()) == []
+
+
+def key_pair() -> tuple[bytes, str]:
+    """Return a private key and the public one, as OpenSSL writes them."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    public = key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return private, public.decode()
+
+
+@pytest.fixture
+def signing(pod: Pod, settings: Settings) -> Settings:
+    """Give settings of a job that signs; its key is not there yet."""
+    (pod.root / "signing").mkdir()
+    return replace(settings, job=replace(settings.job, signing="keys"), signing=pod.root / "signing")
+
+
+def signer(pod: Pod, result: PublishResult, public: str) -> str | None:
+    manifest, signature = artifact.read_signed(stored(pod, result), result.digest)
+    return verify(signature, manifest, parse_keys(public), required=True)
+
+
+def test_what_is_published_is_signed_and_what_was_there_gets_the_signature(
+    pod: Pod, settings: Settings, signing: Settings
+) -> None:
+    unsigned = publish.run(settings)
+    assert not (stored(pod, unsigned) / "model.sig").exists()
+    for _ in range(2):  # the second key takes the first one's place
+        private, public = key_pair()
+        (signing.signing / "signing.key").write_bytes(private)
+        result = publish.run(signing)
+        assert result.reused
+        assert signer(pod, result, public)
+        before = (stored(pod, result) / "model.sig").stat().st_mtime_ns
+        assert publish.run(signing).reused
+        assert (stored(pod, result) / "model.sig").stat().st_mtime_ns == before, "nothing is written twice"
+    shutil.rmtree(stored(pod, result))
+    assert not publish.run(signing).reused
+    assert signer(pod, result, public)
+    assert [entry.name for entry in (pod.store / "churn").iterdir()] == [stored(pod, result).name]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----"])
+def test_without_a_key_nothing_is_published_and_the_key_is_not_quoted(
+    pod: Pod, signing: Settings, content: bytes | None
+) -> None:
+    if content is not None:
+        (signing.signing / "signing.key").write_bytes(content)
+    with pytest.raises(StageError, match="Secret keys") as caught:
+        publish.run(signing)
+    assert caught.value.reason is Reason.SIGNING_KEY_INVALID
+    assert "secret\n" not in str(caught.value)
+    assert not (pod.store / "churn").exists()

@@ -138,6 +138,23 @@ async def test_leases_and_events(server: Server, kube: Kube) -> None:
     assert server.asked[1][4] == lease
 
 
+async def test_behind_a_closed_fence_nothing_is_written_but_the_lease(server: Server, kube: Kube) -> None:
+    kube.fence(lambda: False)
+    for write in (
+        kube.apply(naming.SERVICES, MANIFEST, force=True),
+        kube.replace(naming.SERVICES, {**MANIFEST, "metadata": {**MANIFEST["metadata"], "resourceVersion": "1"}}),
+        kube.apply_status(naming.MODEL_VERSIONS, {"name": "v", "namespace": "team"}, {}),
+        kube.delete(naming.SERVICES, "team", "churn", "u"),
+        kube.create_event("team", {"type": "Normal"}),
+    ):
+        with pytest.raises(ClusterUnavailable, match="not sent"):
+            await write
+    assert not server.asked
+    await kube.get(naming.SERVICES, "team", "churn")
+    await kube.put_lease({"metadata": {"namespace": "system", "name": "lease"}})
+    assert [asked[0] for asked in server.asked] == ["GET", "PUT"]
+
+
 def status(code: int, message: str, **headers: str) -> web.Response:
     return web.json_response({"kind": "Status", "message": message}, status=code, headers=headers)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from modelwright_operator.cluster.leader import Leader, Timing
@@ -73,3 +74,42 @@ async def test_who_loses_the_lease_stops_leading() -> None:
     async with asyncio.timeout(10):
         await candidate.keep()
     assert not candidate.leading
+
+
+async def test_who_was_frozen_past_its_deadline_cannot_prove_that_it_leads() -> None:
+    lease, now = FakeLease("me"), [100.0]
+    timing = Timing(lease=20, renew_deadline=14, retry=NEVER, standby=NEVER)
+    frozen = Leader(SETTINGS, cast("Kube", lease), timing=timing, clock=lambda: now[0])
+    proven = [frozen.proven]
+    await frozen.acquire()
+    for seconds in (0.0, 13.9, 0.2):
+        now[0] += seconds
+        proven.append(frozen.proven)
+    assert proven == [False, True, True, False]
+    assert frozen.leading, "it does not know yet"
+
+
+async def test_an_answer_that_comes_late_proves_no_more_than_when_it_was_asked_for() -> None:
+    now = [100.0]
+
+    class Slow(FakeLease):
+        async def put_lease(self, lease: Lease) -> Lease:
+            now[0] += 15  # frozen between asking and being answered
+            return await super().put_lease(lease)
+
+    timing = Timing(lease=20, renew_deadline=14, retry=NEVER, standby=NEVER)
+    frozen = Leader(SETTINGS, cast("Kube", Slow("me")), timing=timing, clock=lambda: now[0])
+    await frozen.acquire()
+    assert frozen.leading
+    assert not frozen.proven
+
+
+def test_nobody_takes_over_before_who_leads_has_stopped() -> None:
+    timing = Timing()
+    assert timing.renew_deadline + timing.retry < timing.lease
+    assert timing.lease + timing.standby < 30, "what the design promises"
+
+
+def test_who_runs_alone_always_leads() -> None:
+    alone = Leader(replace(SETTINGS, lease_namespace=""), cast("Kube", FakeLease("other")))
+    assert alone.proven

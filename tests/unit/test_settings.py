@@ -58,6 +58,8 @@ def test_an_empty_variable_counts_as_absent() -> None:
     [
         ("MODELWRIGHT_WORKERS", "many"),
         ("MODELWRIGHT_WORKERS", "0"),
+        ("MODELWRIGHT_TRUSTED_KEYS", "ssh-rsa AAAA"),
+        ("MODELWRIGHT_SIGNATURE_REQUIRED", "true"),
         ("MODELWRIGHT_WORKERS", "1.5"),
         ("MODELWRIGHT_RESYNC_SECONDS", "5"),
         ("MODELWRIGHT_HEALTH_PORT", "-1"),

@@ -25,6 +25,7 @@ from modelwright_server.contract.settings import (
 from modelwright_server.contract.settings import (
     SettingsError as SettingsError,
 )
+from modelwright_server.contract.signing import parse_keys
 
 REST_PORT = 8080
 GRPC_PORT = 8081
@@ -75,6 +76,8 @@ ENV_STORES_DIR = "MODELWRIGHT_STORES_DIR"
 ENV_MAX_ARTIFACT_BYTES = "MODELWRIGHT_MAX_ARTIFACT_BYTES"
 ENV_VERIFY_MEMORY_BYTES = "MODELWRIGHT_VERIFY_MEMORY_BYTES"
 ENV_VERIFY_SECONDS = "MODELWRIGHT_VERIFY_SECONDS"
+ENV_TRUSTED_KEYS = "MODELWRIGHT_TRUSTED_KEYS"
+ENV_SIGNATURE_REQUIRED = "MODELWRIGHT_SIGNATURE_REQUIRED"
 ENV_TERMINATION_LOG = "MODELWRIGHT_TERMINATION_LOG"
 
 SECRET_PREFIX = "MODELWRIGHT_SECRET_"  # noqa: S105 - how the names of variables begin
@@ -129,6 +132,12 @@ def secret_prefix(name: str) -> str:
     return f"{SECRET_PREFIX}{hashlib.sha256(name.encode()).hexdigest()[:8].upper()}_"
 
 
+def optional_keys(value: str) -> str:
+    """Take PEM blocks of public keys, or nothing."""
+    parse_keys(value)
+    return value
+
+
 class ExitCode(IntEnum):
     """How a container ends: the operator retries 1 and never 2."""
 
@@ -143,6 +152,7 @@ class Reason(StrEnum):
     ARTIFACT_NOT_FOUND = "ArtifactNotFound"
     ARTIFACT_INVALID = "ArtifactInvalid"
     DIGEST_MISMATCH = "DigestMismatch"
+    SIGNATURE_INVALID = "SignatureInvalid"
     MODEL_REJECTED = "ModelRejected"
     STORAGE_UNAVAILABLE = "StorageUnavailable"
     STORAGE_FORBIDDEN = "StorageForbidden"
@@ -230,6 +240,8 @@ class FetchSettings(Settings):
         verify_memory_bytes: memory the model may take while it is verified; 0 takes three
             quarters of the container's limit, or 2 GiB where there is none.
         verify_seconds: time the model may take while it is verified.
+        trusted_keys: public keys, as PEM blocks, of which one may have signed the artifact; empty: nobody is asked.
+        signature_required: whether one of them must have.
         termination_log: where the last message goes.
     """
 
@@ -243,6 +255,8 @@ class FetchSettings(Settings):
     max_artifact_bytes: int = setting(ENV_MAX_ARTIFACT_BYTES, whole(1, 1 << 40), 2048 * _MIB)
     verify_memory_bytes: int = setting(ENV_VERIFY_MEMORY_BYTES, whole(0, 1 << 40), 0)
     verify_seconds: int = setting(ENV_VERIFY_SECONDS, whole(1, 1200), 120)
+    trusted_keys: str = setting(ENV_TRUSTED_KEYS, optional_keys, "")
+    signature_required: bool = setting(ENV_SIGNATURE_REQUIRED, switch, False)  # noqa: FBT003 - the default of a field
     termination_log: str = setting(ENV_TERMINATION_LOG, text, DEFAULT_TERMINATION_LOG)
 
 

@@ -42,6 +42,7 @@ from modelwright_operator.api.model_version import (
     Retention,
     Schema,
     Tensor,
+    Verification,
     VersionMetric,
 )
 from modelwright_operator.api.monitoring import Monitoring
@@ -82,7 +83,7 @@ from modelwright_operator.api.rollout_status import (
     Track,
     TrafficStatus,
 )
-from modelwright_operator.api.stores import Store
+from modelwright_operator.api.stores import Signing, Store
 from modelwright_operator.api.training_job import TrainingJob, TrainingJobSpec
 from modelwright_operator.api.training_parts import ColumnSchema, Data, Gate, Latency, Storage, Trainer
 from modelwright_operator.api.training_status import (
@@ -179,6 +180,7 @@ __all__ = [
     "RolloutStatus",
     "Schema",
     "ServedSince",
+    "Signing",
     "StageStatus",
     "Status",
     "Step",
@@ -198,6 +200,7 @@ __all__ = [
     "Tuning",
     "TuningStatus",
     "Unreadable",
+    "Verification",
     "VersionEvent",
     "VersionMetric",
 ]

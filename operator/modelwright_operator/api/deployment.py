@@ -139,6 +139,19 @@ class Revision(Observed):
     version_created_at: datetime | None = Field(
         default=None, description="When the ModelVersion was created: following never goes back behind it."
     )
+    image: Text | None = Field(
+        default=None,
+        description="Serving image that the revision was made to upgrade to; absent: to none in particular.",
+    )
+
+
+class ServingImage(Observed):
+    """The image of the serving pods."""
+
+    image: Text = Field(description="Image of the pods that answer.")
+    available: Text | None = Field(
+        default=None, description="The operator's newer one, which upgrade-serving rolls out; absent: they run it."
+    )
 
 
 class Announced(Observed):
@@ -155,6 +168,7 @@ class DeploymentStatus(Status):
     replicas: int = Field(default=0, description="Number of serving pods of the stable track.")
     ready_replicas: int = Field(default=0, description="How many of them are ready.")
     selector: Text | None = Field(default=None, description="Label selector of the pods that answer, for autoscalers.")
+    serving: ServingImage | None = Field(default=None, description="Image of the serving pods; absent: there are none.")
     stable: Revision | None = Field(default=None, description="What answers requests.")
     canary: Revision | None = Field(default=None, description="What is being brought up to replace it.")
     previous: Revision | None = Field(default=None, description="What answered before.")

@@ -162,6 +162,10 @@ class Verification(Observed):
     attempt: Short | None = Field(
         default=None, description="Names the attempt: the annotation modelwright.dev/retry starts another."
     )
+    key_id: Annotated[str, StringConstraints(max_length=64, pattern="^[0-9a-f]{64}$")] | None = Field(
+        default=None,
+        description="sha256 of the PEM text of the trusted key that signed the artifact; absent: none did.",
+    )
 
 
 class Retention(Observed):

@@ -39,6 +39,15 @@ class Store(Model):
     )
 
 
+class Signing(Model):
+    """What a model is signed with."""
+
+    secret_name: SecretName = Field(
+        description="Secret of this namespace whose key signing.key holds the private key, as PEM; it is mounted into "
+        "the stage that publishes, and nowhere else."
+    )
+
+
 STORE_CONDITIONS = (
     (
         "!has(self.endpoint) || self.uri.matches('^(s3|gs|az)://')",

@@ -11,6 +11,7 @@ from modelwright_operator.api.governance import Card
 from modelwright_operator.api.meta import Model, ModelName, Pod, Resource, Resources, Short, immutable, rules
 from modelwright_operator.api.own_code import OwnCode
 from modelwright_operator.api.scheduling import Scheduling
+from modelwright_operator.api.stores import Signing
 from modelwright_operator.api.training_parts import (
     Column,
     Columns,
@@ -103,6 +104,9 @@ class TrainingJobSpec(Model):
     )
     pod: Pod | None = Field(default=None, description="Settings of the pods.")
     storage: Storage | None = Field(default=None, description="Where to publish; absent: the operator's default.")
+    signing: Signing | None = Field(
+        default=None, description="What the model is signed with; absent: the operator's default, if it has one."
+    )
     card: Card | None = Field(
         default=None, description="Who answers for the model, and what it is for; the version says it, too."
     )

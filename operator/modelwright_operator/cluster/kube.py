@@ -22,7 +22,7 @@ from modelwright_operator.errors import (
 from modelwright_operator.raw import is_map, part
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from modelwright_operator.settings import Settings
 
@@ -74,6 +74,15 @@ def _error(status: int, message: str, retry_after: str, kind: str, name: str) ->
     return ClusterUnavailable(f"{status}: {message}", retry_after=float(retry_after) if retry_after.isdigit() else None)
 
 
+def _parsed(method: str, url: str, data: bytes) -> Raw:
+    try:
+        parsed: Raw = json.loads(data)
+    except ValueError as error:
+        message = f"{method} {url}: the answer is no JSON; is something between here and the API server?"
+        raise ClusterUnavailable(message) from error
+    return parsed
+
+
 def _happened(event: Raw) -> str:
     """Return when an event happened last, as a text that sorts."""
     times = (part(event, "series").get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"))
@@ -89,7 +98,12 @@ class Kube:
     def __init__(self, api: client.ApiClient, timeout_seconds: float) -> None:
         self._api = api
         self._timeout = timeout_seconds
+        self._may_write: Callable[[], bool] = lambda: True
         self.requests = 0
+
+    def fence(self, may_write: Callable[[], bool]) -> None:
+        """Send no write but those of the Lease while that says no; what is under way by then goes through."""
+        self._may_write = may_write
 
     async def close(self) -> None:
         """Close the connections."""
@@ -105,14 +119,12 @@ class Kube:
         content_type: str = "application/json",
         subject: tuple[str, str] = ("", ""),
     ) -> Raw:
+        if method != "GET" and not self._may_write():
+            message = f"{method} {url}: not sent, as it cannot be proven any more that this process leads"
+            raise ClusterUnavailable(message)
         headers = {"Accept": "application/json", "Content-Type": content_type}
         data = await self._answer(method, url, query=query, headers=headers, body=body, subject=subject)
-        try:
-            parsed: Raw = json.loads(data)
-        except ValueError as error:
-            message = f"{method} {url}: the answer is no JSON; is something between here and the API server?"
-            raise ClusterUnavailable(message) from error
-        return parsed
+        return _parsed(method, url, data)
 
     async def _answer(  # noqa: PLR0913  # the parts of a request
         self,
@@ -254,7 +266,8 @@ class Kube:
         """Replace a Lease, on the resourceVersion it carries."""
         metadata = lease["metadata"]
         url = f"/apis/coordination.k8s.io/v1/namespaces/{metadata['namespace']}/leases/{metadata['name']}"
-        return await self._call("PUT", url, body=lease)
+        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        return _parsed("PUT", url, await self._answer("PUT", url, query=None, headers=headers, body=lease))
 
 
 async def connect(settings: Settings) -> Kube:

@@ -2,7 +2,9 @@
 
 Modelled on client-go's leader election (https://pkg.go.dev/k8s.io/client-go/tools/leaderelection): another holder's
 lease is judged by when *we* saw it change, never by comparing clocks of two machines. A leader that cannot renew in
-time ends the process. Correctness does not depend on this: writes carry resourceVersions and uids.
+time ends the process, and from the moment on that another may have taken over it writes nothing any more: who was
+frozen meanwhile finds its own deadline passed before it finds anything else to do. Correctness does not depend on
+this: writes carry resourceVersions and uids.
 """
 
 from __future__ import annotations
@@ -32,11 +34,12 @@ class Timing:
     """Durations in seconds: how long a lease lasts, how long renewing may fail, how often it is tried.
 
     Standing by only reads, and every restart waits for its next look: it looks more often than a leader renews.
+    Who leads stops at `renew_deadline` after it began to renew for the last time, which is before anybody takes over.
     """
 
-    lease: float = 30.0
-    renew_deadline: float = 20.0
-    retry: float = 4.0
+    lease: float = 20.0
+    renew_deadline: float = 14.0
+    retry: float = 3.0
     standby: float = 0.5
 
 
@@ -55,7 +58,14 @@ class Leader:
         self._timing = timing or Timing()
         self._clock = clock
         self._seen: tuple[Any, float] | None = None
+        self._renewed = clock()  # when renewing began that succeeded last
         self.leading = not settings.lease_namespace
+
+    @property
+    def proven(self) -> bool:
+        """Whether nobody else can lead at this moment, as far as clocks run at the same pace."""
+        alone = not self._settings.lease_namespace
+        return alone or (self.leading and self._clock() - self._renewed < self._timing.renew_deadline)
 
     async def acquire(self) -> None:
         """Return once this process leads."""
@@ -72,14 +82,12 @@ class Leader:
         """Renew for ever; return when leadership can no longer be proven, upon which the process must end."""
         if not self._settings.lease_namespace:
             await asyncio.Event().wait()
-        renewed = self._clock()
-        while self._clock() - renewed < self._timing.renew_deadline:
+        while self._clock() - self._renewed < self._timing.renew_deadline:
             await asyncio.sleep(self._timing.retry)
             try:
                 async with asyncio.timeout(self._timing.renew_deadline / 2):
                     if not await self._try():
                         break
-                renewed = self._clock()
             except (OperatorError, TimeoutError) as error:
                 log.warning("lease not renewed", error=str(error))
         self.leading = False
@@ -99,6 +107,7 @@ class Leader:
 
     async def _try(self) -> bool:
         """Take or renew the Lease; tell whether it is ours."""
+        began = self._clock()  # the write may arrive any time after: who stands by counts from when it sees it
         lease = await self._kube.get_lease(self._settings.lease_namespace, self._settings.lease_name)
         spec: dict[str, Any] = lease.get("spec") or {}
         holder = spec.get("holderIdentity") or ""
@@ -121,4 +130,5 @@ class Leader:
             await self._kube.put_lease({**lease, "spec": claimed})
         except Conflict:
             return False
+        self._renewed = began
         return True

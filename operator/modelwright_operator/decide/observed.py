@@ -223,6 +223,11 @@ class Workload(Child):
         """Number of pods asked for."""
         return int(self.spec.get("replicas", 1))
 
+    def image(self, container: str) -> str | None:
+        """Return the image of a container of its pods."""
+        containers = part(self.spec, "template", "spec").get("containers") or ()
+        return next((str(item.get("image")) for item in containers if item.get("name") == container), None)
+
     @property
     def observed(self) -> bool:
         """Whether its status speaks of its present spec."""

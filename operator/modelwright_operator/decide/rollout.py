@@ -40,6 +40,7 @@ _ENDS_IT: Final = frozenset(
         Reason.ARTIFACT_NOT_FOUND,
         Reason.ARTIFACT_INVALID,
         Reason.DIGEST_MISMATCH,
+        Reason.SIGNATURE_INVALID,
         Reason.MODEL_REJECTED,
     }
 )

@@ -151,15 +151,26 @@ def _followed(
     newest = max(able, key=_age, default=None)
     same = stable if stable is not None and stable.model == reference.name else None
     serving = named(versions, same) if same is not None else None
+    if serving is not None and (newest is None or _age(newest) < _age(serving)):
+        return _still(serving)
     if newest is None:
-        return serving or _nothing(reference, versions, rules)
+        return _nothing(reference, versions, rules)
     if serving is not None:
-        return serving if _age(newest) < _age(serving) else newest
+        return newest
     since = same.version_created_at if same is not None else None
     if same is None or since is None or _age(newest) >= (conditions.rfc3339(since), same.version):
         return newest
     message = f"ModelVersion {same.version} was deleted, and there is no newer one: "
     return NoVersion(Reason.VERSION_NOT_FOUND, f"{message}apply it again, or pin another version", waiting=False)
+
+
+def _still(serving: api.ModelVersion) -> api.ModelVersion | NoVersion:
+    """Return the version that serves, unless it was refused meanwhile: it goes on, and people are told."""
+    verdict = _refusal(serving)
+    if verdict is None:
+        return serving
+    reason = reported(verdict.reason, Reason.VERSION_NOT_VERIFIED)
+    return NoVersion(reason, _not_accepted(serving, verdict), waiting=False)
 
 
 def _nothing(reference: api.ModelReference, versions: Sequence[api.ModelVersion], rules: Rules) -> NoVersion:

@@ -18,7 +18,7 @@ from modelwright_operator import api, naming
 from modelwright_operator.decide import approval, compatibility, conditions, pods, redaction, rollout, scaling, versions
 from modelwright_operator.decide import monitoring as watched
 from modelwright_operator.decide import tracks as seen
-from modelwright_operator.plan import approvals, gateway, monitoring, retraining, rollouts, traffic
+from modelwright_operator.plan import approvals, gateway, monitoring, retraining, rollouts, serving_image, traffic
 from modelwright_operator.plan.outcome import Confirm, Delete, Plan, finish, refused, wanted
 from modelwright_operator.reasons import Reason
 from modelwright_operator.render import autoscaler, network, serving
@@ -131,16 +131,6 @@ def _requeue(snapshot: DeploymentSnapshot, tracks: _Tracks, marks: tuple[Mark, .
     return (30.0 if snapshot.refusals else 15.0) if waiting else None
 
 
-def _revision(deployment: api.Deployment, version: api.ModelVersion) -> api.Revision:
-    return api.Revision(
-        revision=serving.revision_hash(deployment, version),
-        version=version.metadata.name,
-        model=version.spec.model,
-        digest=version.spec.artifact.digest,
-        version_created_at=version.metadata.creation_timestamp,
-    )
-
-
 def _choice(snapshot: DeploymentSnapshot) -> api.ModelVersion | versions.NoVersion:
     """Return the version that is wanted; of a followed model, rejected ones are passed over while others remain."""
     deployment = snapshot.deployment
@@ -151,7 +141,7 @@ def _choice(snapshot: DeploymentSnapshot) -> api.ModelVersion | versions.NoVersi
         return choice
     passed: set[str] = set()
     while isinstance(choice, api.ModelVersion) and reference.name is not None:
-        if rollouts.rejected(snapshot, deployment.status.rejected, _revision(deployment, choice)) is None:
+        if rollouts.rejected(snapshot, deployment.status.rejected, serving_image.revision(snapshot, choice)) is None:
             break
         passed.add(choice.metadata.name)
         left = [item for item in snapshot.versions if item.metadata.name not in passed]
@@ -184,7 +174,7 @@ def _ready(snapshot: DeploymentSnapshot, revision: api.Revision) -> bool:
 
 def _tracks(snapshot: DeploymentSnapshot, choice: api.ModelVersion | versions.NoVersion) -> _Tracks:
     deployment, status = snapshot.deployment, snapshot.deployment.status
-    target = _revision(deployment, choice) if isinstance(choice, api.ModelVersion) else None
+    target = serving_image.revision(snapshot, choice) if isinstance(choice, api.ModelVersion) else None
     rules = deployment.spec.rollout
     stable, previous = status.stable, status.previous
     if approvals.withheld(choice) and status.canary is not None:
@@ -283,6 +273,7 @@ def _values(snapshot: DeploymentSnapshot, tracks: _Tracks) -> dict[str, Any]:
         "replicas": workload.replicas if workload else 0,
         "readyReplicas": workload.ready if workload else 0,
         "selector": _selector(deployment, tracks),
+        **serving_image.values(snapshot, tracks.stable),
     }
 
 

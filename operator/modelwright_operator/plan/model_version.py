@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from modelwright_operator import api, naming
 from modelwright_operator.decide import approval, conditions, losses, pods
+from modelwright_operator.decide.signing import Trust
 from modelwright_operator.plan import history, retention
 from modelwright_operator.plan.outcome import Apply, Confirm, Plan, finish, refused, wanted
 from modelwright_operator.raw import is_map
@@ -82,7 +83,7 @@ def _pending(reason: Reason, message: str) -> tuple[Mark, ...]:
 
 
 def _attempt(version: api.ModelVersion) -> str:
-    return version.metadata.annotations.get(naming.ANNOTATION_RETRY, _FIRST)[:253]
+    return version.metadata.annotations.get(naming.ANNOTATION_RETRY, _FIRST)[:240]
 
 
 def _verdict(snapshot: ModelVersionSnapshot) -> _Verdict:
@@ -90,14 +91,17 @@ def _verdict(snapshot: ModelVersionSnapshot) -> _Verdict:
     status = version.status
     values = _kept_values(version)
     decided = conditions.find(status.conditions, conditions.VERIFIED)
-    attempt = _attempt(version)
+    trust = Trust.of(snapshot.settings)
+    attempt = trust.attempt(_attempt(version))
     tried = status.verification.attempt if status.verification else None
-    settled = decided is not None and decided.status != "Unknown"
-    if decided is not None and settled and (decided.status == "True" or tried == attempt):
-        make = _accepted if decided.status == "True" else _rejected
+    accepted = decided is not None and decided.status == "True" and trust.satisfied(status.verification)
+    rejected = decided is not None and decided.status == "False" and tried == attempt
+    if decided is not None and (accepted or rejected):
+        make = _accepted if accepted else _rejected
         expire = Plan(requeue_after=60.0) if snapshot.refusals else Plan(apply=_expire(snapshot))
         return make(decided.reason, decided.message), values, expire
-    if (made := _made_by_job(snapshot)) is not None:
+    # Where keys are known a Job looks for a signature, since it is not the job's word that counts then.
+    if (made := _made_by_job(snapshot)) is not None and (made[1] or not trust.keys):
         marks, wait = made
         return marks, values, Plan(requeue_after=30.0 if wait else None)
     if (refusal := refused(snapshot.refusals)) is not None:
@@ -155,7 +159,7 @@ def _verify(snapshot: ModelVersionSnapshot, attempt: str, values: Mapping[str, A
         return marks, fresh, Plan(apply=(Apply(manifest),), confirm=(confirm,), requeue_after=30.0)
     own = [pod for pod in snapshot.pods if pod.controller_uid == job.uid]
     if job.finished:
-        return _result(version, job, own, fresh)
+        return _result(snapshot, job, own, fresh)
     keep = Plan(
         apply=wanted([verification.batch_job(version, attempt, snapshot.settings, job)], snapshot.jobs),
         requeue_after=30.0,
@@ -189,8 +193,8 @@ def _message(own: Sequence[Pod]) -> dict[str, Any]:
     return parsed if is_map(parsed) else {}
 
 
-def _result(version: api.ModelVersion, job: Job, own: Sequence[Pod], values: dict[str, Any]) -> _Verdict:
-    said = _message(own)
+def _result(snapshot: ModelVersionSnapshot, job: Job, own: Sequence[Pod], values: dict[str, Any]) -> _Verdict:
+    version, said, trust = snapshot.version, _message(own), Trust.of(snapshot.settings)
     again = f"kubectl annotate mv {version.metadata.name} {naming.ANNOTATION_RETRY}=$(date +%s) --overwrite"
     if job.has("Complete"):
         size = said.get("sizeBytes")
@@ -200,15 +204,27 @@ def _result(version: api.ModelVersion, job: Job, own: Sequence[Pod], values: dic
             found["schema"] = given.model_dump(mode="json", by_alias=True, exclude_none=True)
         except (KeyError, TypeError, ValidationError):
             pass  # too large for a message, or not to be believed: the artifact has it
-        return (
-            _accepted(Reason.VERIFIED, "the artifact is what its digest says, and the model runs"),
-            {**values, **found},
-            Plan(),
-        )
+        return _signed(trust, said, {**values, **found})
     reason, text = _failure(said, own)
     if reason is Reason.MODEL_REJECTED:
         return _rejected(reason, f"{text}; mend the model and import it as another ModelVersion"), values, Plan()
     return _rejected(reason, f"{text}; mend it, then: {again}"), values, Plan()
+
+
+def _signed(trust: Trust, said: Mapping[str, Any], values: dict[str, Any]) -> _Verdict:
+    """Return the verdict on an artifact that was found right, by who signed it."""
+    words, key = "the artifact is what its digest says, and the model runs", trust.found(said)
+    if key is not None:
+        checked = {**values["verification"], "keyId": key}
+        return (
+            _accepted(Reason.VERIFIED, f"{words}; it is signed by key {key[:12]}…"),
+            {**values, "verification": checked},
+            Plan(),
+        )
+    if trust.required:  # the Job's own finding, unless its image is older than signatures
+        message = "the verification found no signature by a trusted key; sign the model and import it again"
+        return _rejected(Reason.SIGNATURE_INVALID, message), values, Plan()
+    return _accepted(Reason.VERIFIED, words), values, Plan()
 
 
 def _failure(said: Mapping[str, Any], own: Sequence[Pod]) -> tuple[Reason, str]:

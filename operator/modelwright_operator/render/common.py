@@ -125,14 +125,16 @@ def secrets(names: Iterable[str | None]) -> list[k8s.V1EnvFromSource] | None:
     return sources or None
 
 
-def fetch_settings(artifact: api.Artifact) -> serving.FetchSettings:
-    """Return what the container that fetches an artifact is told of it."""
+def fetch_settings(artifact: api.Artifact, settings: Settings) -> serving.FetchSettings:
+    """Return what the container that fetches an artifact is told of it, and of who may have signed it."""
     return serving.FetchSettings(
         artifact_uri=artifact.uri,
         artifact_digest=artifact.digest,
         artifact_endpoint=artifact.endpoint or "",
         artifact_region=artifact.region or "",
         artifact_secret=artifact.secret_name or "",
+        trusted_keys=settings.trusted_keys,
+        signature_required=settings.signature_required,
     )
 
 

@@ -34,8 +34,8 @@ def default_resources(processes: int = 1) -> api.Resources:
     )
 
 
-def revision_hash(deployment: api.Deployment, version: api.ModelVersion) -> str:
-    """Return the hash of everything users decide about what the pods run.
+def revision_hash(deployment: api.Deployment, version: api.ModelVersion, image: str | None = None) -> str:
+    """Return the hash of everything users decide about what the pods run; the image only where they asked for it.
 
     Scaling and the operator's own version are not in it, and defaults are left out, so that a field added by a later
     version of the operator does not restart pods.
@@ -47,6 +47,7 @@ def revision_hash(deployment: api.Deployment, version: api.ModelVersion) -> str:
     runs = {"server": server, "pod": spec.get("pod", {})}
     watched: dict[str, Any] = spec.get("monitoring", {})
     runs |= {part: watched[part] for part in ("capture", "payloadLog") if part in watched}
+    runs |= {"image": image} if image is not None else {}
     return naming.short_hash(
         _HASH_VERSION,
         naming.unordered(runs),
@@ -82,7 +83,7 @@ def _probe(path: str, period: int, failures: int, timeout: int) -> k8s.V1Probe:
 def _fetch(version: api.ModelVersion, settings: Settings) -> k8s.V1Container:
     artifact = version.spec.artifact
     claims = common.claims([artifact.uri])
-    environment = common.fetch_settings(artifact).to_env()
+    environment = common.fetch_settings(artifact, settings).to_env()
     return k8s.V1Container(
         name=naming.FETCH_CONTAINER,
         image=settings.serving_image,

@@ -36,6 +36,7 @@ _MEASURING: Final = {  # who shares that volume, and who only reads it
 }
 _SLICE_ROWS: Final = 200  # of a group that is measured
 _TMP: Final = own_code.TMP
+_SIGNING: Final = "signing"
 
 
 def storage(job: api.TrainingJob, settings: Settings) -> api.Storage:
@@ -48,6 +49,11 @@ def storage(job: api.TrainingJob, settings: Settings) -> api.Storage:
         region=settings.default_storage_region or None,
         secret_name=settings.default_storage_secret_name or None,
     )
+
+
+def signing_secret(job: api.TrainingJob, settings: Settings) -> str | None:
+    """Return the Secret with the key that the model is signed with: as the job says, else as the settings do."""
+    return job.spec.signing.secret_name if job.spec.signing is not None else settings.signing_secret_name or None
 
 
 def parameters_digest(job: api.TrainingJob) -> str:
@@ -174,6 +180,7 @@ def job_config(
         prepare=_own_code(spec.prepare),
         features=_features(spec.features),
         champion=champion if what is None else None,
+        signing=signing_secret(job, settings) if what is None else None,
     )
 
 
@@ -217,7 +224,16 @@ def _mounts(
     if config.latency is not None:
         for stage, read_only in _MEASURING.items():
             mounts[stage].append(common.mount("measures", contract.DEFAULT_MEASURES_DIR, read_only=read_only))
+    if config.signing is not None:
+        mounts[contract.Stage.PUBLISH].append(common.mount(_SIGNING, contract.DEFAULT_SIGNING_DIR, read_only=True))
     return mounts
+
+
+def _signing_key(name: str) -> k8s.V1Volume:
+    """Return the volume with the key; where it is missing the stage says so: a pod that never starts could not."""
+    items = [k8s.V1KeyToPath(key=contract.KEY_FILE, path=contract.KEY_FILE)]
+    source = k8s.V1SecretVolumeSource(secret_name=name, items=items, default_mode=0o440, optional=True)
+    return k8s.V1Volume(name=_SIGNING, secret=source)
 
 
 def _resources(job: api.TrainingJob, stage: contract.Stage) -> k8s.V1ResourceRequirements:
@@ -278,6 +294,7 @@ def pod_spec(job: api.TrainingJob, settings: Settings, config: contract.JobConfi
             common.empty_dir("workspace", "10Gi"),
             common.empty_dir("artifact", "2Gi"),
             *([common.empty_dir("measures", "64Mi")] if config.latency is not None else []),
+            *([_signing_key(config.signing)] if config.signing is not None else []),
             *own_code.volumes(config),
             *(common.empty_dir(name, "1Gi") for name in scratch),
             *common.claim_volumes(all_claims),

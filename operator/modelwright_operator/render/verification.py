@@ -29,7 +29,7 @@ def batch_job(
     artifact = version.spec.artifact
     claims = common.claims([artifact.uri])
     labels = naming.owner_labels(naming.MODEL_VERSION, version.metadata.name)
-    environment = common.fetch_settings(artifact).to_env()
+    environment = common.fetch_settings(artifact, settings).to_env()
     container = k8s.V1Container(
         name=naming.VERIFY_CONTAINER,
         image=settings.serving_image,

@@ -167,6 +167,7 @@ class JobConfig:
     prepare: OwnCode | None = field(default=None, metadata={"omit": True})
     champion: Champion | None = field(default=None, metadata={"omit": True})
     features: FeatureSource | None = field(default=None, metadata={"omit": True})
+    signing: str | None = field(default=None, metadata={"omit": True})  # the Secret with the key; absent: not signed
 
     def __post_init__(self) -> None:
         """Refuse what no single field shows."""

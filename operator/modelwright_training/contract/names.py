@@ -9,6 +9,7 @@ ENV_ARTIFACT_DIR: Final = "MODELWRIGHT_ARTIFACT_DIR"
 ENV_MEASURES_DIR: Final = "MODELWRIGHT_MEASURES_DIR"
 ENV_STORES_DIR: Final = "MODELWRIGHT_STORES_DIR"
 ENV_HANDOVER_DIR: Final = "MODELWRIGHT_HANDOVER_DIR"
+ENV_SIGNING_DIR: Final = "MODELWRIGHT_SIGNING_DIR"
 ENV_CLEANUP_URI: Final = "MODELWRIGHT_CLEANUP_URI"  # the artifact a clean-up Job removes
 ENV_CLEANUP_DIGEST: Final = "MODELWRIGHT_CLEANUP_DIGEST"
 ENV_CLEANUP_ENDPOINT: Final = "MODELWRIGHT_CLEANUP_ENDPOINT"  # of its object store, where that is not the cloud's own
@@ -22,6 +23,8 @@ DEFAULT_ARTIFACT_DIR: Final = "/artifact"
 DEFAULT_MEASURES_DIR: Final = "/measures"
 DEFAULT_STORES_DIR: Final = "/stores"
 DEFAULT_HANDOVER_DIR: Final = "/handover"
+DEFAULT_SIGNING_DIR: Final = "/signing"
+KEY_FILE: Final = "signing.key"  # of the Secret that is mounted there
 DEFAULT_TERMINATION_LOG: Final = "/dev/termination-log"
 
 MESSAGE_LIMIT: Final = 1536  # bytes of a termination message: the kubelet shares 12 KiB among a pod's containers
@@ -84,6 +87,7 @@ class Reason(StrEnum):
     STORAGE_FORBIDDEN = "StorageForbidden"
     ARTIFACT_INVALID = "ArtifactInvalid"
     RESULT_TOO_LARGE = "ResultTooLarge"
+    SIGNING_KEY_INVALID = "SigningKeyInvalid"
 
 
 class Task(StrEnum):
