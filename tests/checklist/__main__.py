@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.checklist import definitions, objects, operations
 from tests.checklist.row import NAME, NotHeldError, Row, World
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PAGE = REPOSITORY / "docs" / "checklist.md"
+_RESULTS = REPOSITORY / "build" / "checklist.json"
+Results = dict[str, dict[str, Any]]
 ROWS: tuple[Row, ...] = (*definitions.ROWS, *objects.ROWS, *operations.ROWS)
 _NAMESPACE = "modelwright-checklist"
 _HEAD = """\
@@ -37,7 +39,7 @@ written by hand. Rows that name tests run them, on a real cluster, too, or take 
 def main() -> int:
     """Go through the rows; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.checklist", description=__doc__)
-    parser.add_argument("rows", nargs="*", type=int, help="only these numbers; the page is not written then")
+    parser.add_argument("rows", nargs="*", type=int, help="only these numbers; the page keeps the others as they were")
     parser.add_argument(
         "--report", type=Path, help="JUnit file of a run of all tests at this commit: none is run once more"
     )
@@ -45,43 +47,56 @@ def main() -> int:
     chosen: Sequence[int] = arguments.rows
     end_tidily()
     rows = [row for row in ROWS if not chosen or row.number in chosen]
+    results = dict(_kept()) if chosen else {}
     with running_cluster() as cluster:
-        version = cluster.kubectl("version", "-o", "json")
+        version = json.loads(cluster.kubectl("version", "-o", "json"))["serverVersion"]["gitVersion"]
         installation = install(cluster, *VALUES)
         with fresh_namespace(cluster, _NAMESPACE) as namespace:
             cluster.kubectl("apply", "-f", str(REPOSITORY / "examples" / "quickstart"), "-n", namespace)
             cluster.wait(DEPLOYMENTS, NAME, namespace, is_true("Ready"), deadline=300)
             world = World(installation, namespace, arguments.report)
-            results = {row.number: _checked(row, world) for row in rows}
-    held = sum(holds for holds, _ in results.values())
-    if not chosen:
-        PAGE.write_text(_HEAD + _table(rows, results, version), encoding="utf-8")
-        print(f"written to {PAGE.relative_to(REPOSITORY)}")
-    print(f"{held} of {len(results)} rows hold")
+            for row in rows:
+                results[str(row.number)] = _checked(row, world)
+                _keep(results)
+    PAGE.write_text(_HEAD + _table(results, version), encoding="utf-8")
+    held = sum(result["holds"] for result in results.values())
+    print(f"{held} of {len(results)} rows hold; written to {PAGE.relative_to(REPOSITORY)}")
     return 0 if held == len(results) else 1
 
 
-def _checked(row: Row, world: World) -> tuple[bool, str]:
+def _kept() -> Results:
+    """Return what was found when some rows were gone through before."""
+    return json.loads(_RESULTS.read_text(encoding="utf-8")) if _RESULTS.exists() else {}  # type: ignore[no-any-return]
+
+
+def _keep(results: Results) -> None:
+    _RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    _RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+def _checked(row: Row, world: World) -> dict[str, Any]:
     try:
         holds, found = True, row.check(world)
     except (NotHeldError, ClusterError, ApiError, AssertionError, subprocess.TimeoutExpired) as error:
         holds, found = False, " ".join(str(error).split())[:300]
     print(f"{row.number:3} {'holds' if holds else 'DOES NOT HOLD':14} {row.what}: {found}", flush=True)
-    return holds, found
+    return {"holds": holds, "found": found, "date": time.strftime("%Y-%m-%d", time.gmtime())}
 
 
-def _table(rows: Sequence[Row], results: dict[int, tuple[bool, str]], version: str) -> str:
-    server = json.loads(version)["serverVersion"]["gitVersion"]
-    held = sum(holds for holds, _ in results.values())
+def _table(results: Results, version: str) -> str:
+    held = sum(result["holds"] for result in results.values())
     lines = [
-        f"{time.strftime('%Y-%m-%d', time.gmtime())}, Kubernetes {server}: {held} of {len(results)} hold.",
+        f"Kubernetes {version}: {held} of {len(ROWS)} hold.",
         "",
-        "| # | Must hold | Command | | Found |",
-        "|---:|---|---|---|---|",
+        "| # | Must hold | Command | | Found | Date |",
+        "|---:|---|---|---|---|---|",
     ]
-    for row in sorted(rows, key=lambda row: row.number):
-        holds, found = results[row.number]
-        cells = (str(row.number), row.what, f"`{row.command}`", "yes" if holds else "**no**", found)
+    for row in sorted(ROWS, key=lambda row: row.number):
+        result = results.get(str(row.number))
+        verdict = ["", "not gone through", ""]
+        if result is not None:
+            verdict = ["yes" if result["holds"] else "**no**", result["found"], result["date"]]
+        cells = (str(row.number), row.what, f"`{row.command}`", *verdict)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 

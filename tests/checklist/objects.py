@@ -14,7 +14,7 @@ from tests.e2e.fixtures import DEPLOYMENTS, VERSIONS, condition, deployment, is_
 from tests.support.installation import NAMESPACE as SYSTEM
 
 _QUICKSTART = str(REPOSITORY / "examples" / "quickstart")
-_QUIET_SECONDS = 300.0
+_QUIET_SECONDS, _SETTLING_SECONDS = 300.0, 120.0
 _HEALING_SECONDS, _HEALING_PAUSE_SECONDS = 180.0, 3.0
 _OPERATOR, _MONITOR = "modelwright", "modelwright-monitor"
 # Needs definitions that are not ours.
@@ -188,7 +188,7 @@ def _diff(world: World) -> str:
     """Apply over and over, as GitOps controllers do that heal what differs."""
     world.kubectl("apply", "-f", _QUICKSTART)
     world.cluster.wait(DEPLOYMENTS, NAME, world.namespace, is_true("Ready"), deadline=90)
-    before = _versions(world)
+    before = _settled(world)
     end, count = time.monotonic() + _HEALING_SECONDS, 0
     while time.monotonic() < end:
         world.kubectl("apply", "-f", _QUICKSTART)
@@ -201,6 +201,16 @@ def _diff(world: World) -> str:
     return f"empty; {count} times applied in {_HEALING_SECONDS / 60:.0f} min, and {len(before)} objects unchanged"
 
 
+def _settled(world: World) -> dict[str, str]:
+    """Return the objects' versions once pods of the rows before have ended."""
+    end = time.monotonic() + _SETTLING_SECONDS
+    while (before := _versions(world)) and time.monotonic() < end:
+        time.sleep(10)
+        if _versions(world) == before:
+            break
+    return before
+
+
 def _versions(world: World) -> dict[str, str]:
     """Return the resourceVersion of each object."""
     kinds = "trainingjobs,modelversions,modeldeployments,deployments.apps,services,jobs,pdb"
@@ -209,7 +219,7 @@ def _versions(world: World) -> dict[str, str]:
 
 
 def _silence(world: World) -> str:
-    before = _versions(world)
+    before = _settled(world)
     time.sleep(_QUIET_SECONDS)
     after = _versions(world)
     must(before == after, {name for name in before if before[name] != after.get(name)})
