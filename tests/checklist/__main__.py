@@ -66,7 +66,7 @@ def main() -> int:
 
 def _kept() -> Results:
     """Return what was found when some rows were gone through before."""
-    return json.loads(_RESULTS.read_text(encoding="utf-8")) if _RESULTS.exists() else {}  # type: ignore[no-any-return]
+    return json.loads(_RESULTS.read_text(encoding="utf-8")) if _RESULTS.exists() else {}
 
 
 def _keep(results: Results) -> None:
