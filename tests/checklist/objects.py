@@ -44,7 +44,7 @@ def _fails_fast(world: World) -> str:
     began = time.monotonic()
     world.cluster.apply([missing, served], world.namespace)
     said = world.kubectl("wait", "--for=condition=Stalled", "modelversion/nowhere", "--timeout=60s").strip()
-    world.kubectl("delete", "modeldeployment/nowhere", "modelversion/nowhere")
+    world.kubectl("delete", "modeldeployment/nowhere")
     return f"{said} after {time.monotonic() - began:.0f} s"
 
 

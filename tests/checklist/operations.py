@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 
 from modelwright_server.contract import monitoring
-from tests.checklist.row import NAME, Row, World, must, passed, reported, tests
+from tests.checklist.row import DEPLOYMENT, NAME, Row, World, must, passed, reported, tests
 from tests.cluster.binaries import PROMLINT, ensure_binaries
 from tests.cluster.settings import ClusterError
 from tests.support.installation import CHART
 from tests.support.installation import NAMESPACE as SYSTEM
+
+_PAGE_SECONDS = 30.0
 
 
 def _helm(world: World) -> str:
@@ -36,7 +39,8 @@ def _restricted(world: World) -> str:
 
 
 def _metrics(world: World) -> str:
-    """Look at the pages of the operator, of a server and of its sidecar."""
+    """Look at the pages of the operator, of a server and of its sidecar, which has one while it monitors."""
+    world.kubectl("patch", DEPLOYMENT, "--type=merge", "-p", '{"spec": {"monitoring": {"drift": {}}}}')
     program = str(ensure_binaries((PROMLINT,), print)[PROMLINT])
     served = world.kubectl(
         "get", "pods", "-l", f"modelwright.dev/name={NAME},modelwright.dev/kind=Deployment", "-o", "name"
@@ -49,11 +53,22 @@ def _metrics(world: World) -> str:
     }
     found: list[str] = []
     for name, (namespace, at, port) in pages.items():
-        page = world.cluster.kubectl("get", "--raw", f"/api/v1/namespaces/{namespace}/pods/{at}:{port}/proxy/metrics")
+        page = _page(world, f"/api/v1/namespaces/{namespace}/pods/{at}:{port}/proxy/metrics")
         done = subprocess.run([program], input=page, capture_output=True, text=True, check=False)
         must(done.returncode == 0, f"{name}: {done.stdout}{done.stderr}")
         found.append(f"{name} {sum(line.startswith('# TYPE') for line in page.splitlines())}")
     return f"no objection; families: {', '.join(found)}"
+
+
+def _page(world: World, path: str) -> str:
+    end = time.monotonic() + _PAGE_SECONDS
+    while True:
+        try:
+            return world.cluster.kubectl("get", "--raw", path)
+        except ClusterError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.5)
 
 
 ROWS = (
@@ -71,7 +86,7 @@ ROWS = (
     tests(34, "Open Inference Protocol", "tests/server/test_batches.py", "tests/server/grpc/test_inference.py"),
     tests(35, "drain", "tests/e2e/test_serving.py"),
     tests(36, "weights", "tests/e2e/test_rollout.py"),
-    Row(37, "metrics", "kubectl get --raw …/proxy/metrics | promlint (what `promtool check metrics` uses)", _metrics),
+    Row(37, "metrics", "kubectl get --raw …/proxy/metrics | promlint (what promtool check metrics uses)", _metrics),
     tests(38, "uninstall", "tests/e2e/test_release.py"),
     tests(39, "first model", "tests/demo/test_newcomer.py"),
     tests(40, "offline", "tests/chart/test_rendering.py"),
