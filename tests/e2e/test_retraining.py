@@ -119,6 +119,11 @@ def served(team: Team, *, model: Object | None = None, gates: list[Object] | Non
     return made
 
 
+def events(team: Team) -> list[str]:
+    """Return the reasons of what was told of the Deployment."""
+    return [event["reason"] for event in team.find("events.events.k8s.io") if event["regarding"]["name"] == "scores"]
+
+
 @pytest.mark.timeout(600)
 def test_drift_ends_in_a_version_that_answers_and_persisting_drift_in_a_human(team: Team) -> None:
     """Drift: one run, gates, steps, promotion. The promoted version drifts as well: none, before somebody asks."""
@@ -142,8 +147,10 @@ def test_drift_ends_in_a_version_that_answers_and_persisting_drift_in_a_human(te
     assert team.get(JOBS, run)["status"]["resolved"]["champion"]["version"] == before
     history = [entry["event"] for entry in seen["status"]["history"] if entry["event"] in TOLD]
     assert history == ["RetrainingStarted", *ROLLED_OUT, "Retrained"]
-    told = [event["reason"] for event in team.find("events.events.k8s.io") if event["regarding"]["name"] == "scores"]
-    assert told.count("RetrainingStarted") == told.count("Retrained") == 1
+    team.wait(
+        DEPLOYMENTS, "scores", lambda _: "Retrained" in events(team)
+    )  # they are posted after the status is written
+    assert events(team).count("RetrainingStarted") == events(team).count("Retrained") == 1
 
     team.wait(DEPLOYMENTS, "scores", lambda now: condition(now, DRIFT).get("reason") == "BaselineChanged")
     team.wait(DEPLOYMENTS, "scores", lambda now: now and now["status"]["rollout"]["phase"] == "Complete")
