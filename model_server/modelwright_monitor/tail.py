@@ -17,7 +17,7 @@ from modelwright_server.ring import Origin, RingError, RingReader, check_size, r
 from modelwright_server.schema import Schema
 
 _NONCE = re.compile(r"[0-9a-f]{32}")
-_ENOUGH = 1.0  # of a ring's bytes are counted at once at most: a few times the rows cost hardly more than one
+_ENOUGH = 0.25  # of a ring's bytes are counted at once at most: a few times the rows cost hardly more than one
 
 
 @dataclass(frozen=True, slots=True)

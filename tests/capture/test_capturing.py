@@ -171,13 +171,13 @@ def test_a_file_has_the_rows_of_one_day(tmp_path: Path) -> None:
 
 def test_overwritten_rows_are_counted_as_lost(tmp_path: Path) -> None:
     pod = Pod(tmp_path)
-    for start in range(40):
+    for start in range(160):
         pod.answer(1000, start)
     pod.capture.step()
     pod.end()
     lost = pod.counts.of(capture.METRIC_ROWS, "lost")
     assert lost > 0
-    assert len(pod.table()) + lost == 40_000
+    assert len(pod.table()) + lost == 160_000
 
 
 def test_chunks_that_make_no_sense_hold_nothing_up(tmp_path: Path) -> None:

@@ -212,11 +212,11 @@ def test_broken_data_is_named_before_drift(tmp_path: Path) -> None:
 
 def test_what_a_ring_lost_is_reported(tmp_path: Path) -> None:
     with replicas(tmp_path, 1) as (api, [replica]):
-        replica.answer(rows_of(RNG, 40_000), at_once=10)  # more than a ring holds
+        replica.answer(rows_of(RNG, 160_000), at_once=10)  # more than a ring holds
         replica.step()
         report = api.report
         assert report["lost"] > 0
-        assert report["window"]["rows"] + report["lost"] == 40_000
+        assert report["window"]["rows"] + report["lost"] == 160_000
         assert api.condition(monitoring.MONITORING_HEALTHY)["reason"] == "RowsLost"
 
 
@@ -258,27 +258,27 @@ def test_windows_of_a_canary_are_apart(tmp_path: Path) -> None:
 
 
 def test_rows_that_wait_to_be_counted_together_are_in_the_window(tmp_path: Path) -> None:
-    with replicas(tmp_path, 1, RULES | {"window": {**RULES["window"], "rows": 12_000}}) as (api, found):
+    with replicas(tmp_path, 1, RULES | {"window": {**RULES["window"], "rows": 32_000}}) as (api, found):
         replica = found[0]
-        for _ in range(3):
-            replica.answer(rows_of(RNG, 4000))
+        for rows in (20_000, 12_000):  # the first fills a good part of the ring: from now on it is looked at often
+            replica.answer(rows_of(RNG, rows))
             replica.count()
-        waiting = 12_000 - replica.session._windows.state.open.rows
-        assert 0 < waiting < 12_000, "a ring that fills fast is copied more often than it is counted"
+        waiting = 32_000 - replica.session._windows.state.open.rows
+        assert 0 < waiting < 32_000, "a ring that fills fast is copied more often than it is counted"
         replica.step()
-        assert (api.report["window"]["rows"], api.report["lost"]) == (12_000, 0)
+        assert (api.report["window"]["rows"], api.report["lost"]) == (32_000, 0)
 
 
 def test_a_worker_that_ends_with_rows_waiting_leaves_them_to_the_next(tmp_path: Path) -> None:
-    with replicas(tmp_path, 1, RULES | {"window": {**RULES["window"], "rows": 8000}}) as (api, found):
+    with replicas(tmp_path, 1, RULES | {"window": {**RULES["window"], "rows": 28_000}}) as (api, found):
         replica = found[0]
-        for _ in range(2):
-            replica.answer(rows_of(RNG, 4000))
+        for rows in (20_000, 8000):
+            replica.answer(rows_of(RNG, rows))
             replica.count()
-        assert replica.session._windows.state.open.rows < 8000
+        assert replica.session._windows.state.open.rows < 28_000
         replica.kill()
         replica.step()
-        assert (api.report["window"]["rows"], api.report["lost"]) == (8000, 0)
+        assert (api.report["window"]["rows"], api.report["lost"]) == (28_000, 0)
 
 
 def test_a_version_that_was_replaced_closes_no_window_of_its_successor(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from modelwright_server.ring.layout import RingError
 
-# A server's ring has 1 MiB, and before it a schema; what is larger was made to use up memory.
-MOST_BYTES = 6 << 20
+# A server's ring has 4 MiB, and before it a schema; what is larger was made to use up memory.
+MOST_BYTES = 10 << 20
 _MOST_RINGS = 64
 _NAME = re.compile(r"ring-[0-9]{1,2}")
 

@@ -56,7 +56,7 @@ OVERHEAD: Final = RECORD.size + TRAILER.size
 ALIGNMENT: Final = 8
 SEGMENTS: Final = 4
 
-DEFAULT_CAPACITY: Final = 1 << 20
+DEFAULT_CAPACITY: Final = 1 << 22  # half a second of the fastest server: its readers can sleep
 MAX_CAPACITY: Final = 1 << 26
 MAX_DOCUMENT: Final = 1 << 22
 MAX_TEXT: Final = 64

@@ -145,8 +145,8 @@ def _server(
 
 
 def _rings(processes: int) -> k8s.V1Volume:
-    """Return the volume in memory that holds each process's ring (1 MiB), with as much again to spare."""
-    return common.empty_dir(_RING, f"{2 * processes + 2}Mi", in_memory=True)
+    """Return the volume in memory that holds each process's ring (4 MiB), with as much again to spare."""
+    return common.empty_dir(_RING, f"{8 * processes + 2}Mi", in_memory=True)
 
 
 def workload(  # noqa: PLR0913  # what a workload is made of
