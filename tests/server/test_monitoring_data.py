@@ -142,7 +142,7 @@ def test_large_calls_become_several_records_and_what_is_too_much_is_counted(
     with Server(settings(model.folder, tmp_path, ring_dir=str(tmp_path))) as server:
         server.wait_until_ready()
         reader = RingReader.open(tmp_path / "ring-0")
-        for rows, found in ((2000, 2000), (18_000, 15_416)):  # half of the ring: eight records of 256 KiB, 136 bytes a row
+        for rows, found in ((2000, 2000), (18_000, 15_416)):  # half of the ring: eight records, 136 bytes a row
             body = {"inputs": model.inputs(model.rows.sample(rows, replace=True, random_state=0))}
             answer = server.infer(body)
             records = read(reader, found)
