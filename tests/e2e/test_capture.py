@@ -203,6 +203,7 @@ def test_serving_goes_on_while_the_store_is_away(team: Team, store: S3Store) -> 
     assert team.get("pods", pod)["status"]["phase"] == "Running"
     assert is_true("Ready")(team.get(DEPLOYMENTS, "scores"))
 
+    eventually(lambda: metrics(address)["chosen"] + metrics(address)["lost"] == len(captured.rows))
     before = metrics(address)
     team.apply(service("away", "store", PORT))
     print(f"{before['dropped']:.0f} of {before['chosen']:.0f} rows were dropped")
