@@ -72,7 +72,7 @@ class _Group:
             else:
                 self._categories.append((at, feature, place))
         self._numbers = [
-            (tensor, [at for at, _, _ in found], [column for _, _, column in found], _bins(found, places))
+            (tensor, [at for at, _, _ in found], _columns(found, places), _bins(found, places))
             for tensor, found in numbers.items()
         ]
 
@@ -82,8 +82,7 @@ class _Group:
         for tensor, numbers, columns, bins in self._numbers:
             values = tensors[tensor]
             matrix = values.reshape(len(values), -1).T
-            chosen = matrix if columns == list(range(len(matrix))) else matrix[columns]  # a copy of all would cost
-            found.update(zip(numbers, bins.count(chosen), strict=True))
+            found.update(zip(numbers, bins.count(matrix[columns]), strict=True))
         for at, feature, place in self._categories:
             found[at] = _count_categories(feature, place, tensors)
         return tuple(found[at] for at in range(self._size))
@@ -126,6 +125,15 @@ def _read(records: Batch) -> tuple[dict[str, Array], int]:
         except (RingError, ValueError):
             lost += record.rows
     return {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}, lost
+
+
+def _columns(
+    found: Sequence[tuple[int, Numeric, int]], places: Mapping[str, tuple[TensorSpec, int]]
+) -> slice | list[int]:
+    """Return which columns of the tensor these are: all of them as a slice, which copies nothing."""
+    spec, _ = places[found[0][1].name]
+    columns = [column for _, _, column in found]
+    return slice(None) if columns == list(range(spec.width)) else columns
 
 
 def _bins(found: Sequence[tuple[int, Numeric, int]], places: Mapping[str, tuple[TensorSpec, int]]) -> Bins:

@@ -1,7 +1,7 @@
 """How often rings are looked at: before the one that fills fastest is lapped, and no more often than that needs."""
 
 # A look has a price of its own, so there are as few as a ring allows: no more than a part of it should be new. The
-# fastest server, begun at once, fills half of it in the longest pause.
+# fastest server, begun at once, fills a quarter of it in the longest pause.
 SHORTEST_SECONDS, LONGEST_SECONDS = 0.02, 0.125
 _FILLED = 0.25
 
@@ -15,11 +15,6 @@ class Pace:
 
     def __init__(self) -> None:
         self.seconds = LONGEST_SECONDS
-
-    @property
-    def hurried(self) -> bool:
-        """Whether a ring fills so fast that looks come often: counting at each would have its price many times."""
-        return self.seconds < LONGEST_SECONDS
 
     def take(self, filled: float) -> None:
         """Take in which share of the ring was new."""

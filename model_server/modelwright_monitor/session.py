@@ -111,15 +111,7 @@ class Session:
 
     def count(self, seen: Object | None) -> float:
         """Count what has come; return after how many seconds to come again."""
-        if self._leaving:
-            return self._pace.seconds
-        if self._pace.hurried and time.monotonic() < self._tick_at:
-            with self._lock:
-                enough = self._tail.fetch()
-            self._pace.take(self._tail.filled)
-            if enough:
-                self._count(seen)
-        else:
+        if not self._leaving:
             self._count(seen)
             self._pace.take(self._tail.filled)
         return self._pace.seconds

@@ -17,7 +17,6 @@ from modelwright_server.ring import Origin, RingError, RingReader, check_size, r
 from modelwright_server.schema import Schema
 
 _NONCE = re.compile(r"[0-9a-f]{32}")
-_ENOUGH = 0.25  # of a ring's bytes are counted at once at most: a few times the rows cost hardly more than one
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +71,6 @@ class _Ring:
         self._accounted: int | None = 0 if whole else None
         if start is not None and start.nonce == self._reader.origin.nonce:
             self._accounted, self._after = start.appended, start.sequence
-
-    def fetch(self) -> bool:
-        """Copy what has come, to be counted later; tell whether that should be now.
-
-        Raises:
-            RingError: it is no ring any more.
-        """
-        check_size(self._path)
-        self._reader.fetch()
-        return self._reader.copied >= _ENOUGH
 
     def count(self, columns: Columns) -> Tally:
         """Count what has come since the last call.
@@ -154,15 +143,6 @@ class Tail:
         """Where counting has come to, by the rings' names."""
         return dict(self._positions)
 
-    def fetch(self) -> bool:
-        """Copy what has come before it is overwritten, to be counted later; tell whether that should be now."""
-        try:
-            wanted = [ring.fetch() for ring in self._rings.values()]
-        except RingError:
-            return True  # which says what is wrong
-        self._look()
-        return any(wanted)
-
     def count(self, tally: Tally) -> Tally:
         """Return the tally with what has come since the last call."""
         problems: list[str] = []
@@ -182,7 +162,7 @@ class Tail:
                 tally += news
             self._positions[name] = ring.position
         self._looked = True
-        self._look()
+        self.filled = max((ring.filled for ring in self._rings.values()), default=0.0)
         self.problem = "; ".join(problems)[:500]
         return tally
 
@@ -190,9 +170,6 @@ class Tail:
         """Give the rings back."""
         for name in list(self._rings):
             self._forget(name)
-
-    def _look(self) -> None:
-        self.filled = max((ring.filled for ring in self._rings.values()), default=0.0)
 
     def _forget(self, name: str) -> None:
         ring = self._rings.pop(name, None)

@@ -257,30 +257,6 @@ def test_windows_of_a_canary_are_apart(tmp_path: Path) -> None:
         )
 
 
-def test_rows_that_wait_to_be_counted_together_are_in_the_window(tmp_path: Path) -> None:
-    with replicas(tmp_path, 1, RULES | {"window": {**RULES["window"], "rows": 32_000}}) as (api, found):
-        replica = found[0]
-        for rows in (20_000, 12_000):  # the first fills a good part of the ring: from now on it is looked at often
-            replica.answer(rows_of(RNG, rows))
-            replica.count()
-        waiting = 32_000 - replica.session._windows.state.open.rows
-        assert 0 < waiting < 32_000, "a ring that fills fast is copied more often than it is counted"
-        replica.step()
-        assert (api.report["window"]["rows"], api.report["lost"]) == (32_000, 0)
-
-
-def test_a_worker_that_ends_with_rows_waiting_leaves_them_to_the_next(tmp_path: Path) -> None:
-    with replicas(tmp_path, 1, RULES | {"window": {**RULES["window"], "rows": 28_000}}) as (api, found):
-        replica = found[0]
-        for rows in (20_000, 8000):
-            replica.answer(rows_of(RNG, rows))
-            replica.count()
-        assert replica.session._windows.state.open.rows < 28_000
-        replica.kill()
-        replica.step()
-        assert (api.report["window"]["rows"], api.report["lost"]) == (28_000, 0)
-
-
 def test_a_version_that_was_replaced_closes_no_window_of_its_successor(tmp_path: Path) -> None:
     with replicas(tmp_path, 1) as (api, found):
         replica = found[0]

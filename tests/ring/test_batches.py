@@ -64,39 +64,3 @@ def test_a_batch_is_a_sequence_of_records(tmp_path: Path) -> None:
     assert [record.rows for record in batch[1:]] == [2, 3]
     assert [record.sequence for record in batch.after(2)] == [3]
     assert batch.after(3).rows == 0
-
-
-@pytest.mark.parametrize("behind", [3, 40, 400])
-def test_what_was_copied_now_and_then_is_returned_at_once(tmp_path: Path, behind: int) -> None:
-    ring = rings.create(tmp_path)
-    copying, polling = rings.open_ring(tmp_path), rings.open_ring(tmp_path)
-    returned: list[tuple[int, int, bytes]] = []
-    expected: list[tuple[int, int, bytes]] = []
-    for number in range(2000):
-        rings.append(ring, number % 4 + 1)
-        if number % behind == 0:  # 400: the ring is lapped in between
-            copying.fetch()
-            expected += [(record.sequence, record.rows, bytes(record.values)) for record in polling.poll()]
-        if number % 170 == 0:
-            returned += [(record.sequence, record.rows, bytes(record.values)) for record in copying.poll()]
-            assert copying.copied == 0
-    returned += [(record.sequence, record.rows, bytes(record.values)) for record in copying.poll()]
-    expected += [(record.sequence, record.rows, bytes(record.values)) for record in polling.poll()]
-    assert (copying.damaged, polling.damaged) == (0, 0)
-    if behind < 400:
-        assert returned == expected
-        assert (copying.lost_rows, len(returned)) == (0, 2000)
-    for reader, found in ((copying, returned), (polling, expected)):
-        assert sum(rows for _, rows, _ in found) + reader.lost_rows == ring.written_rows
-
-
-def test_what_was_copied_is_returned_whatever_becomes_of_its_file(tmp_path: Path) -> None:
-    ring = rings.create(tmp_path)
-    reader = rings.open_ring(tmp_path)
-    rings.append(ring, 3)
-    reader.fetch()
-    rings.append(ring, 2)
-    follower = rings.create(tmp_path)
-    rings.append(follower, 5)
-    assert [record.rows for record in reader.poll()] == [3, 2]
-    assert [record.rows for record in reader.poll()] == [5]

@@ -1,15 +1,12 @@
 """The reading end of a ring.
 
 What is new is copied in one piece, and its records are checked all at once: an object or a call for each of them would
-cost far more than what is done with their values.  A ring that fills fast can be copied more often than it is checked,
-since each checking has a price of its own.
+cost far more than what is done with their values.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -22,15 +19,6 @@ from modelwright_server.ring.record import Origin
 _ATTEMPTS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class _Copy:
-    """The bytes between two positions."""
-
-    start: int
-    end: int
-    data: bytes
-
-
 class RingReader:
     """Follows a ring, also into the file of the next process that writes under the same name.
 
@@ -41,7 +29,7 @@ class RingReader:
     Attributes:
         restarts: how many further writers were followed.
         damaged: how often records that contradict themselves were skipped.
-        filled: share of the ring that was new at the last copy; above 1: some was overwritten.
+        filled: share of the ring that was new at the last call of `poll`; above 1: some was overwritten.
     """
 
     def __init__(self, path: Path, file: RingFile) -> None:
@@ -53,8 +41,7 @@ class RingReader:
 
     def _begin(self, file: RingFile, words: Words) -> None:
         self._file, self._words = file, words
-        self._copies: list[_Copy] = []  # not checked yet
-        self._position = self._understood = 0  # up to where it was copied, and the last sound record ends
+        self._position = self._understood = 0  # up to where it was looked at, and the last sound record ends
         self._sequence = self._rows = 0  # of the records up to there
 
     @classmethod
@@ -86,32 +73,6 @@ class RingReader:
         """Rows in them."""
         return self._missed_rows + self._words.dropped_rows
 
-    @property
-    def copied(self) -> float:
-        """What was copied and not returned yet, as a share of the ring."""
-        return sum(len(copy.data) for copy in self._copies) / self._file.capacity
-
-    def fetch(self) -> None:
-        """Copy what was published since the last copy, for the next call of `poll` to return; never waits.
-
-        Raises:
-            RingError: the file is no ring (any more).
-        """
-        for _ in range(_ATTEMPTS):
-            self._words = self._file.words()
-            head = self._words.head
-            if head < self._position:
-                raise RingError(self._path, f"has its head at {head}, after {self._position}")
-            self.filled = (head - self._position) / self._file.capacity
-            start = max(self._position, self._file.oldest(head))
-            data = self._file.read(start, head)
-            intact = max(start, self._file.oldest(self._file.words().head))
-            if intact <= head:
-                self._position = head
-                self._copies.append(_Copy(intact, head, data[intact - start :]))
-                return
-        # lapped again and again while reading: the next call finds out by how much
-
     def poll(self) -> Batch:
         """Return the records that were published since the last call, oldest first; never waits.
 
@@ -123,8 +84,7 @@ class RingReader:
                 by that: the next call tries again.
         """
         if not self._file.is_replaced():
-            self.fetch()
-            return self._batch()
+            return self._unread()
         follower = RingFile.open(self._path)
         try:
             words = follower.words()
@@ -132,10 +92,10 @@ class RingReader:
             follower.close()
             raise
         try:
-            self.fetch()
+            records = self._unread()
         except RingError:  # its writer is gone: it will not get better
+            records = self._nothing()
             self.damaged += 1
-        records = self._batch()
         self._missed_records += self._words.dropped_records
         self._missed_rows += self._words.dropped_rows
         self._file.close()
@@ -155,32 +115,44 @@ class RingReader:
     ) -> None:
         self.close()
 
-    def _batch(self) -> Batch:
-        """Return the records in what was copied."""
-        copies, self._copies = self._copies, []
-        data = b"".join(copy.data for copy in copies)
+    def _unread(self) -> Batch:
+        for _ in range(_ATTEMPTS):
+            self._words = self._file.words()
+            head = self._words.head
+            if head < self._position:
+                raise RingError(self._path, f"has its head at {head}, after {self._position}")
+            self.filled = (head - self._position) / self._file.capacity
+            start = max(self._position, self._file.oldest(head))
+            data = self._file.read(start, head)
+            intact = max(start, self._file.oldest(self._file.words().head))
+            if intact <= head:
+                self._position = head
+                return self._batch(data[intact - start :], intact, head)
+        return self._nothing()  # lapped again and again while reading: the next call finds out by how much
+
+    def _nothing(self) -> Batch:
+        return Batch(self._file.origin, Headers.joined(()), b"")
+
+    def _batch(self, data: bytes, start: int, head: int) -> Batch:
+        """Return the records in what lies between two positions."""
+        found: list[Headers] = []
         words = np.frombuffer(data, dtype="<i8")
         sizes = memoryview(data).cast("I")
-        found: list[Headers] = []
-        at = 0
-        for start, end in _stretches(copies, self._file.segment):
-            found += self._headers(words, sizes, start, end, start - at)
-            at += end - start
+        position, segment = start, self._file.segment
+        while position < head:
+            boundary = (position // segment + 1) * segment
+            end = min(boundary, head)
+            if boundary - position >= layout.OVERHEAD:
+                stated = Headers.read(words, stretch(sizes, position - start, end - start))
+                sound = self._sound(words, stated, start, end)
+                found.append(stated[:sound])
+                rest = self._understood - start if sound else position - start
+                unused = end - start == rest or start + rest + layout.OVERHEAD > boundary or words[rest >> 3] == 0
+                self.damaged += not unused
+            position = end
         return Batch(self._file.origin, Headers.joined(found), data)
 
-    def _headers(self, words: Whole, sizes: "memoryview[Any]", start: int, end: int, base: int) -> list[Headers]:
-        """Return the sound records between two positions of one segment, in bytes that begin at position `base`."""
-        boundary = (start // self._file.segment + 1) * self._file.segment
-        if boundary - start < layout.OVERHEAD:
-            return []
-        stated = Headers.read(words, stretch(sizes, start - base, end - base))
-        sound = self._sound(words, stated, base, end)
-        rest = self._understood if sound else start
-        unused = end == rest or rest + layout.OVERHEAD > boundary or words[(rest - base) >> 3] == 0
-        self.damaged += not unused
-        return [stated[:sound]]
-
-    def _sound(self, words: Whole, stated: Headers, base: int, end: int) -> int:
+    def _sound(self, words: Whole, stated: Headers, start: int, end: int) -> int:
         """Return how many records of a stretch are sound, and take in what they say.
 
         Each must number on from the one before it; a gap before the first, in records or rows, cannot be larger than
@@ -189,14 +161,14 @@ class RingReader:
         if not len(stated.at):
             return 0
         whole = (stated.size >= layout.OVERHEAD) & (stated.size % layout.ALIGNMENT == 0)
-        whole &= stated.at + stated.size <= end - base
+        whole &= stated.at + stated.size <= end - start
         last = np.where(whole, stated.at + stated.size - layout.TRAILER.size, stated.at)
         whole &= words[last // layout.ALIGNMENT] == stated.sequence
         whole &= self._file.fits(stated.rows, stated.size - layout.OVERHEAD)
         whole[1:] &= stated.sequence[1:] == stated.sequence[:-1] + 1
         whole[1:] &= stated.before[1:] == stated.before[:-1] + stated.rows[:-1]
         missed_records, missed_rows = int(stated.sequence[0]) - 1 - self._sequence, int(stated.before[0]) - self._rows
-        gap = base + int(stated.at[0]) - self._understood
+        gap = start + int(stated.at[0]) - self._understood
         whole[0] &= 0 <= missed_records <= gap // layout.OVERHEAD and 0 <= missed_rows <= gap
         sound = len(whole) if whole.all() else int(whole.argmin())
         if sound:
@@ -204,19 +176,5 @@ class RingReader:
             self._missed_rows += missed_rows
             at = sound - 1
             self._sequence, self._rows = int(stated.sequence[at]), int(stated.before[at] + stated.rows[at])
-            self._understood = base + int(stated.at[at] + stated.size[at])
+            self._understood = start + int(stated.at[at] + stated.size[at])
         return sound
-
-
-def _stretches(copies: list[_Copy], segment: int) -> Iterator[tuple[int, int]]:
-    """Return from where to where the copies go, cut where a segment ends, and only there or where something lacks."""
-    at = 0
-    while at < len(copies):
-        start = end = copies[at].start
-        while at < len(copies) and copies[at].start == end:
-            end = copies[at].end
-            at += 1
-        while start < end:
-            boundary = min((start // segment + 1) * segment, end)
-            yield start, boundary
-            start = boundary
