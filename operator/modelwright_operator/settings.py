@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Final
 
 from modelwright_operator.errors import SettingsError
@@ -12,9 +12,19 @@ from modelwright_operator.raw import is_list, is_map
 from modelwright_server.contract.signing import parse_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 PREFIX: Final = "MODELWRIGHT_"
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where models of TrainingJobs that name no storage are published."""
+
+    uri: str
+    endpoint: str = ""
+    region: str = ""
+    secret_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,9 @@ class Settings:
     """Region of that bucket."""
     default_storage_secret_name: str = ""
     """Secret, in the TrainingJob's namespace, with the credentials of that object store."""
+    namespace_stores: Mapping[str, Store] = field(default_factory=dict[str, Store])
+    """Stores of namespaces that have one of their own: a JSON object of `uri`, `endpoint`, `region` and `secretName` by
+    namespace."""
     watch_namespaces: tuple[str, ...] = ()
     """Namespaces to watch; empty means all."""
     image_pull_policy: str = "IfNotPresent"
@@ -98,6 +111,16 @@ class Settings:
     identity: str = "modelwright-operator"
     """Holder identity in the Lease: the pod's name."""
 
+    def store(self, namespace: str) -> Store:
+        """Return where a namespace's models are published when a TrainingJob names no storage."""
+        default = Store(
+            self.default_storage_uri,
+            self.default_storage_endpoint,
+            self.default_storage_region,
+            self.default_storage_secret_name,
+        )
+        return self.namespace_stores.get(namespace, default)
+
 
 _CHOICES: Final = {
     "approval_required_from": ("Low", "Medium", "High"),
@@ -110,6 +133,7 @@ _CHOICES: Final = {
 _BOOLEANS: Final = {"true": True, "false": False}
 _ADDRESS: Final = (re.compile(r"https?://[^\s/@]+(/\S*)?"), "an http:// or https:// address")
 _PATTERNS: Final = {"prometheus_url": _ADDRESS, "tracing_endpoint": _ADDRESS, "default_storage_endpoint": _ADDRESS}
+_STORE: Final = {"uri": "uri", "endpoint": "endpoint", "region": "region", "secretName": "secret_name"}
 _MINIMUM: Final = {
     "resync_seconds": 10,
     "progress_seconds": 1,
@@ -140,8 +164,8 @@ def _value(name: str, kind: str, text: str) -> object:
             message = f"{variable} must be one of {', '.join(_BOOLEANS)}, not {text!r}"
             raise SettingsError(message)
         return _BOOLEANS[text]
-    if name == "metrics_from":
-        _check_peers(variable, text)
+    if name in _READERS:
+        return _READERS[name](variable, text)
     if kind.startswith("tuple"):
         return tuple(part.strip() for part in text.split(",") if part.strip())
     allowed = _CHOICES.get(name)
@@ -152,7 +176,7 @@ def _value(name: str, kind: str, text: str) -> object:
     if pattern is not None and not pattern.fullmatch(text):
         message = f"{variable} must be {wanted}, not {text!r}"
         raise SettingsError(message)
-    return _keys(variable, text) if name == "trusted_keys" else text
+    return text
 
 
 def _keys(variable: str, text: str) -> str:
@@ -164,14 +188,45 @@ def _keys(variable: str, text: str) -> str:
     return text
 
 
-def _check_peers(variable: str, text: str) -> None:
+def _stores(variable: str, text: str) -> dict[str, Store]:
+    wanted = f"{variable} must be a JSON object of namespaces, each with a uri and maybe endpoint, region, secretName"
+    found: dict[str, Store] = {}
+    for namespace, given in _map(wanted, _parsed(text)).items():
+        said = {key: value for key, value in _map(wanted, given).items() if isinstance(value, str)}
+        if not said.get("uri") or said != given or not said.keys() <= _STORE.keys():
+            message = f"{wanted}; what is given for {namespace!r} is not"
+            raise SettingsError(message)
+        found[namespace] = Store(**{_STORE[key]: value for key, value in said.items()})
+    return found
+
+
+def _map(wanted: str, given: object) -> dict[str, object]:
+    if not is_map(given):
+        raise SettingsError(wanted)
+    return given
+
+
+def _parsed(text: str) -> object:
     try:
-        given: object = json.loads(text)
+        parsed: object = json.loads(text)
     except ValueError:
-        given = None
+        return None
+    return parsed
+
+
+def _peers(variable: str, text: str) -> str:
+    given = _parsed(text)
     if not is_list(given) or not all(map(is_map, given)):
         message = f"{variable} must be a JSON list of objects, a NetworkPolicy's peers, not {text!r}"
         raise SettingsError(message)
+    return text
+
+
+_READERS: Final[Mapping[str, Callable[[str, str], object]]] = {
+    "trusted_keys": _keys,
+    "metrics_from": _peers,
+    "namespace_stores": _stores,
+}
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:

@@ -55,3 +55,10 @@ def render(helm: Helm) -> Render:
 
 def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:
     return [manifest for manifest in manifests if manifest["kind"] == kind]
+
+
+def environment(manifests: list[Manifest]) -> dict[str, str]:
+    """Return what the operator's container gets as its environment."""
+    (deployment,) = of_kind(manifests, "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    return {entry["name"]: entry.get("value", "pod-name") for entry in container["env"]}

@@ -10,27 +10,12 @@ import yaml
 
 from modelwright_operator.settings import from_environment
 from modelwright_server.contract.signing import parse_keys
-from tests.chart.conftest import CHART, NAMESPACE, Helm, Manifest, Render, of_kind
+from tests.chart.conftest import CHART, NAMESPACE, Helm, Manifest, Render, environment, of_kind
 from tests.cluster.settings import REPOSITORY
 from tests.support.reachability import Endpoint, reaches
 
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 KEPT = {"helm.sh/resource-policy": "keep"}
-TENANT_ROLES = ("viewer", "editor", "approver")
-TENANT: dict[str, Any] = {
-    "namespace": "team-a",
-    "create": True,
-    "viewers": [{"kind": "User", "name": "vic"}],
-    "editors": [
-        {"kind": "Group", "name": "engineers"},
-        {"kind": "ServiceAccount", "name": "pipeline"},
-        {"kind": "ServiceAccount", "name": "builder", "namespace": "ci"},
-    ],
-    "approvers": [{"kind": "User", "name": "ana"}],
-    "serviceAccounts": ["pipeline"],
-    "quota": {"pods": 40, "requests.memory": "64Gi", "count/modeldeployments.modelwright.dev": 10},
-    "containerDefaults": {"requests": {"cpu": "10m"}, "limits": {"cpu": 1}},
-}
 
 
 def _pem(body: str) -> str:
@@ -44,12 +29,6 @@ OTHER_KEY = _pem(
     "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE3ns22PZ44wMyWYr5bB08kpgLH/3l8ZiBC5q40UOBeULRYMBH982TF3Zo2ppTXH4WHCMaMAQ4rlrxuLxRzKCecw=="
 )
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
-
-
-def environment(manifests: list[Manifest]) -> dict[str, str]:
-    (deployment,) = of_kind(manifests, "Deployment")
-    (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    return {entry["name"]: entry.get("value", "pod-name") for entry in container["env"]}
 
 
 def test_lint_has_nothing_to_say(helm: Helm) -> None:
@@ -361,123 +340,3 @@ class TestValues:
         keys = {i for i, line in enumerate(lines) if re.match(r"(  )?\w+:", line)}
         bare = {lines[i].strip() for i in keys if not lines[i - 1].lstrip().startswith("#")}
         assert not bare
-
-
-MIRROR = "registry.example.org:5000/mirror"
-DIGEST = f"sha256:{'0' * 64}"
-
-
-@pytest.mark.parametrize(
-    ("values", "reference"),
-    [
-        pytest.param({}, "localhost/modelwright/serving:{version}", id="as it is"),
-        pytest.param({"imageRegistry": MIRROR}, MIRROR + "/modelwright/serving:{version}", id="localhost"),
-        pytest.param(
-            {"imageRegistry": MIRROR, "images": {"serving": {"repository": "ghcr.io/a/serving", "tag": "7"}}},
-            f"{MIRROR}/a/serving:7",
-            id="another registry",
-        ),
-        pytest.param(
-            {"imageRegistry": "mirror", "images": {"serving": {"repository": "quay.io:443/a/b/serving"}}},
-            "mirror/a/b/serving:{version}",
-            id="a port",
-        ),
-        pytest.param(
-            {"imageRegistry": MIRROR, "images": {"serving": {"repository": "team/serving"}}},
-            MIRROR + "/team/serving:{version}",
-            id="no registry",
-        ),
-        pytest.param(
-            {"imageRegistry": MIRROR, "images": {"serving": {"digest": DIGEST, "tag": "7"}}},
-            f"{MIRROR}/modelwright/serving@{DIGEST}",
-            id="a digest",
-        ),
-        pytest.param(
-            {"images": {"serving": {"repository": "a/serving", "digest": DIGEST}}}, f"a/serving@{DIGEST}", id="own"
-        ),
-    ],
-)
-def test_where_an_image_comes_from(render: Render, values: dict[str, Any], reference: str) -> None:
-    version = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))["appVersion"]
-    assert from_environment(environment(render(**values))).serving_image == reference.format(version=version)
-
-
-def test_offline_nothing_names_another_registry_or_address(render: Render) -> None:
-    """With everything that can be switched on, switched on."""
-    manifests = render(
-        *("--api-versions", "monitoring.coreos.com/v1/ServiceMonitor"),
-        imageRegistry=MIRROR,
-        imagePullSecrets=[{"name": "mirror"}],
-        podImagePullSecrets=["mirror", "other"],
-        replicas=2,
-        alerts={"prometheusRule": {"enabled": True}, "webhook": {"secretName": "chat"}},
-        dashboard={"enabled": True},
-        approval={"requiredFrom": "Low", "fourEyes": True},
-        tenants=[TENANT],
-        crds={"enabled": False},  # whose descriptions have examples of addresses
-    )
-    settings = from_environment(environment(manifests))
-    images = (settings.serving_image, settings.training_image, settings.feast_image)
-    assert all(image.startswith(f"{MIRROR}/modelwright/") for image in images)
-    assert settings.image_pull_secrets == ("mirror", "other")
-    (deployment,) = of_kind(manifests, "Deployment")
-    pod = deployment["spec"]["template"]["spec"]
-    assert [item["image"].startswith(MIRROR) for item in pod["containers"]] == [True]
-    assert pod["imagePullSecrets"] == [{"name": "mirror"}]
-    (dashboard,) = of_kind(manifests, "ConfigMap")
-    rest = json.dumps([item for item in manifests if item is not dashboard])
-    assert not re.findall(r"https?://(?!monitoring)[a-z]", rest)
-    assert "localhost/" not in rest
-
-
-class TestTenants:
-    def made(self, render: Render, *arguments: str, **values: Any) -> dict[tuple[str, str], Manifest]:
-        found = render(*arguments, **values)
-        mine = [item for item in found if "team-a" in {item["metadata"].get("namespace"), item["metadata"]["name"]}]
-        return {(item["kind"], item["metadata"]["name"]): item for item in mine}
-
-    def test_an_entry_with_everything(self, render: Render) -> None:
-        made = self.made(render, tenants=[TENANT])
-        prefix = "release-modelwright"
-        assert set(made) == {
-            ("Namespace", "team-a"),
-            ("ResourceQuota", prefix),
-            ("LimitRange", prefix),
-            ("ServiceAccount", "pipeline"),
-            *((kind, f"{prefix}-{role}") for kind in ("Role", "RoleBinding") for role in TENANT_ROLES),
-        }
-        assert made["Namespace", "team-a"]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
-        assert made["ResourceQuota", prefix]["spec"]["hard"] == TENANT["quota"]
-        assert made["LimitRange", prefix]["spec"]["limits"] == [
-            {"type": "Container", "default": {"cpu": 1}, "defaultRequest": {"cpu": "10m"}}
-        ]
-        assert made["RoleBinding", f"{prefix}-editor"]["subjects"] == [
-            {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "engineers"},
-            {"kind": "ServiceAccount", "name": "pipeline", "namespace": "team-a"},
-            {"kind": "ServiceAccount", "name": "builder", "namespace": "ci"},
-        ]
-
-    def test_the_namespace_outlives_its_entry(self, render: Render) -> None:
-        made = self.made(render, tenants=[TENANT])
-        kept = {key for key, item in made.items() if item["metadata"].get("annotations") == KEPT}
-        assert kept == {("Namespace", "team-a")}
-
-    def test_a_name_alone_makes_nothing(self, render: Render) -> None:
-        assert self.made(render, tenants=[{"namespace": "team-a"}]) == {}
-
-    @pytest.mark.parametrize(
-        ("values", "said"),
-        [
-            ({"tenants": [TENANT], "watchNamespaces": ["team-b"]}, "add it to watchNamespaces"),
-            ({"tenants": [{}]}, "namespace"),
-            ({"tenants": [{"namespace": "Team"}]}, "namespace"),
-            ({"tenants": [{"namespace": "a", "editor": []}]}, "editor"),
-            ({"tenants": [{"namespace": "a", "editors": ["ana"]}]}, "editors"),
-            ({"tenants": [{"namespace": "a", "serviceAccounts": ["default"]}]}, "serviceAccounts"),
-        ],
-        ids=str,
-    )
-    def test_what_cannot_be_is_said(self, helm: Helm, values: dict[str, Any], said: str) -> None:
-        done = helm("template", "release", str(CHART), "--kube-version", "1.35.0", **values)
-        assert done.returncode != 0
-        assert said in done.stderr

@@ -7,8 +7,8 @@ import pytest
 
 from modelwright_operator.render import sidecar
 from modelwright_operator.settings import from_environment
-from tests.chart.conftest import NAMESPACE, Manifest, Render, of_kind
-from tests.chart.test_rendering import TENANT, environment
+from tests.chart.conftest import NAMESPACE, Manifest, Render, environment, of_kind
+from tests.chart.test_tenant_values import TENANT
 
 ACCOUNT = {"kind": "ServiceAccount", "name": "release-modelwright", "namespace": NAMESPACE}
 KINDS = ("trainingjobs", "modelversions", "modeldeployments")

@@ -89,5 +89,5 @@ ROWS = (
     Row(37, "metrics", "kubectl get --raw …/proxy/metrics | promlint (what promtool check metrics uses)", _metrics),
     tests(38, "uninstall", "tests/e2e/test_release.py"),
     tests(39, "first model", "tests/demo/test_newcomer.py"),
-    tests(40, "offline", "tests/chart/test_rendering.py"),
+    tests(40, "offline", "tests/chart/test_image_references.py"),
 )

@@ -79,13 +79,16 @@ def _default(value: object) -> str:
     if value is MISSING:
         return "required"
     text = str(value).lower() if isinstance(value, bool) else value
-    return f"`{text}`" if text not in {"", ()} else "empty"
+    return f"`{text}`" if text not in ("", (), {}) else "empty"
 
 
 def test_every_setting_of_the_operator_is_documented_with_its_default() -> None:
     documented = pages.names(_REFERENCE / "settings.md", "The operator's environment")
     assert {name: cells[0] for name, cells in documented.items()} == {
-        PREFIX + field.name.upper(): _default(field.default) for field in fields(Settings)
+        PREFIX + field.name.upper(): _default(
+            field.default if field.default_factory is MISSING else field.default_factory()
+        )
+        for field in fields(Settings)
     }
 
 

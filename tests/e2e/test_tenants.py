@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -26,7 +26,9 @@ from tests.e2e.fixtures import (
     rows_body,
     training_job,
 )
+from tests.e2e.test_sidecar import eventually
 from tests.support.installation import NAMESPACE, RELEASE
+from tests.support.pods import restricted_pod
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -38,8 +40,10 @@ pytestmark = pytest.mark.cluster
 EDITOR, VIEWER, APPROVER, ROBOT = "eve", "vic", "ana", "pipeline"
 OPERATOR = f"system:serviceaccount:{NAMESPACE}:{RELEASE}"
 LATEST = {"name": "cancer", "follow": "Latest"}
+STORE = f"{CLAIM}/risk"
 TENANT = {
     "create": "true",
+    "store.uri": f"pvc://{STORE}/",
     "editors[0].kind": "User",
     "editors[0].name": EDITOR,
     "editors[1].kind": "ServiceAccount",
@@ -64,10 +68,17 @@ def tenant(installation: Installation) -> Generator[Team]:
     values = [f"tenants[0].namespace={name}", *(f"tenants[0].{key}={value}" for key, value in TENANT.items())]
     try:
         installation.upgrade(*VALUES, *values, f"watchNamespaces={{{name}}}", "rbac.aggregateToUsers=false")
-        yield Team(cluster, name, installation)
+        team = Team(cluster, name, installation)
+        team.wait("resourcequotas", RELEASE, is_counted)  # until then nothing may be made that it counts
+        yield team
     finally:
         installation.upgrade(*VALUES)
         cluster.delete("namespaces", name)
+
+
+def is_counted(quota: Object | None) -> bool:
+    """Tell whether Kubernetes knows how much of a quota is used."""
+    return quota is not None and quota.get("status", {}).get("used", {}).keys() >= quota["spec"]["hard"].keys()
 
 
 def act(team: Team, user: str, *arguments: str, body: Object | None = None, namespace: str = "") -> str:
@@ -104,13 +115,35 @@ def test_a_member_trains_and_serves_in_the_teams_namespace_and_nowhere_else(tena
             act(tenant, EDITOR, "apply", "-f", "-", body=body, namespace=namespace)
     made = tenant.wait(JOBS, "first", is_true("Complete"), deadline=150)
     version = made["status"]["modelVersion"]
-    assert tenant.get(VERSIONS, version)["spec"]["artifact"]["uri"].startswith(f"pvc://{CLAIM}/")
+    assert tenant.get(VERSIONS, version)["spec"]["artifact"]["uri"].startswith(f"pvc://{STORE}/")
     tenant.wait(DEPLOYMENTS, "scores", is_true("Ready", "Available"))
     assert tenant.infer("scores", rows_body([[0.5] * 30]))["model_version"] == version
     used = tenant.get("resourcequotas", RELEASE)["status"]["used"]
     assert int(used["pods"]) >= 1
     with pytest.raises(ClusterError, match="exceeded quota"):
         act(tenant, EDITOR, "apply", "-f", "-", body=deployment("more", LATEST))
+
+
+def test_no_pod_gets_the_token_of_an_account_that_nobody_chose(tenant: Team, namespace: str) -> None:
+    image = tenant.installation.images["serving"]
+
+    def start(where: str, **spec: Any) -> str:
+        pod = restricted_pod("other", {"image": image, "command": ["python", "--version"]})
+        pod["metadata"]["namespace"] = where
+        pod["spec"] = {**pod["spec"], "automountServiceAccountToken": True, **spec}
+        return tenant.cluster.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(pod))
+
+    def refused() -> bool:
+        try:
+            start(tenant.namespace)
+        except ClusterError as error:
+            return "pods here get no token of the service account 'default'" in str(error)
+        return False
+
+    eventually(refused)  # the API server reads policies now and then
+    assert "created" in start(tenant.namespace, automountServiceAccountToken=False)
+    assert "created" in start(tenant.namespace, serviceAccountName=ROBOT)
+    assert "created" in start(namespace)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from modelwright_operator.decide.observed import Job, Workload
 from modelwright_operator.render import cleanup, common, network, serving, training, verification
 from modelwright_operator.render.common import variables
 from modelwright_operator.render.quantities import canonical
+from modelwright_operator.settings import Store
 from modelwright_server import contract
 from modelwright_training.contract import StoreAccess
 from tests.support import builders as make
@@ -91,6 +92,14 @@ def test_models_go_to_the_store_of_the_settings() -> None:
     pod = training.batch_job(job(), 1, settings)["spec"]["template"]["spec"]
     seen = {each["name"]: each["envFrom"] for each in (*pod["initContainers"], *pod["containers"]) if "envFrom" in each}
     assert seen == {"publish": [{"prefix": contract.secret_prefix("models"), "secretRef": {"name": "models"}}]}
+
+
+def test_models_go_to_the_store_of_their_namespace() -> None:
+    settings = replace(
+        make.SETTINGS, namespace_stores={job().metadata.namespace: Store("s3://team/"), "b": Store("s3://b/")}
+    )
+    assert training.storage(job(), settings).uri == "s3://team/"
+    assert training.storage(job(storage={"uri": "pvc://mine/x"}), settings).uri == "pvc://mine/x"
 
 
 def test_one_claim_for_data_and_models_is_one_volume() -> None:

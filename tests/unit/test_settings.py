@@ -45,6 +45,21 @@ def test_everything_can_be_set() -> None:
     )
 
 
+def test_a_namespace_may_have_a_store_of_its_own() -> None:
+    text = '{"a": {"uri": "s3://a/", "secretName": "keys"}}'
+    read = settings.from_environment({**IMAGES, "MODELWRIGHT_NAMESPACE_STORES": text})
+    assert read.store("a") == settings.Store("s3://a/", secret_name="keys")  # noqa: S106  # a name
+    assert read.store("b") == settings.Store("pvc://modelwright-models/")
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"a": "s3://a/"}', '{"a": {}}', '{"a": {"uri": 1}}', '{"a": {"uri": "s3://a/", "url": "x"}}']
+)
+def test_a_store_that_is_none_is_said(text: str) -> None:
+    with pytest.raises(SettingsError, match="MODELWRIGHT_NAMESPACE_STORES must be a JSON object of namespaces"):
+        settings.from_environment({**IMAGES, "MODELWRIGHT_NAMESPACE_STORES": text})
+
+
 def test_an_identity_that_is_given_wins_over_the_pods_name() -> None:
     assert settings.from_environment({**IMAGES, "MODELWRIGHT_IDENTITY": "me", "POD_NAME": "p"}).identity == "me"
 

@@ -73,6 +73,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
+{{- /* Where models of the teams that have a store of their own go, by namespace. */ -}}
+{{- define "modelwright.namespaceStores" -}}
+{{- $stores := dict }}
+{{- range .Values.tenants }}
+{{- if .store }}
+{{- $_ := set $stores .namespace .store }}
+{{- end }}
+{{- end }}
+{{- toYaml $stores }}
+{{- end }}
+
 {{- /* The operator's user name, as the API server sees it. */ -}}
 {{- define "modelwright.operatorUser" -}}
 system:serviceaccount:{{ .Release.Namespace }}:{{ include "modelwright.serviceAccountName" . }}

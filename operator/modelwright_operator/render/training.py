@@ -40,14 +40,15 @@ _SIGNING: Final = "signing"
 
 
 def storage(job: api.TrainingJob, settings: Settings) -> api.Storage:
-    """Return where the model is published: as the job says, else as the operator's settings do."""
+    """Return where the model is published: as the job says, else as the operator's settings do for its namespace."""
     if job.spec.storage is not None:
         return job.spec.storage
+    store = settings.store(job.metadata.namespace)
     return api.Storage.model_construct(
-        uri=settings.default_storage_uri,
-        endpoint=settings.default_storage_endpoint or None,
-        region=settings.default_storage_region or None,
-        secret_name=settings.default_storage_secret_name or None,
+        uri=store.uri,
+        endpoint=store.endpoint or None,
+        region=store.region or None,
+        secret_name=store.secret_name or None,
     )
 
 
