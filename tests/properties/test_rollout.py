@@ -106,6 +106,7 @@ class Walk:
         pods = {f"rev-{name}": self.pods(name) for name in NAMES}
         return Seen(
             now=self.now,
+            name="scores",
             rollout=self.rollout,
             replicas=self.replicas,
             deadline=300,
@@ -127,6 +128,7 @@ class Walk:
         retry = (rejected.revision, rejected.attempts) if rejected is not None else None
         return Seen(
             now=self.now,
+            name="scores",
             rollout=self.rollout,
             replicas=self.replicas,
             deadline=300,

@@ -132,7 +132,8 @@ async def test_steps_wait_for_approval_by_annotation_or_commit() -> None:
         assert at(traffic) == ("Stepping", 1, 10)
         found = summary(traffic)
         assert (found["Ready"], found["ApprovalRequired"]) == ("True/ApprovalRequired",) * 2
-        assert f"modelwright.dev/approve={named(traffic)}" in message(traffic)
+        command = f"kubectl annotate modeldeployment churn --overwrite modelwright.dev/approve={named(traffic)}"
+        assert command in message(traffic)
         ask(traffic, "approve", named(traffic))
         await traffic.flow(15)
         assert at(traffic) == ("Stepping", 2, 50)

@@ -65,6 +65,7 @@ class Seen:
     """What one look at the cluster tells.
 
     Attributes:
+        name: of the Deployment.
         replicas: full size of a track.
         deadline: seconds that pods have to become ready.
         target: the revision wanted; None: none can be told.
@@ -79,6 +80,7 @@ class Seen:
     """
 
     now: datetime
+    name: str
     rollout: api.Rollout
     replicas: int
     deadline: int

@@ -304,8 +304,8 @@ def _awaited(  # noqa: PLR0911  # one for each thing that may be awaited
         return "Evidence", f"step {number} cannot end yet: {seen.judgement.note}"
     if step.approval == "Required" and not _approved(canary, number, seen):
         return "Approval", (
-            f"step {number} of {canary.version} waits for an approval: kubectl annotate modeldeployment NAME "
-            f"--overwrite modelwright.dev/approve={name}, or set spec.rollout.approved"
+            f"step {number} of {canary.version} waits for an approval: kubectl annotate modeldeployment "
+            f"{seen.name} --overwrite modelwright.dev/approve={name}, or set spec.rollout.approved"
         )
     return None, ""
 

@@ -111,6 +111,7 @@ def seen(
     found = {item.revision: tracks.seen(snapshot, item, since) for item in known}
     return Seen(
         now=snapshot.now,
+        name=deployment.metadata.name,
         rollout=rules,
         replicas=scaling.full_size(snapshot),
         deadline=deployment.spec.progress_deadline_seconds,
