@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 CHART := charts/modelwright
 
 # How many tests run at a time, each with a cluster of its own: most of a test's time is waiting. 0: one after the other.
-WORKERS ?= 2
+WORKERS ?= 3
 PYTEST := $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 30 --durations-min 15
 
 # onnxruntime reports to its makers unless it is told not to before it is imported.

@@ -13,6 +13,11 @@ import pytest
 import yaml
 
 from modelwright_cli.__main__ import main
+from modelwright_cli.access import Cluster, connect
+from modelwright_cli.dashboard.frame import Place
+from modelwright_cli.dashboard.routes import Site
+from modelwright_cli.dashboard.shelf import Shelf
+from modelwright_cli.options import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -118,3 +123,28 @@ def run(
         return said
 
     return ran
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def cluster(kubeconfig: Path) -> Cluster:
+    return connect(Target(kubeconfig=str(kubeconfig)))
+
+
+@pytest.fixture
+def site(cluster: Cluster, clock: Clock) -> Site:
+    return Site(Shelf(cluster, clock), Place("team", "https://api.example"))

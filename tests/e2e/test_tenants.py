@@ -65,11 +65,12 @@ TENANT = {
 def tenant(installation: Installation) -> Generator[Team]:
     """Have the release look after one team alone, whose namespace the chart makes."""
     cluster, name = installation.cluster, f"tenant-{secrets.token_hex(3)}"
+    eventually(lambda: kind_is_counted(Team(cluster, "default", installation)), deadline=90)
     values = [f"tenants[0].namespace={name}", *(f"tenants[0].{key}={value}" for key, value in TENANT.items())]
     try:
         installation.upgrade(*VALUES, *values, f"watchNamespaces={{{name}}}", "rbac.aggregateToUsers=false")
         team = Team(cluster, name, installation)
-        team.wait("resourcequotas", RELEASE, is_counted)  # until then nothing may be made that it counts
+        team.wait("resourcequotas", RELEASE, is_counted)
         yield team
     finally:
         installation.upgrade(*VALUES)
@@ -77,8 +78,26 @@ def tenant(installation: Installation) -> Generator[Team]:
 
 
 def is_counted(quota: Object | None) -> bool:
-    """Tell whether Kubernetes knows how much of a quota is used."""
+    """Tell whether Kubernetes knows how much of a quota is used; until then nothing may be made that it counts."""
     return quota is not None and quota.get("status", {}).get("used", {}).keys() >= quota["spec"]["hard"].keys()
+
+
+def kind_is_counted(team: Team) -> bool:
+    """Tell whether a quota on our kinds works yet.
+
+    In a cluster that has just got them, the controller of quotas finds them within half a minute, and looks at the
+    quotas that were there before only minutes later.
+    """
+    hard = {"count/modeldeployments.modelwright.dev": "1000"}
+    probe = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "probe"}, "spec": {"hard": hard}}
+    team.apply(probe)
+    try:
+        team.wait("resourcequotas", "probe", is_counted, deadline=3)
+    except AssertionError:
+        return False
+    finally:
+        team.cluster.delete("resourcequotas", "probe", team.namespace)
+    return True
 
 
 def act(team: Team, user: str, *arguments: str, body: Object | None = None, namespace: str = "") -> str:
