@@ -6,7 +6,8 @@ UV := .cache/uv-$(UV_VERSION)/bin/uv
 PYTHON := .venv/bin/python
 CHART := charts/modelwright
 
-# How many tests run at a time, each with a cluster of its own: most of a test's time is waiting. 0: one after the other.
+# How many tests run at a time, each with a cluster of its own: tests wait a lot, and three keep two cores busy. 0: one
+# after the other.
 WORKERS ?= 3
 PYTEST := $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 30 --durations-min 15
 

@@ -147,10 +147,9 @@ def test_no_pod_gets_the_token_of_an_account_that_nobody_chose(tenant: Team, nam
     image = tenant.installation.images["serving"]
 
     def start(where: str, **spec: Any) -> str:
-        pod = restricted_pod("other", {"image": image, "command": ["python", "--version"]})
-        pod["metadata"]["namespace"] = where
-        pod["spec"] = {**pod["spec"], "automountServiceAccountToken": True, **spec}
-        return tenant.cluster.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(pod))
+        container = {"image": image, "command": ["python", "--version"]}
+        pod = restricted_pod("other", container, **{"automountServiceAccountToken": True, **spec})
+        return tenant.cluster.kubectl("create", "--dry-run=server", "-n", where, "-f", "-", stdin=json.dumps(pod))
 
     def refused() -> bool:
         try:
