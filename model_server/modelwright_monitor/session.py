@@ -118,10 +118,10 @@ class Session:
 
     def _count(self, seen: Object | None) -> None:
         self._seen = seen
-        due = time.monotonic() >= self._tick_at
         track = track_of(seen, self._pod.revision)
         with self._lock:
-            if due:  # before anything is counted: rows of a pod on no track are in no window
+            due = time.monotonic() >= self._tick_at or track != self._windows.state.track
+            if due:  # before anything is counted: what comes now is the new track's
                 self._windows.follow(track, closed_of(seen, track))
             self._windows.count(self._tail.count, lambda: self._tail.positions)
             if due:

@@ -171,22 +171,21 @@ class Windows:
         where = positions()
         if after is before and where == self.state.positions:
             return
-        # Rows of a pod that is on no track are in no window.
-        kept = after if self.state.track else before
         rows, lost = after.rows - before.rows, after.lost - before.lost
         self.state = replace(
-            self.state, open=kept, positions=where, rows=self.state.rows + rows, lost=self.state.lost + lost
+            self.state, open=after, positions=where, rows=self.state.rows + rows, lost=self.state.lost + lost
         )
 
     def follow(self, track: str, closed: Closed) -> None:
         """Take in what the status says: on which track the pod is, and which window was closed last.
 
-        A track's windows begin with the pod's coming onto it.
+        A track's windows begin with the pod's coming onto it.  Requests may come before the status that sends them is
+        known here: what a pod on no track has answered is in the first window of the one it comes onto.
         """
         if track != self.state.track:
-            empty = Tally.empty(self._baseline)
+            open_ = Tally.empty(self._baseline) if self.state.track else self.state.open
             self.state = replace(
-                self.state, track=track, closed=closed.sequence, opened_at=self._now(), open=empty, frozen=None
+                self.state, track=track, closed=closed.sequence, opened_at=self._now(), open=open_, frozen=None
             )
             self.keep()
         elif closed.sequence != self.state.closed:

@@ -257,6 +257,26 @@ def test_windows_of_a_canary_are_apart(tmp_path: Path) -> None:
         )
 
 
+def test_rows_that_were_answered_before_the_pod_was_told_of_its_track_are_in_its_first_window(tmp_path: Path) -> None:
+    with replicas(tmp_path, 1) as (api, [replica]):
+        told = api.seen["status"]["traffic"]
+        replica.answer(rows_of(RNG, 300))
+        replica.count()
+        with api.lock:
+            api.touch_locked({"traffic": {"stable": {"revision": "9999999999", "version": "churn-0"}}})
+        replica.step()
+        assert replica.session._windows.state.open.rows == 0, "they were the track's that it left"
+        replica.answer(rows_of(RNG, 1200))
+        replica.count()  # requests come as soon as the Service has the pod, the table when the API server says it
+        replica.kill()
+        with api.lock:
+            api.touch_locked({"traffic": told})
+        replica.answer(rows_of(RNG, 900))
+        replica.count()
+        replica.step()
+        assert api.report["window"]["rows"] == 2100
+
+
 def test_a_version_that_was_replaced_closes_no_window_of_its_successor(tmp_path: Path) -> None:
     with replicas(tmp_path, 1) as (api, found):
         replica = found[0]
