@@ -45,9 +45,10 @@ class World(FakeObject):
         self.pods: list[Pod] = []
         self.addresses: list[str] = []
         self.clock = 0.0
+        self._noon = DAY / 2 - now_seconds() % DAY  # cohorts are of days: an hour ago is to be today
 
     def now(self) -> float:
-        return now_seconds() + self.clock
+        return now_seconds() + self._noon + self.clock
 
     def add(self, number: int) -> Pod:
         pod = Pod(self, number)
