@@ -41,13 +41,11 @@ class Closed:
         sequence: its number; 0: none was.
         by: name of the pod that closed it.
         missing: addresses that did not answer then.
-        at: when it was closed, in seconds since 1970; None: not known.
     """
 
     sequence: int = 0
     by: str = ""
     missing: frozenset[str] = frozenset()
-    at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,14 +177,11 @@ class Windows:
     def follow(self, track: str, closed: Closed) -> None:
         """Take in what the status says: on which track the pod is, and which window was closed last.
 
-        A track's windows begin with the pod's coming onto it.  Requests may come before the status that sends them is
-        known here: what a pod on no track has answered is in the first window of the one it comes onto.
+        A pod's rows are all of one version: what is in no window yet goes with it onto the next track, also what it
+        answered before the status that sends it requests was known here.
         """
         if track != self.state.track:
-            open_ = Tally.empty(self._baseline) if self.state.track else self.state.open
-            self.state = replace(
-                self.state, track=track, closed=closed.sequence, opened_at=self._now(), open=open_, frozen=None
-            )
+            self.state = replace(self.state, track=track, closed=closed.sequence, opened_at=self._now(), frozen=None)
             self.keep()
         elif closed.sequence != self.state.closed:
             self._settle(closed)
@@ -195,8 +190,6 @@ class Windows:
     def _settle(self, closed: Closed) -> None:
         """Take in that a window was closed; or that none is any more, since monitoring was switched off and on."""
         frozen, opened_at, open_ = self.state.frozen, self.state.opened_at, self.state.open
-        if frozen is None and closed.at is not None:
-            opened_at = min(max(opened_at, closed.at), self._now())
         if frozen is not None and not _is_in(frozen, closed):
             open_, opened_at = frozen.tally + open_, min(frozen.opened_at, opened_at)
         self.state = replace(self.state, closed=closed.sequence, opened_at=opened_at, open=open_, frozen=None)

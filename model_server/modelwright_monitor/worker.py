@@ -51,8 +51,15 @@ def main() -> int:
     labels.start()
     keeper.start()
     signal.sigwait({signal.SIGTERM})
-    keeper.end(_LEAVE_SECONDS)  # the supervisor gives the worker five seconds
-    labels.end()
+    # The supervisor gives the worker five seconds: neither of the two is to wait for the other.
+    ending = [
+        threading.Thread(target=keeper.end, args=(_LEAVE_SECONDS,), daemon=True),
+        threading.Thread(target=labels.end, daemon=True),
+    ]
+    for thread in ending:
+        thread.start()
+    for thread in ending:
+        thread.join()
     return 0
 
 

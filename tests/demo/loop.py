@@ -74,7 +74,13 @@ def _version(seen: Object) -> str:
 
 
 def _drift_is(status: str) -> Callable[[Object], bool]:
-    return lambda seen: condition(seen, DRIFT).get("status") == status
+    """Return whether the sidecars say so, and the operator has told it: history has it from then on."""
+
+    def holds(seen: Object) -> bool:
+        told = {item["type"]: item["status"] for item in seen["status"].get("announced") or ()}
+        return condition(seen, DRIFT).get("status") == told.get(DRIFT) == status
+
+    return holds
 
 
 def _retrained(seen: Object) -> bool:

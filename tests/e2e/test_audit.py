@@ -193,7 +193,6 @@ def copied(bucket: S3Store, folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.timeout(300)
 def test_the_exported_log_is_whole_and_shows_tampering(
     shared: Team, version: str, bucket: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,7 +65,6 @@ def act(team: Team, name: str, action: str) -> None:
 
 
 @pytest.mark.usefixtures("figures")
-@pytest.mark.timeout(500)
 def test_pods_come_with_the_load_and_stay_through_a_rollout(trials: Team, first: str, second: str) -> None:
     with removed_afterwards(trials, "elastic"):
         trials.apply(

@@ -81,7 +81,6 @@ def words(file: Path) -> str:
     return " ".join(ET.fromstring(document.removeprefix("<!doctype html>\n")).itertext())  # noqa: S314 - our own
 
 
-@pytest.mark.timeout(300)
 def test_the_report_shows_what_drifted_and_what_it_could_not_have(team: Team, tmp_path: Path) -> None:
     version = monitored(team, replicas=2, monitoring=RULES)
     file = tmp_path / "scores.html"

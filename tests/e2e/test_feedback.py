@@ -184,7 +184,6 @@ def ends_when_switched_off(team: Team, address: str) -> None:
     assert ports == {"http", "grpc", "metrics"}
 
 
-@pytest.mark.timeout(400)
 def test_a_thousand_labels_half_of_them_after_all_pods_were_replaced(served: Team) -> None:
     team = served
     service = team.get("services", "scores")["spec"]["clusterIP"]

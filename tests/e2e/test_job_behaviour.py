@@ -158,7 +158,6 @@ def suspend(team: Team, name: str) -> None:
 BLOWS: dict[str, Callable[[Team, str], None]] = {"pod": delete_pod, "job": delete_job, "suspend": suspend}
 
 
-@pytest.mark.timeout(420)
 def test_struck_in_the_middle_of_any_stage_each_run_ends_in_one_whole_version(team: Team) -> None:
     team.apply(claim())
 

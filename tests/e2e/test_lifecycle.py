@@ -90,7 +90,6 @@ CHILDREN = (
 )
 
 
-@pytest.mark.timeout(400)
 def test_data_to_prediction_and_a_quiet_afterwards(team: Team) -> None:
     team.apply(deployment("scores", LATEST, replicas=2))
     job = team.train("first")

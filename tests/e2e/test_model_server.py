@@ -256,7 +256,8 @@ def endpoint_ports(team: Team, service: str) -> set[int]:
 def test_the_port_of_grpc_does_pods_of_an_older_operator_no_harm(shared: Team, good: str) -> None:
     shared.apply(deployment("older", {"version": good}))
     seen = shared.wait(DEPLOYMENTS, "older", is_true("Ready"), deadline=SOON)
-    assert endpoint_ports(shared, "older") == {8080, GRPC_PORT, METRICS_PORT}
+    all_ports = {8080, GRPC_PORT, METRICS_PORT}
+    shared.wait("services", "older", lambda _: endpoint_ports(shared, "older") == all_ports, deadline=SOON)
     revision = seen["status"]["stable"]["revision"]
     name = naming.workload_name("older", revision)
     workload = shared.get("deployments.apps", name)

@@ -18,7 +18,18 @@ from tests.cluster.processes import kill_process
 from tests.cluster.settings import ClusterError, load_settings
 from tests.e2e.fixtures import DEPLOYMENTS, JOBS, Object, Team, claim, condition, deployment, is_true, rows_body
 from tests.e2e.fixtures import training_job as job_of
-from tests.e2e.test_monitoring import BRIEF, FEATURES, Traffic, closed, in_sidecar, left, pods, report, sequence
+from tests.e2e.test_monitoring import (
+    BRIEF,
+    FEATURES,
+    Traffic,
+    closed,
+    history,
+    in_sidecar,
+    left,
+    pods,
+    report,
+    sequence,
+)
 from tests.e2e.test_sidecar import MEASURE, MIB, api_server, eventually, statuses
 from tests.support.claims import run_in_claim
 
@@ -80,7 +91,6 @@ def counts_all(team: Team, sent: int) -> bool:
     return int(total["rows"] + total["lost"] + open_rows) == sent and report(team)["total"] == total
 
 
-@pytest.mark.timeout(400)
 def test_one_write_a_window_and_no_row_is_lost_with_the_api_server_or_a_pod(team: Team) -> None:
     version = team.train("first")["status"]["modelVersion"]
     team.apply(deployment("scores", {"version": version}, replicas=2, monitoring=RULES))
@@ -88,15 +98,16 @@ def test_one_write_a_window_and_no_row_is_lost_with_the_api_server_or_a_pod(team
     address = team.get("services", "scores")["spec"]["clusterIP"]
     with Traffic(address) as traffic:
         first = sequence(team.wait(DEPLOYMENTS, "scores", closed(2), deadline=90))
-        writes = status_writes(team.cluster)
+        writes, told = status_writes(team.cluster), len(history(team))
         for number in range(first + 1, first + WINDOWS + 1):
             seen = team.wait(DEPLOYMENTS, "scores", closed(number), deadline=30)
             assert flagged(seen) == []
         written = status_writes(team.cluster) - writes
         windows = sequence(team.get(DEPLOYMENTS, "scores")) - first  # with those that closed while this was asked
-        print(f"{written} writes for {windows} windows of two replicas")
-        assert written <= windows
-        assert condition(seen, "MonitoringHealthy")["status"] == "True", condition(seen, "MonitoringHealthy")
+        turns = len(history(team)) - told  # a replica that answers late once is told of, by the operator
+        print(f"{written} writes for {windows} windows of two replicas, {turns} turns")
+        assert written <= windows + turns
+        team.wait(DEPLOYMENTS, "scores", is_true("MonitoringHealthy"), deadline=30)
 
         if isinstance(lifecycle.engine(load_settings()), Node):
             _away(team, traffic)
@@ -151,7 +162,6 @@ def _spoilt(team: Team, address: str) -> None:
     assert {item["restartCount"] for pod in found for item in pod.values()} == {0}
 
 
-@pytest.mark.timeout(400)
 def test_a_thousand_features_fit_and_a_schedule_trains(team: Team) -> None:
     spec: Object = {"model": "wide", "data": [{"name": "all", "uri": f"pvc://{LAKE}/wide.csv"}]}
     team.apply(claim(), claim(LAKE))
@@ -167,12 +177,11 @@ def test_a_thousand_features_fit_and_a_schedule_trains(team: Team) -> None:
 
     rng = np.random.default_rng(3)
 
-    def closes(number: int) -> bool:
-        body = rows_body(rng.integers(0, 1000, (50, WIDE)).tolist())
-        team.infer("scores", body, path="/v2/models/wide/infer")
-        return sequence(team.get(DEPLOYMENTS, "scores")) >= number
-
-    eventually(lambda: closes(3), deadline=90)
+    for number in (1, 2, 3):
+        for _ in range(5):  # as many as a window needs: the ring holds some twenty of these
+            body = rows_body(rng.integers(0, 1000, (50, WIDE)).tolist())
+            team.infer("scores", body, path="/v2/models/wide/infer")
+        team.wait(DEPLOYMENTS, "scores", closed(number), deadline=60)
     [pod] = pods(team)
     measured = json.loads(in_sidecar(team, pod, MEASURE))
     print(f"the sidecar of {WIDE} features takes {measured['pss'] / MIB:.1f} MiB")

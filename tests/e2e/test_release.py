@@ -77,7 +77,6 @@ def answered(clients: Clients, versions: set[str]) -> Callable[[object], bool]:
     return lambda _: all(clients.answers[version] > had[version] + 5 for version in versions)
 
 
-@pytest.mark.timeout(600)
 def test_a_canary_under_way_sees_nothing_of_upgrade_rollback_and_reinstallation(
     trials: Team, first: str, second: str, before: Release
 ) -> None:

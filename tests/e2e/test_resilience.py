@@ -169,7 +169,6 @@ def stage_is(name: str) -> Callable[[Object | None], object]:
     return holds
 
 
-@pytest.mark.timeout(400)
 def test_killed_at_each_stage_it_ends_as_if_nothing_had_happened(process: Process, team: Team) -> None:
     copying = "import shutil; shutil.copy('/workspace/data/all.parquet', '/workspace/prepared/all.parquet')"
     all_stages: Object = {

@@ -124,7 +124,6 @@ def events(team: Team) -> list[str]:
     return [event["reason"] for event in team.find("events.events.k8s.io") if event["regarding"]["name"] == "scores"]
 
 
-@pytest.mark.timeout(600)
 def test_drift_ends_in_a_version_that_answers_and_persisting_drift_in_a_human(team: Team) -> None:
     """Drift: one run, gates, steps, promotion. The promoted version drifts as well: none, before somebody asks."""
     before = served(team, model=LATEST, cooldownSeconds=10)
@@ -172,7 +171,6 @@ def test_drift_ends_in_a_version_that_answers_and_persisting_drift_in_a_human(te
     assert again["status"]["stable"]["version"] == after
 
 
-@pytest.mark.timeout(400)
 def test_a_model_that_is_not_good_enough_is_not_tried_again_within_the_cooldown(team: Team) -> None:
     before = served(team, model=LATEST, gates=[{"metric": "accuracy", "min": 0.9999}], cooldownSeconds=3600)
     team.cluster.delete(JOBS, "template", team.namespace)
@@ -203,7 +201,6 @@ def test_a_model_that_is_not_good_enough_is_not_tried_again_within_the_cooldown(
     assert history == ["RetrainingBlocked", "RetrainingStarted", "RetrainingRejected"]
 
 
-@pytest.mark.timeout(400)
 def test_a_pinned_version_is_told_of_its_update_and_left_alone(team: Team) -> None:
     before = served(team, cooldownSeconds=10)
     found(team, "True", "DataQualityDegraded")

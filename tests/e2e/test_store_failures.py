@@ -72,7 +72,6 @@ def published(bucket: S3Store, name: str) -> dict[str, dict[str, bytes]]:
     return found
 
 
-@pytest.mark.timeout(400)
 def test_passing_failures_end_in_the_very_same_version(shared: Team, bucket: S3Store) -> None:
     jobs = {name: shared.wait(JOBS, name, is_true("Complete"), deadline=240) for name in ("plain", "flaky", "late")}
     digests = {job["status"]["artifact"]["digest"] for job in jobs.values()}
@@ -92,7 +91,6 @@ def test_passing_failures_end_in_the_very_same_version(shared: Team, bucket: S3S
             assert made.count(f"{host} {method} {path} {how}") == times
 
 
-@pytest.mark.timeout(400)
 def test_lasting_failures_end_with_a_reason_and_nothing_published(shared: Team, bucket: S3Store) -> None:
     for name, says in {"dead": "the store answered 503", "unread": "the connection to the store was lost"}.items():
         job = shared.wait(JOBS, name, is_true("Failed"), deadline=240)

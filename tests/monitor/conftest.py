@@ -45,8 +45,14 @@ class Sidecar:
     def worker(self) -> int:
         """Return the worker's process id."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        eventually(lambda: children.read_text().strip(), f"no worker; {self.said()}")
-        return int(children.read_text().split()[0])
+        found: list[str] = []
+
+        def there() -> bool:
+            found[:] = children.read_text().split()
+            return bool(found)
+
+        eventually(there, f"no worker; {self.said()}")
+        return int(found[0])
 
     def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)

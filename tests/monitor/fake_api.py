@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ class FakeApi:
         self.answer: tuple[int, dict[str, str]] | None = None
         self.closes = False
         self.requests: list[tuple[str, str]] = []
+        self.asked_at: list[float] = []  # of each of them, on the monotonic clock
         self.applied: list[Object] = []
         self._changed = threading.Condition()
         self._version = 100
@@ -188,6 +190,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         address = urlsplit(self.path)
         query = {key: values[0] for key, values in parse_qs(address.query).items()}
         token = self.headers["Authorization"].removeprefix("Bearer ")
+        self.api.asked_at.append(time.monotonic())
         self.api.requests.append(("watch" if "watch" in query else "list", token))
         assert (address.path, query["fieldSelector"]) == (COLLECTION, "metadata.name=churn")
         if self.api.answer is not None:

@@ -192,9 +192,9 @@ class Replica:
         self._addresses[:] = addresses
         self.session._peers._looked_at = float("-inf")
 
-    def leave(self) -> None:
-        """End as a pod does that is deleted."""
-        self.session.leave(lambda: self.api.read()[0], 1.0)
+    def leave(self, seconds: float = 10.0) -> None:
+        """End as a pod does that is deleted; it may take so long, but takes no longer than it needs."""
+        self.session.leave(lambda: self.api.read()[0], seconds)
         self.addresses([address for address in self._addresses if address != self.address])
         assert self.listener is not None
         self.listener.shutdown()

@@ -104,7 +104,7 @@ def test_a_part_that_is_being_closed_is_left_to_its_closer(tmp_path: Path) -> No
         found[1].count()
         found[0].session._windows.cut(1, found[1].name, found[0].address)
         found[0].answer(rows_of(RNG, 50))
-        found[0].leave()
+        found[0].leave(1.0)
         assert open_rows(found[1]) == 1050
         assert api.writes == [], "it is not known whether these are in: they count as in"
 

@@ -37,6 +37,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "MODELWRIGHT_MODEL_DIR": str(tmp_path / "model"),
         "MODELWRIGHT_WINDOWS_DIR": str(tmp_path / "windows"),
         "MODELWRIGHT_WINDOW_PORT": str(free_port(["127.0.0.1"])),
+        "RES_OPTIONS": "timeout:1 attempts:1",  # nobody here knows the Service's name: say so soon
     }
 
 

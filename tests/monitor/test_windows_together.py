@@ -257,24 +257,24 @@ def test_windows_of_a_canary_are_apart(tmp_path: Path) -> None:
         )
 
 
-def test_rows_that_were_answered_before_the_pod_was_told_of_its_track_are_in_its_first_window(tmp_path: Path) -> None:
+def test_rows_that_are_in_no_window_yet_go_with_the_pod_onto_its_next_track(tmp_path: Path) -> None:
+    """The Service has a pod before the status says so, and a canary's answers do not end with its promotion."""
+    other, mine = {"revision": "9999999999", "version": "churn-0"}, {"revision": "0123456789", "version": "churn-1"}
     with replicas(tmp_path, 1) as (api, [replica]):
-        told = api.seen["status"]["traffic"]
-        replica.answer(rows_of(RNG, 300))
-        replica.count()
-        with api.lock:
-            api.touch_locked({"traffic": {"stable": {"revision": "9999999999", "version": "churn-0"}}})
+        for table, rows in (
+            ({"stable": other}, 300),
+            ({"stable": other, "canary": mine}, 600),
+            ({"stable": mine}, 1200),
+        ):
+            with api.lock:
+                api.touch_locked({"traffic": table})
+            replica.count()
+            replica.answer(rows_of(RNG, rows))
+            replica.count()  # the pod is not told of the next track yet
+            replica.kill()
+        assert api.writes == []
         replica.step()
-        assert replica.session._windows.state.open.rows == 0, "they were the track's that it left"
-        replica.answer(rows_of(RNG, 1200))
-        replica.count()  # requests come as soon as the Service has the pod, the table when the API server says it
-        replica.kill()
-        with api.lock:
-            api.touch_locked({"traffic": told})
-        replica.answer(rows_of(RNG, 900))
-        replica.count()
-        replica.step()
-        assert api.report["window"]["rows"] == 2100
+        assert api.report["window"]["rows"] == api.report["total"]["rows"] == 2100
 
 
 def test_a_version_that_was_replaced_closes_no_window_of_its_successor(tmp_path: Path) -> None:
