@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ CLAIM = "modelwright-models"
 VALUES = ("progressSeconds=2", r"prometheus.url=http://prometheus.\{namespace\}.svc:9090")
 """What the tests' installation sets."""
 NO_DIGEST = "sha256:" + "0" * 64
+_ROUTED_SECONDS = 30.0
 
 Object = dict[str, Any]
 
@@ -151,18 +153,29 @@ class Team:
         return self.wait(JOBS, name, is_true("Complete"), deadline=120)
 
     def infer(self, service: str, body: Object, path: str = "/v2/models/cancer/infer", timeout: float = 10) -> Object:
-        """Send one request to a Deployment's Service; return the answer's object."""
-        answer = self.cluster.http(
-            service,
-            self.namespace,
-            path,
-            method="POST",
-            body=json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
-            timeout=timeout,
-        )
-        assert answer.status == 200, answer.body
-        return answer.json()
+        """Send one request to a Deployment's Service; return the answer's object.
+
+        Nodes follow a Service that has just been made within a second or two: until then nobody answers there.
+        """
+        end = time.monotonic() + _ROUTED_SECONDS
+        while True:
+            try:
+                answer = self.cluster.http(
+                    service,
+                    self.namespace,
+                    path,
+                    method="POST",
+                    body=json.dumps(body).encode(),
+                    headers={"Content-Type": "application/json"},
+                    timeout=timeout,
+                )
+            except ConnectionRefusedError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
+            else:
+                assert answer.status == 200, answer.body
+                return answer.json()
 
     def own_objects(self) -> dict[str, str]:
         """Return the resourceVersions of all our objects and their children."""

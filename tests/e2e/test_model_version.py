@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.cluster
 
-SOON = 30  # seconds
+SOON = 90  # seconds
 ROW = [[14.0] * 30]
 
 

@@ -87,7 +87,7 @@ def test_prepared_data_are_learned_from_and_recorded(lake: Team) -> None:
             prepare=own(lake, PREPARE),
         )
     )
-    job = lake.wait(JOBS, "prepared", is_true("Complete"), deadline=120)
+    job = lake.wait(JOBS, "prepared", is_true("Complete"), deadline=240)
     names = [stage["name"] for stage in job["status"]["stages"]]
     assert names == ["fetch", "prepare", "split", "train", "evaluate", "publish"]
     resolved = job["status"]["resolved"]
@@ -116,7 +116,7 @@ def test_prepared_data_are_learned_from_and_recorded(lake: Team) -> None:
     ],
 )
 def test_preparation_that_fails_is_said(lake: Team, name: str, reason: str, attempts: int, says: str) -> None:
-    seen = lake.wait(JOBS, name, is_true("Failed"), deadline=120)
+    seen = lake.wait(JOBS, name, is_true("Failed"), deadline=240)
     assert condition(seen, "Stalled")["reason"] == reason
     assert says in condition(seen, "Stalled")["message"]
     assert seen["status"]["attempt"] == attempts

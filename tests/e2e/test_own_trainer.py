@@ -167,7 +167,7 @@ def test_what_an_own_image_fitted_is_served_as_it_predicts(lake: Team, tmp_path:
             ],
         )
     )
-    job = lake.wait(JOBS, "own", is_true("Complete"), deadline=120)
+    job = lake.wait(JOBS, "own", is_true("Complete"), deadline=240)
     names = [stage["name"] for stage in job["status"]["stages"]]
     assert names == ["fetch", "split", "train", "evaluate", "latency", "publish"]
     assert [item["stage"] for item in job["status"]["resolved"]["ownImages"]] == ["train"]
@@ -219,7 +219,7 @@ def test_the_example_image_is_served_as_it_predicts(lake: Team, booster: str, tm
     own["image"] = lake.installation.images["trainer-example"]
     own["env"][0]["value"] = booster
     lake.apply(job)
-    done = lake.wait(JOBS, name, is_true("Complete"), deadline=120)
+    done = lake.wait(JOBS, name, is_true("Complete"), deadline=240)
     lake.apply(deployment(name, {"version": done["status"]["modelVersion"]}))
     environment = {variable["name"]: variable["value"] for variable in own["env"]}
     native, holdout = again(lake, done, tmp_path, [str(EXAMPLES / "container" / "train.py")], environment)
@@ -232,7 +232,7 @@ def test_the_example_image_is_served_as_it_predicts(lake: Team, booster: str, tm
 
 def test_an_onnx_model_of_an_own_image_is_served_as_it_is(lake: Team, tmp_path: Path) -> None:
     lake.apply(training_job("given", model="given", task="Classification", trainer=trainer(lake, LOOK, EXPORT)))
-    job = lake.wait(JOBS, "given", is_true("Complete"), deadline=120)
+    job = lake.wait(JOBS, "given", is_true("Complete"), deadline=240)
     assert not job["status"].get("warnings")
     lake.apply(deployment("given", {"version": job["status"]["modelVersion"]}))
     data = rows_of(lake, job, tmp_path, ["-c", script(LOOK, EXPORT)], {})
@@ -255,7 +255,7 @@ def test_an_onnx_model_of_an_own_image_is_served_as_it_is(lake: Team, tmp_path: 
     ],
 )
 def test_an_own_trainer_that_fails_is_said_once(lake: Team, name: str, reason: str, says: str) -> None:
-    seen = lake.wait(JOBS, name, is_true("Failed"), deadline=120)
+    seen = lake.wait(JOBS, name, is_true("Failed"), deadline=240)
     assert condition(seen, "Stalled")["reason"] == reason
     assert says in condition(seen, "Stalled")["message"]
     assert seen["status"]["attempt"] == 1

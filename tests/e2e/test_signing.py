@@ -61,8 +61,10 @@ os.remove("unsigned/model.sig")
 def strict(installation: Installation) -> Generator[Installation]:
     """Install so that only models signed with our key are let in."""
     cluster = installation.cluster
-    yield install(cluster, *VALUES, f"signing.trustedKeys[0]={PUBLIC}", "signing.required=true")
-    install(cluster, *VALUES)
+    try:
+        yield install(cluster, *VALUES, f"signing.trustedKeys[0]={PUBLIC}", "signing.required=true")
+    finally:  # else what comes after it met only refusals
+        install(cluster, *VALUES)
 
 
 @pytest.fixture

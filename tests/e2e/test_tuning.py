@@ -46,7 +46,7 @@ EARLY: Object = {
 # The second trial fits for ever; half a processor is enough for that.
 SLOW: Object = {
     "algorithm": "Grid",
-    "maxSeconds": 120,
+    "maxSeconds": 180,
     "space": [{"parameter": "max_iter", "values": [2, 1_000_000_000]}],
 }
 SLOW_TRAINER: Object = {
@@ -123,7 +123,7 @@ def config_of(team: Team, seen: Object) -> contract.JobConfig:
 def test_sixteen_trials_four_at_a_time_end_in_a_served_version(searching: Team) -> None:
     """A running trial's pod, then the search's Job and the operator's pod are deleted meanwhile."""
     team = searching
-    first = team.wait(JOBS, "tuned", ended(1), deadline=120)
+    first = team.wait(JOBS, "tuned", ended(1), deadline=240)
     assert first["status"]["stage"] == "search"
     [job] = search_jobs(team, "tuned")
     assert (job["spec"]["completions"], job["spec"]["parallelism"]) == (16, 4)
@@ -136,7 +136,7 @@ def test_sixteen_trials_four_at_a_time_end_in_a_served_version(searching: Team) 
 
     team.wait("jobs.batch", job["metadata"]["name"], some_run)
     team.cluster.delete("pods", running[0], team.namespace)
-    team.wait(JOBS, "tuned", ended(4), deadline=120)
+    team.wait(JOBS, "tuned", ended(4), deadline=240)
     team.cluster.delete("jobs.batch", job["metadata"]["name"], team.namespace)
     team.cluster.delete("pods", team.installation.operator_pod(), NAMESPACE)
 
@@ -172,7 +172,7 @@ def test_sixteen_trials_four_at_a_time_end_in_a_served_version(searching: Team) 
 
 
 def test_a_search_that_no_longer_improves_is_stopped(searching: Team) -> None:
-    done = searching.wait(JOBS, "early", searched, deadline=120)
+    done = searching.wait(JOBS, "early", searched, deadline=240)
     found = tuning_of(done)
     assert (found["stopped"], [row["trial"] for row in found["trials"]]) == ("EarlyStopped", [0, 1, 2])
     assert done["status"]["bestTrial"]["parameters"] == {"C": 1}
@@ -185,7 +185,7 @@ def test_a_search_that_no_longer_improves_is_stopped(searching: Team) -> None:
 
 def test_the_better_half_goes_on_with_more_effort(searching: Team) -> None:
     """A trial that cannot be fitted is left out, and not tried again."""
-    done = searching.wait(JOBS, "halved", searched, deadline=180)
+    done = searching.wait(JOBS, "halved", searched, deadline=300)
     first, second = search_jobs(searching, "halved")
     assert (first["spec"]["completions"], second["spec"]["completions"]) == (4, 2)
     rows: dict[int, Any] = {row["trial"]: row for row in tuning_of(done)["trials"]}
@@ -198,7 +198,7 @@ def test_the_better_half_goes_on_with_more_effort(searching: Team) -> None:
 
 
 def test_automl_trains_the_estimator_it_found(searching: Team) -> None:
-    done = searching.wait(JOBS, "auto", is_true("Complete"), deadline=180)
+    done = searching.wait(JOBS, "auto", is_true("Complete"), deadline=300)
     found, best = tuning_of(done), done["status"]["bestTrial"]
     assert [job["spec"]["completions"] for job in search_jobs(searching, "auto")] == [5, 1]
     assert [(row["trial"], row["rung"]) for row in found["trials"]] == [*((number, 0) for number in range(5)), (5, 1)]
@@ -210,7 +210,7 @@ def test_automl_trains_the_estimator_it_found(searching: Team) -> None:
 
 
 def test_the_budget_ends_a_search_with_the_best_so_far(searching: Team) -> None:
-    done = searching.wait(JOBS, "slow", searched, deadline=180)
+    done = searching.wait(JOBS, "slow", searched, deadline=300)
     found = tuning_of(done)
     assert (found["stopped"], found["reproducible"]) == ("BudgetReached", False)
     assert [row["trial"] for row in found["trials"]] == [0]

@@ -26,6 +26,7 @@ class Clients:
         self.target = old.port  # what a Service would do: the selector moves
         self.stopped = threading.Event()
         self.answered = {old.port: 0, new.port: 0}
+        self.ports: dict[int, int] = {}  # that each thread is connected to
         self.failures: list[str] = []
         self._lock = threading.Lock()
         self._threads = [
@@ -39,7 +40,7 @@ class Clients:
         try:
             while not self.stopped.is_set():
                 if client is None:
-                    port = self.target
+                    port = self.ports[threading.get_ident()] = self.target
                     client = Client(port)
                 answer = client.request("POST", INFER, self.body)
                 with self._lock:
@@ -73,7 +74,7 @@ def test_no_request_fails_when_a_server_is_replaced(built: Builder, tmp_path: Pa
     model = built("logistic")
     body = {"inputs": model.inputs(model.rows.iloc[:2])}
     with (
-        Server(settings(model.folder, tmp_path, drain_seconds=3)) as old,
+        Server(settings(model.folder, tmp_path, drain_seconds=60)) as old,
         Server(settings(model.folder, tmp_path)) as new,
     ):
         old.wait_until_ready()
@@ -85,6 +86,8 @@ def test_no_request_fails_when_a_server_is_replaced(built: Builder, tmp_path: Pa
         count = clients.answered[old.port]
         clients.wait_for(lambda: clients.answered[old.port] > count + 100)  # reconnecting finds it still open
         clients.target = new.port
+        clients.wait_for(lambda: old.port not in list(clients.ports.values()))
+        old.terminate()  # who asks twice is in a hurry
         assert old.process.wait(DEADLINE) == 0
         clients.wait_for(lambda: clients.answered[new.port] > 500)
         clients.stop()

@@ -18,7 +18,7 @@ from modelwright_server import contract
 from modelwright_server.worker import Worker, from_items, to_items
 from tests.server.models import Built
 from tests.server.process import DEADLINE, INFER, Client, Server, settings
-from tests.server.test_metrics import samples, value
+from tests.server.test_metrics import Samples, samples, value
 
 Builder = Callable[[str], Built]
 PROCESSES = 2
@@ -46,6 +46,20 @@ def wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def settled(server: Server, late: int = 0) -> Samples:
+    """Return the counts once so many processes, and no more, are late: one that the machine holds up may be."""
+    found: Samples = {}
+
+    def as_expected() -> bool:
+        found.clear()
+        found.update(samples(server.metrics()))
+        states = {"late": late, "answered": PROCESSES - late}
+        return all(value(found, contract.METRIC_PROCESSES, state=state) == count for state, count in states.items())
+
+    wait_for(as_expected)
+    return found
 
 
 LISTENING, ESTABLISHED = "0A", "01"
@@ -83,7 +97,7 @@ def test_processes_share_a_port_and_their_counts_add_up(built: Builder, tmp_path
             for client in clients:
                 for _ in range(5):
                     assert client.request("POST", INFER, body).status == 200
-            found = samples(server.metrics())
+            found = settled(server)
             requests = 5 * len(clients)
             assert value(found, contract.METRIC_REQUESTS, protocol="rest", code="200") == requests
             assert value(found, contract.METRIC_DURATION + "_count", protocol="rest") == requests
@@ -91,7 +105,6 @@ def test_processes_share_a_port_and_their_counts_add_up(built: Builder, tmp_path
             assert value(found, contract.METRIC_CONNECTIONS) == len(clients)
             assert value(found, contract.METRIC_READY) == 1
             assert value(found, contract.METRIC_PROCESSES, state="answered") == PROCESSES
-            assert value(found, contract.METRIC_PROCESSES, state="late") == 0
         finally:
             for client in clients:
                 client.close()
@@ -115,7 +128,7 @@ def test_the_end_loses_no_request(built: Builder, tmp_path: Path) -> None:
     """Clients that connect anew where they are told to, until the drain's end, see no failure."""
     model = built("logistic")
     body = {"inputs": model.inputs(model.rows.iloc[:2])}
-    with several(model, tmp_path, drain_seconds=2) as server:
+    with several(model, tmp_path, drain_seconds=60) as server:
         server.wait_until_ready()
         answered, failures = [0], list[str]()
         leave = threading.Event()
@@ -149,6 +162,7 @@ def test_the_end_loses_no_request(built: Builder, tmp_path: Path) -> None:
         leave.set()
         for thread in threads:
             thread.join(DEADLINE)
+        server.terminate()  # who asks twice is in a hurry
         assert server.process.wait(DEADLINE) == 0
         assert failures == []
         assert server.wait_for("all workers ended")["codes"] == [0, 0]
@@ -190,15 +204,12 @@ def test_counts_of_one_that_does_not_answer_are_its_last(built: Builder, tmp_pat
         server.wait_until_ready()
         for _ in range(20):
             assert server.infer(body).status == 200
-        assert value(samples(server.metrics()), contract.METRIC_ROWS) == 20
+        assert value(settled(server), contract.METRIC_ROWS) == 20
         stopped = workers(server)[0]
         os.kill(stopped, signal.SIGSTOP)
         try:
             for _ in range(2):
-                found = samples(server.metrics())
-                assert value(found, contract.METRIC_ROWS) == 20
-                assert value(found, contract.METRIC_PROCESSES, state="late") == 1
-                assert value(found, contract.METRIC_PROCESSES, state="answered") == PROCESSES - 1
+                assert value(settled(server, late=1), contract.METRIC_ROWS) == 20
         finally:
             os.kill(stopped, signal.SIGCONT)
 

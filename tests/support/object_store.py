@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 BUCKET = "lake"
 REGION = "eu-test-1"
 _DEADLINE = 30.0
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -59,25 +60,31 @@ def running_store(folder: Path, host: str = "127.0.0.1") -> Generator[ObjectStor
     """Run the server on a port of its own, with fresh credentials and one bucket."""
     (folder / BUCKET).mkdir(parents=True)
     program = ensure_binaries((STORE,), print)[STORE]
-    with socket.create_server((host, 0)) as probe:
-        port = probe.getsockname()[1]
     credentials = {"AWS_ACCESS_KEY_ID": secrets.token_hex(8), "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16)}
     environment = os.environ | {
         "ROOT_ACCESS_KEY": credentials["AWS_ACCESS_KEY_ID"],
         "ROOT_SECRET_KEY": credentials["AWS_SECRET_ACCESS_KEY"],
     }
-    command = [str(program), "--port", f"{host}:{port}", "--region", REGION, "--quiet", "--keep-alive"]
     with (folder.parent / f"{folder.name}.log").open("wb") as log:
-        process = subprocess.Popen([*command, "posix", str(folder)], env=environment, stdout=log, stderr=log)
+        for _ in range(_ATTEMPTS):  # it takes no port 0: somebody may take the port that was found
+            with socket.create_server((host, 0)) as probe:
+                port = probe.getsockname()[1]
+            command = [str(program), "--port", f"{host}:{port}", "--region", REGION, "--quiet", "--keep-alive"]
+            process = subprocess.Popen([*command, "posix", str(folder)], env=environment, stdout=log, stderr=log)
+            if _answers(process, host, port):
+                break
+        else:
+            message = f"the S3 server does not answer on {host}:{port}; its exit code is {process.poll()}"
+            raise RuntimeError(message)
     try:
-        _wait(process, host, port)
         yield ObjectStore(folder, f"http://{host}:{port}", credentials)
     finally:
         process.terminate()
         process.wait(_DEADLINE)
 
 
-def _wait(process: subprocess.Popen[bytes], host: str, port: int) -> None:
+def _answers(process: subprocess.Popen[bytes], host: str, port: int) -> bool:
+    """Wait until a server answers; tell whether it does. One that does not is ended."""
     deadline = time.monotonic() + _DEADLINE
     while process.poll() is None and time.monotonic() < deadline:
         try:
@@ -85,9 +92,10 @@ def _wait(process: subprocess.Popen[bytes], host: str, port: int) -> None:
         except OSError:
             time.sleep(0.02)
         else:
-            return
-    message = f"the S3 server does not answer on {host}:{port}; its exit code is {process.poll()}"
-    raise RuntimeError(message)
+            return process.poll() is None
+    process.kill()
+    process.wait(_DEADLINE)
+    return False
 
 
 @dataclass

@@ -166,9 +166,9 @@ def test_ten_times_the_rows_take_about_ten_times_as_long() -> None:
         answers = Classified.of(target, label, probabilities, classes)
         best = float("inf")
         for _ in range(3):
-            started = time.perf_counter()
+            started = time.process_time()
             measure.measure(answers)
-            best = min(best, time.perf_counter() - started)
+            best = min(best, time.process_time() - started)
         return best
 
     assert seconds(200_000) < 40 * seconds(20_000)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import socket
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -17,13 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class Served:
     """An operator's HTTP side, with answers to set."""
 
@@ -31,7 +23,7 @@ class Served:
         self.dead: str | None = None
         self.unready: str | None = None
         self.telemetry = Telemetry()
-        self.settings = dataclasses.replace(SETTINGS, health_port=free_port(), metrics_port=free_port())
+        self.settings = dataclasses.replace(SETTINGS, health_port=0, metrics_port=0)
 
     async def get(self, port: int, path: str) -> tuple[int, str]:
         async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}{path}") as answer:
@@ -42,6 +34,8 @@ class Served:
 async def served() -> AsyncIterator[Served]:
     made = Served()
     runners = await health.serve(made.settings, made.telemetry, lambda: made.dead, lambda: made.unready)
+    health_port, metrics_port = (runner.addresses[0][1] for runner in runners)
+    made.settings = dataclasses.replace(SETTINGS, health_port=health_port, metrics_port=metrics_port)
     yield made
     for runner in runners:
         await runner.cleanup()

@@ -15,6 +15,7 @@ from tests.server.routing.tracks import (
     STABLE,
     STABLE_VERSION,
     Pod,
+    eventually,
     pod,
     post,
     table,
@@ -43,6 +44,7 @@ def test_the_share_is_exact_in_each_of_two_processes(model: Built, canary: Pod, 
         seen = Counter[str]()
         for _ in range(8):
             seen += count(stable.server, body, 1250)
+        eventually(lambda: sum(stable.step()[track]["requests"] for track in ("canary", "stable")) == 10_000)
         step = stable.step()
         assert seen["canary"] == step["canary"]["requests"]
         assert seen["stable"] == step["stable"]["requests"]
