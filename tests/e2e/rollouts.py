@@ -38,7 +38,7 @@ Name = TypeVar("Name", bound=str)
 HOLD: Object = {"minSeconds": 5, "minRequests": 100}
 ROLLOUT: Object = {
     "steps": [{"weight": 10, "hold": HOLD}, {"weight": 50, "hold": HOLD}],
-    "canaryTimeoutMilliseconds": 500,
+    "canaryTimeoutMilliseconds": 5_000,  # a busy machine may stop for seconds: no fault of a good version
     "postPromotionWatchSeconds": 20,
 }
 

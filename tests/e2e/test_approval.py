@@ -127,7 +127,8 @@ def test_a_version_serves_once_somebody_else_has_approved_it(people: Team) -> No
     assert people.infer("scores", ROWS)["model_name"] == "cancer"
     history = [item["event"] for item in people.get(VERSIONS, version)["status"]["history"]]
     verdicts = [item for item in history if not item.endswith("InUse")]
-    assert verdicts == ["ApprovalRequired", "PublishedByTrainingJob", "Approved"]
+    assert sorted(verdicts[:-1]) == ["ApprovalRequired", "PublishedByTrainingJob"], "whichever is known first"
+    assert verdicts[-1] == "Approved"
 
     _cannot_replace_what_serves(people, version)
     _tells_of_a_lost_approval(people, version)

@@ -11,7 +11,6 @@ import pytest
 
 from tests.e2e.fixtures import CLAIM, DEPLOYMENTS, VERSIONS, Object, Team, condition, is_true, model_version
 from tests.e2e.rollouts import (
-    ROLLOUT,
     address,
     counted,
     import_versions,
@@ -24,6 +23,7 @@ from tests.e2e.rollouts import (
     served,
     want,
 )
+from tests.e2e.test_sidecar import eventually
 from tests.support.behaving import COLUMNS, HEAVY, model
 from tests.support.claims import run_in_claim
 from tests.support.load import Clients
@@ -37,7 +37,8 @@ pytestmark = pytest.mark.cluster
 
 NAME = "busy"
 PACE = 200  # requests a second: evidence comes fast, and a small machine still answers them all
-SECONDS = ROLLOUT["canaryTimeoutMilliseconds"] / 1000
+SECONDS = 0.5  # that a canary has for an answer
+PROMISED_SECONDS = 20  # from a canary's first failure to its end, where it always fails: docs/rollouts.md
 JUDGED = {"CanaryBroken", "CanaryWorse"}
 DIED = {"CanaryCrashed", "OutOfMemory", "CrashLooping"}
 
@@ -46,7 +47,7 @@ DIED = {"CanaryCrashed", "OutOfMemory", "CrashLooping"}
 def load(trials: Team, first: str) -> Generator[Clients]:
     """Have a Deployment that serves the first version to 16 clients, however many bad ones are tried beside it."""
     with (
-        served(trials, NAME, first),
+        served(trials, NAME, first, canaryTimeoutMilliseconds=int(1000 * SECONDS)),
         Clients(address(trials, NAME), kept=12, channels=2, pace=PACE) as clients,
     ):
         yield clients
@@ -86,6 +87,10 @@ class Beside:
         seen = self._team.wait(DEPLOYMENTS, NAME, phase("RolledBack", version), deadline=120)
         gone = seen["status"]["rejected"][-1]["revision"]
         self._team.wait("deployments.apps", f"{NAME}-{gone}", lambda found: found is None)
+        # One that hangs keeps a core busy until it is killed: the next test is not to pay for that.
+        self._team.wait(
+            DEPLOYMENTS, NAME, lambda _: not self._team.find("pods", f"modelwright.dev/revision={gone}"), deadline=90
+        )
         status: Object = seen["status"]
         rollout = status["rollout"]
         print(version, message(status), *(rollout.get(f"{name}At") for name in ("started", "stepStarted", "ended")))
@@ -100,8 +105,9 @@ class Beside:
         print(f"p99 {1000 * slowest:.0f} ms, most {1000 * most:.0f} ms of {answers}")
         assert set(answers) <= set(answering), answers
         assert answers.total() > 100
-        # One that hangs computes for days; answers of a busy machine are slow by themselves: docs/benchmarks.md.
-        assert slowest <= 4 * SECONDS
+        # A client that waited for one that hangs would wait for ten seconds; answers of a busy machine are slow by
+        # themselves: docs/benchmarks.md.
+        assert slowest <= 10 * SECONDS
         assert restarts(pods(self._team, self.revision)) == self._restarts
 
 
@@ -173,7 +179,7 @@ def test_one_whose_artifact_was_damaged(
     beside.assert_unnoticed(first)
 
 
-def test_one_that_always_fails_gets_no_request_twenty_seconds_after_its_first_failure(
+def test_one_that_always_fails_is_rolled_back_within_twenty_seconds_and_gets_no_request_after_it(
     trials: Team, first: str, load: Clients, bad: Mapping[Behaviour, str]
 ) -> None:
     beside = Beside(trials, load)
@@ -187,15 +193,18 @@ def test_one_that_always_fails_gets_no_request_twenty_seconds_after_its_first_fa
             return sum(step["canary"]["errors"] for step in counted(trials, beside.stable, sequence))
 
         trials.wait(DEPLOYMENTS, NAME, lambda _: failures() > 0)
-        first_failure = last = time.monotonic()
-        known = failures()
-        while time.monotonic() < first_failure + 20:
-            if (now := failures()) > known:
-                known, last = now, time.monotonic()
-        before = load.answers.total()
-        trials.wait(DEPLOYMENTS, NAME, lambda _: load.answers.total() > before + 200)
-        assert failures() == known
-        print(f"{known} forwards in {last - first_failure:.1f} s")
+        began = time.monotonic()
+        trials.wait(DEPLOYMENTS, NAME, phase("RolledBack", bad["fails"]), deadline=120)
+        took = time.monotonic() - began
+        assert took <= PROMISED_SECONDS
+
+        def no_further_one() -> bool:
+            known, before = failures(), load.answers.total()
+            trials.wait(DEPLOYMENTS, NAME, lambda _: load.answers.total() > before + 200)
+            return failures() == known
+
+        eventually(no_further_one)
+        print(f"{failures()} forwards, rolled back {took:.1f} s after the first")
         status = beside.rolled_back(bad["fails"])
     finally:
         load.pace = PACE

@@ -13,7 +13,7 @@ import pytest
 from tests.cluster.settings import ClusterError
 from tests.e2e.fixtures import DEPLOYMENTS, JOBS, VERSIONS, Object, Team, claim, condition, deployment, is_true
 from tests.e2e.rollouts import address, phase, served, want
-from tests.e2e.test_monitoring import RULES, SHIFTED_NAME, Traffic, closed
+from tests.e2e.test_monitoring import RULES, SHIFTED_NAME, Traffic, all_report, closed
 from tests.support.claims import write_files
 from tests.support.load import Clients
 
@@ -33,7 +33,7 @@ def start(team: Team, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 
 
-def ended(process: subprocess.Popen[str], code: int = 0, timeout: float = 60) -> str:
+def ended(process: subprocess.Popen[str], code: int = 0, timeout: float = 180) -> str:
     """Wait for a command; return what it printed."""
     said, _ = process.communicate(timeout=timeout)
     assert process.returncode == code, said
@@ -87,7 +87,7 @@ def test_the_report_shows_what_drifted_and_what_it_could_not_have(team: Team, tm
     assert "not enough evidence" in run(team, "report", "scores", "-o", str(file))
     with Traffic(address(team, "scores"), shift=0.8, pace=25) as traffic:
         team.wait(DEPLOYMENTS, "scores", lambda seen: condition(seen, "DataDriftDetected").get("status") == "True")
-        seen = team.wait(DEPLOYMENTS, "scores", closed(2))
+        seen = team.wait(DEPLOYMENTS, "scores", lambda seen: closed(2)(seen) and all_report(seen))
         said = run(team, "report", "scores", "-o", str(file))
     assert not traffic.failures
     assert "Live traffic is no longer what the model was trained on." in said

@@ -207,13 +207,13 @@ def test_children_edited_or_deleted_are_restored(team: Team) -> None:
     edits: list[Callable[[Team, str], None]] = [edit_replicas, edit_template, drop_label, drop_owner_labels, delete_it]
     for edit in edits:
         edit(team, name)
-        team.wait("deployments.apps", name, as_before, deadline=10)
+        team.wait("deployments.apps", name, as_before, deadline=60)
 
     selector = team.get("services", "scores")["spec"]["selector"]
     team.patch("services", "scores", {"spec": {"selector": {"app": "hijacked"}}})
-    team.wait("services", "scores", lambda seen: seen and seen["spec"]["selector"] == selector, deadline=10)
+    team.wait("services", "scores", lambda seen: seen and seen["spec"]["selector"] == selector, deadline=60)
     team.cluster.delete("services", "scores", team.namespace)
-    team.wait("services", "scores", lambda seen: seen and seen["spec"]["selector"] == selector, deadline=10)
+    team.wait("services", "scores", lambda seen: seen and seen["spec"]["selector"] == selector, deadline=60)
 
 
 def test_scaling_by_kubectl(team: Team) -> None:

@@ -53,7 +53,7 @@ def budget_is_mended(team: Team, operator_image: str) -> None:
     assert workload["spec"]["template"]["spec"]["containers"][0]["image"] == operator_image
     old = team.get(BUDGETS, "scores")["metadata"]["uid"]
     team.cluster.delete(BUDGETS, "scores", team.namespace)
-    team.wait(BUDGETS, "scores", lambda seen: seen and seen["metadata"]["uid"] != old, deadline=30)
+    team.wait(BUDGETS, "scores", lambda seen: seen and seen["metadata"]["uid"] != old, deadline=60)
 
 
 def untouched(team: Team) -> Object:
@@ -89,7 +89,11 @@ def test_a_canary_under_way_sees_nothing_of_upgrade_rollback_and_reinstallation(
         want(trials, "scores", second)
         trials.wait(DEPLOYMENTS, "scores", phase("Stepping", second, 20), deadline=90)
         with Clients(address(trials, "scores"), channels=2, pace=100) as clients:
-            trials.wait(DEPLOYMENTS, "scores", lambda seen: condition(seen, "ApprovalRequired").get("status") == "True")
+            trials.wait(
+                *(DEPLOYMENTS, "scores"),
+                lambda seen: condition(seen, "ApprovalRequired").get("status") == "True",
+                deadline=180,
+            )
             was = untouched(trials)
             cluster.helm("upgrade", RELEASE, str(CHART), *arguments(new))
             budget_is_mended(trials, new["operator"])

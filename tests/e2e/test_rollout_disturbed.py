@@ -21,6 +21,7 @@ from tests.support.load import Clients
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Set as AbstractSet
 
     from tests.support.behaving import Behaviour
 
@@ -194,12 +195,13 @@ def test_scaling_in_a_step_costs_no_capacity(trials: Team, first: str, second: s
         sequence = seen["status"]["traffic"]["sequence"]
         scale = ["scale", f"{DEPLOYMENTS}/{name}", "-n", trials.namespace]
         for replicas in (3, 1):
-            least = min(replicas, sum(map(is_ready, pods(trials, stable))))
+            before = {pod["metadata"]["uid"] for pod in pods(trials, stable) if is_ready(pod)}
             trials.cluster.kubectl(*scale, f"--replicas={replicas}")
 
-            def settled(_: object, wanted: int = replicas, least: int = least) -> bool:
+            def settled(_: object, wanted: int = replicas, before: AbstractSet[str] = before) -> bool:
+                now = {pod["metadata"]["uid"] for pod in pods(trials, stable)}
+                assert len(before & now) >= min(wanted, len(before)), "a pod that answered went"
                 ready = [sum(map(is_ready, pods(trials, revision))) for revision in (stable, canary)]
-                assert ready[0] >= least, ready
                 return ready == [wanted, -(-wanted // 2)]
 
             trials.wait(DEPLOYMENTS, name, settled, deadline=60)

@@ -4,6 +4,7 @@
     fewer answers agree with stable's than minAgreement ─────────► Rollback       PredictionsDisagree
     the traffic was not split as asked ──────────────────────────► Inconclusive   TrafficShareMismatch
     certainly riskier than stable, and maybe than allowed ───────► Rollback       CanaryWorse
+    hardly anything answered properly, in one look so far ───────► Inconclusive   CollectingEvidence
     no requests, or too few ─────────────────────────────────────► Inconclusive   NoTraffic, InsufficientSamples
     certainly less risky than allowed ───────────────────────────► Promote        CanaryNotWorse
     certainly fewer bad answers than are tolerated anyway ───────► Promote        FewBadAnswers
@@ -163,7 +164,6 @@ class _Judgement:
         silent_seconds: float,
     ) -> None:
         self._strata = strata
-        self._silent_seconds = silent_seconds
         self._rules = rules
         self._weight = weight
         self._shadow = shadow
@@ -177,6 +177,7 @@ class _Judgement:
         self._below = [sequential.below([item], rules.max_relative_risk) for item in strata]
         self._log_promote = sequential.log_e(sequential.combined(*self._below), self._inflation)
         self._log_rollback = self._worse()
+        self._breakdown = breakdown(self._here, rules.rollback_alpha, silent_seconds)
 
     def verdict(self) -> Verdict:
         """Return the first verdict that the evidence supports."""
@@ -185,6 +186,7 @@ class _Judgement:
             or self._disagreeing()
             or self._unevenly_split()
             or self._riskier()
+            or self._suspected()
             or self._missing()
             or self._passed()
             or self._said(Kind.UNDECIDED, Reason.COLLECTING_EVIDENCE, self._comparison(), self._seconds_left())
@@ -207,8 +209,9 @@ class _Judgement:
     # what speaks against the canary
 
     def _broken(self) -> Verdict | None:
-        if (found := breakdown(self._here, self._rules.rollback_alpha, self._silent_seconds)) is not None:
-            said = f"{figures.bad(found[0])} of its last answers were bad, {figures.bad(found[1])} of stable's"
+        found = self._breakdown
+        if found is not None and found.certain:
+            said = f"{figures.bad(found.canary)} of its last answers were bad, {figures.bad(found.stable)} of stable's"
         elif failing(self._shadow.sent, self._shadow.failed, self._rules.rollback_alpha):
             said = f"{self._shadow.failed:g} of {self._shadow.sent:g} copies failed"
         else:
@@ -276,6 +279,14 @@ class _Judgement:
         if self._log_rollback < -math.log(self._rules.rollback_alpha):
             return None
         return self._said(Kind.ROLLBACK, Reason.CANARY_WORSE, self._comparison())
+
+    def _suspected(self) -> Verdict | None:
+        if self._breakdown is None:
+            return None
+        said = f"{figures.bad(self._breakdown.canary)} of the canary's last answers were bad"
+        return self._said(
+            Kind.INCONCLUSIVE, Reason.COLLECTING_EVIDENCE, f"{said}: the next look tells whether it answers at all"
+        )
 
     # what is missing, and what speaks for it
 

@@ -42,8 +42,9 @@ def watched(before: Sequence[Stratum], after: Sequence[Stratum], rules: Rules) -
     if not new.requests:
         return Verdict(Kind.INCONCLUSIVE, Reason.NO_TRAFFIC, "no request was answered since the promotion")
     said = f"{figures.bad(new)} answers were bad since the promotion, {figures.bad(old)} before"
-    if (found := breakdown(after, rules.rollback_alpha)) is not None:
-        message = f"the promoted version does not answer properly: {figures.bad(found[0])} of its last answers were bad"
+    if (found := breakdown(after, rules.rollback_alpha)) is not None and found.certain:
+        last = figures.bad(found.canary)
+        message = f"the promoted version does not answer properly: {last} of its last answers were bad"
         return Verdict(Kind.ROLLBACK, Reason.CANARY_BROKEN, message)
     alone = [replace(item, canary=item.stable, stable=Counts()) for item in before]
     inflation = clustering.inflation([*alone, *(replace(item, stable=Counts()) for item in after)])

@@ -162,9 +162,15 @@ def _with_evidence(
     old, shown = current.evidence, verdict.shown
     fresh = old.observed_at is not None and snapshot.now - old.observed_at < _REFRESH
     same_checks = list(verdict.checks) == current.checks
-    if not after.happened and same_checks and shown.verdict == old.verdict and (fresh or shown.steps == old.steps):
+    same = shown.verdict == old.verdict and _answered(shown) == _answered(old)
+    if not after.happened and same_checks and same and (fresh or shown.steps == old.steps):
         return after
     return after.turned(evidence=shown, checks=list(verdict.checks))
+
+
+def _answered(evidence: api.Evidence) -> set[int]:
+    """Return the sequences of the steps in which something was answered: the first of it is worth writing at once."""
+    return {item.sequence for item in evidence.strata}
 
 
 def _opened(snapshot: DeploymentSnapshot, course: Course, current: api.RolloutStatus) -> tuple[api.StepEvidence, ...]:
