@@ -38,7 +38,7 @@ pytestmark = pytest.mark.cluster
 NAME = "busy"
 PACE = 200  # requests a second: evidence comes fast, and a small machine still answers them all
 SECONDS = 0.5  # that a canary has for an answer
-PROMISED_SECONDS = 20  # from a canary's first failure to its end, where it always fails: docs/rollouts.md
+PROMISED_SECONDS = 20  # from a canary's first failure to its end, where it always fails
 JUDGED = {"CanaryBroken", "CanaryWorse"}
 DIED = {"CanaryCrashed", "OutOfMemory", "CrashLooping"}
 
