@@ -49,13 +49,9 @@ class Canary:
 
     async def _run(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        tasks = set[asyncio.Task[None]]()
+        open_ = dict[asyncio.StreamWriter, asyncio.Task[None]]()
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            tasks.add(task)
-            self.connections += 1
             try:
                 while head := await reader.readuntil(b"\r\n\r\n"):
                     sizes = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
@@ -66,17 +62,24 @@ class Canary:
             except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 pass
             finally:
-                tasks.discard(task)
                 writer.close()
 
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self.connections += 1
+            open_[writer] = asyncio.create_task(serve(reader, writer))
+
+        server = await asyncio.start_server(connected, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stop.wait()
+        while accepting := asyncio.all_tasks() - {asyncio.current_task(), *open_.values()}:
+            await asyncio.wait(accepting)  # what was accepted, and has no transport when the server closes, stays open
         server.close()
-        for task in tasks:
+        for task in open_.values():
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*open_.values(), return_exceptions=True)
+        for writer in open_:  # a task that had not begun yet closed nothing, and one whose client reads no more cannot
+            writer.transport.abort()
 
 
 def forwarded_by(request: bytes) -> list[bytes]:
