@@ -23,7 +23,6 @@ from tests.e2e.rollouts import (
     served,
     want,
 )
-from tests.e2e.test_sidecar import eventually
 from tests.support.behaving import COLUMNS, HEAVY, model
 from tests.support.claims import run_in_claim
 from tests.support.load import Clients
@@ -38,7 +37,6 @@ pytestmark = pytest.mark.cluster
 NAME = "busy"
 PACE = 200  # requests a second: evidence comes fast, and a small machine still answers them all
 SECONDS = 0.5  # that a canary has for an answer
-PROMISED_SECONDS = 20  # from a canary's first failure to its end, where it always fails
 JUDGED = {"CanaryBroken", "CanaryWorse"}
 DIED = {"CanaryCrashed", "OutOfMemory", "CrashLooping"}
 
@@ -105,9 +103,8 @@ class Beside:
         print(f"p99 {1000 * slowest:.0f} ms, most {1000 * most:.0f} ms of {answers}")
         assert set(answers) <= set(answering), answers
         assert answers.total() > 100
-        # A client that waited for one that hangs would wait for ten seconds; answers of a busy machine are slow by
-        # themselves: docs/benchmarks.md.
-        assert slowest <= 10 * SECONDS
+        # One that hangs computes for days; answers of a busy machine are slow by themselves: docs/benchmarks.md.
+        assert slowest <= 4 * SECONDS
         assert restarts(pods(self._team, self.revision)) == self._restarts
 
 
@@ -179,7 +176,7 @@ def test_one_whose_artifact_was_damaged(
     beside.assert_unnoticed(first)
 
 
-def test_one_that_always_fails_is_rolled_back_within_twenty_seconds_and_gets_no_request_after_it(
+def test_one_that_always_fails_gets_no_request_twenty_seconds_after_its_first_failure(
     trials: Team, first: str, load: Clients, bad: Mapping[Behaviour, str]
 ) -> None:
     beside = Beside(trials, load)
@@ -193,18 +190,15 @@ def test_one_that_always_fails_is_rolled_back_within_twenty_seconds_and_gets_no_
             return sum(step["canary"]["errors"] for step in counted(trials, beside.stable, sequence))
 
         trials.wait(DEPLOYMENTS, NAME, lambda _: failures() > 0)
-        began = time.monotonic()
-        trials.wait(DEPLOYMENTS, NAME, phase("RolledBack", bad["fails"]), deadline=120)
-        took = time.monotonic() - began
-        assert took <= PROMISED_SECONDS
-
-        def no_further_one() -> bool:
-            known, before = failures(), load.answers.total()
-            trials.wait(DEPLOYMENTS, NAME, lambda _: load.answers.total() > before + 200)
-            return failures() == known
-
-        eventually(no_further_one)
-        print(f"{failures()} forwards, rolled back {took:.1f} s after the first")
+        first_failure = last = time.monotonic()
+        known = failures()
+        while time.monotonic() < first_failure + 20:
+            if (now := failures()) > known:
+                known, last = now, time.monotonic()
+        before = load.answers.total()
+        trials.wait(DEPLOYMENTS, NAME, lambda _: load.answers.total() > before + 200)
+        assert failures() == known
+        print(f"{known} forwards in {last - first_failure:.1f} s")
         status = beside.rolled_back(bad["fails"])
     finally:
         load.pace = PACE

@@ -180,9 +180,10 @@ def test_another_takes_over_in_time_and_nothing_is_done_twice(
             lambda seen: seen and seen["spec"].get("holderIdentity") not in {former, ""},
             deadline=60,
         )
-        took = time.monotonic() - began
+        leads = time.monotonic() - began
         team.wait(JOBS, "second", lambda seen: seen and seen["status"].get("attempt"), deadline=60)
-        print(f"the other leads after {took:.1f} s, and acts after {time.monotonic() - began:.1f} s")
+        took = time.monotonic() - began
+        print(f"the other leads after {leads:.1f} s, and acts after {took:.1f} s")
         successor = holder(team)
         for name in ("first", "second"):
             done = team.wait(JOBS, name, is_true("Complete"), deadline=90)
@@ -191,7 +192,7 @@ def test_another_takes_over_in_time_and_nothing_is_done_twice(
         team.wait(DEPLOYMENTS, "scores", is_true("Ready", "Available"), deadline=90)
         assert_nothing_doubled(team)
         settled = team.own_objects()
-    assert took <= TAKEOVER_SECONDS, f"the other leads after {took:.1f} s only"
+    assert took <= TAKEOVER_SECONDS, f"the other acted after {took:.1f} s only"
 
     if trouble is not killed:
         team.cluster.wait("pods", former, NAMESPACE, standing_by(before), deadline=60)
